@@ -1,0 +1,72 @@
+//! What can go wrong, in words that say what was wanted and what came.
+
+use std::path::PathBuf;
+
+use crate::Geometry;
+
+/// The result of everything here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A clip is not of the model's shape.
+    #[error(
+        "a clip must be [1..={}, 3, {}, {}] (frames, channels, height, width), but is {got:?}",
+        want.frames, want.height, want.width
+    )]
+    ClipShape {
+        /// What the model expects.
+        want: Geometry,
+        /// The shape that came.
+        got: Vec<usize>,
+    },
+    /// A MIDI file could not be understood.
+    #[error("not a readable MIDI file: {0}")]
+    Midi(String),
+    /// A bundle's manifest or files are not as they must be.
+    #[error("{path}: {reason}")]
+    Bundle {
+        /// The manifest or graph at fault.
+        path: PathBuf,
+        /// What was wanted and what came.
+        reason: String,
+    },
+    /// An engine could not be started or failed while it ran.
+    #[error("{engine}: {reason}")]
+    Engine {
+        /// `tract`, `ort`, `cuda` or another engine's name.
+        engine: &'static str,
+        /// What was wanted and what came.
+        reason: String,
+    },
+    /// Logits that are not numbers.
+    #[error("the model gave {value} as the logit of token {token} in lane {lane}: its weights or its input are broken")]
+    Logits {
+        /// The row of the batch.
+        lane: usize,
+        /// The token's id.
+        token: usize,
+        /// What came.
+        value: f32,
+    },
+    /// An option out of its range.
+    #[error("{option} must be {want}, but is {got}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// Its range in words.
+        want: &'static str,
+        /// What came.
+        got: String,
+    },
+}
