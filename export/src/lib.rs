@@ -1,1 +1,147 @@
-//! Placeholder.
+//! Writes burn models as ONNX bundles, and refuses those that do not agree with burn.
+
+mod graph;
+mod layers;
+mod parity;
+mod seq2seq;
+mod vmt;
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use anyhow::{Context as _, Result, bail};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{DType, Tensor};
+
+use ::vmt::{
+    Bundle,
+    bundle::sha256,
+    manifest::{Context, DecoderGraph, EncoderGraph, FORMAT, MANIFEST, Manifest, PERFORMANCE_310, Parity, State},
+};
+use vmt_train::{Model, ModelConfig};
+
+pub use crate::graph::Storage;
+pub use crate::parity::{TOLERANCE, Worst};
+
+/// What a bundle says of itself besides its shape.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// A name for people.
+    pub name: String,
+    /// What the model is and what it learned from.
+    pub description: String,
+    /// SPDX expression for the weights.
+    pub license: String,
+}
+
+/// The most events that one window may take (paper section 4.1).
+const MAX_TOKENS: usize = 1024;
+
+/// A model as ONNX.
+struct Graphs {
+    encoder: Vec<u8>,
+    decoder: Vec<u8>,
+    /// Whether the decoder reads `position_ids`.
+    positions: bool,
+    context: Vec<Context>,
+    state: Vec<State>,
+}
+
+/// Writes `model` to the folder `out`, unless tract or ONNX Runtime disagrees with burn about it.
+///
+/// The folder appears, or is replaced, only when all is written and compared; on an error nothing is left behind.
+/// Returns the worst differences that each engine showed.
+pub fn export(
+    model: &Model,
+    config: &ModelConfig,
+    about: &About,
+    storage: Storage,
+    out: &Path,
+) -> Result<BTreeMap<&'static str, Worst>> {
+    if out.exists() && !out.join(MANIFEST).exists() {
+        bail!(
+            "{}: exists, but is not a bundle (it has no {MANIFEST}); remove it or choose another folder",
+            out.display()
+        );
+    }
+    // What is compared is what is stored.
+    let model = &match storage {
+        Storage::F32 => model.clone(),
+        Storage::F16 => model.clone().map(&mut RoundToHalf),
+    };
+    let graphs = match model {
+        Model::Vmt(model) => vmt::graphs(model, &config.geometry, storage),
+        Model::Seq2Seq(model) => seq2seq::graphs(model, &config.geometry, storage),
+    };
+    let mut manifest = manifest(config, about, &graphs);
+
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+    let folder = tempfile::Builder::new().prefix(".vmt-export-").tempdir_in(parent)?;
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).with_context(|| path.display().to_string())
+    };
+    write(&manifest.encoder.file, &graphs.encoder)?;
+    write(&manifest.decoder.file, &graphs.decoder)?;
+    write(MANIFEST, serde_yaml::to_string(&manifest)?.as_bytes())?;
+
+    let worst = parity::compare(model, config.geometry, &Bundle::open(folder.path())?)?;
+    manifest.parity = worst.iter().map(|(&engine, worst)| (engine.to_owned(), worst.rounded())).collect();
+    write(MANIFEST, serde_yaml::to_string(&manifest)?.as_bytes())?;
+    replace(folder, out)?;
+    Ok(worst)
+}
+
+fn manifest(config: &ModelConfig, about: &About, graphs: &Graphs) -> Manifest {
+    Manifest {
+        format: FORMAT,
+        name: about.name.clone(),
+        description: about.description.clone(),
+        license: about.license.clone(),
+        vocabulary: PERFORMANCE_310.into(),
+        geometry: config.geometry,
+        max_tokens: MAX_TOKENS,
+        encoder: EncoderGraph {
+            file: "encoder.onnx".into(),
+            sha256: sha256(&graphs.encoder),
+            pixels: "pixel_values".into(),
+            frame_mask: "frame_mask".into(),
+        },
+        decoder: DecoderGraph {
+            file: "decoder.onnx".into(),
+            sha256: sha256(&graphs.decoder),
+            tokens: "input_ids".into(),
+            positions: graphs.positions.then(|| "position_ids".into()),
+            token_mask: Some("attention_mask".into()),
+            frame_mask: Some("frame_mask".into()),
+            logits: "logits".into(),
+        },
+        context: graphs.context.clone(),
+        state: graphs.state.clone(),
+        parity: BTreeMap::new(),
+    }
+}
+
+/// Puts `folder` at `out`; what was there goes only once the new one is ready to take its place.
+fn replace(folder: tempfile::TempDir, out: &Path) -> Result<()> {
+    let place = || out.display().to_string();
+    let old =
+        tempfile::Builder::new().prefix(".vmt-old-").tempdir_in(folder.path().parent().unwrap_or(Path::new(".")))?;
+    if out.exists() {
+        fs::rename(out, old.path().join("bundle")).with_context(place)?;
+    }
+    let folder = folder.keep();
+    // A temporary folder is its owner's alone; a bundle is for everyone.
+    #[cfg(unix)]
+    fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).with_context(place)?;
+    fs::rename(&folder, out).with_context(place)
+}
+
+/// Rounds every weight to what two bytes can hold.
+struct RoundToHalf;
+
+impl ModuleMapper for RoundToHalf {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|values| values.cast(DType::F16).cast(DType::F32))
+    }
+}

@@ -1,0 +1,236 @@
+//! Writes ONNX graphs with the protobuf types that tract publishes.
+
+use half::f16;
+use ndarray::ArrayD;
+use prost::Message;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto, attribute_proto::AttributeType, tensor_proto::DataType, tensor_shape_proto, type_proto,
+};
+
+/// The operator set: the newest that has all that is needed and that old runtimes read (`LayerNormalization` came with 17).
+const OPSET: i64 = 17;
+/// The file format's version that goes with [`OPSET`].
+const IR_VERSION: i64 = 8;
+
+/// How weights are stored; they are computed with as f32 either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Storage {
+    /// Four bytes each, exact.
+    #[default]
+    F32,
+    /// Two bytes each, rounded.
+    F16,
+}
+
+/// A tensor in the graph.
+#[derive(Clone, Debug)]
+pub struct Var(String);
+
+impl Var {
+    /// Stands for an input that is left out.
+    pub fn none() -> Self {
+        Self(String::new())
+    }
+}
+
+/// Element type of a graph's input or output.
+pub use tract_onnx::pb::tensor_proto::DataType as Type;
+
+/// A graph being written. Axes are given as numbers, or as symbols (`lanes`, `past + new`).
+pub struct Graph {
+    proto: GraphProto,
+    storage: Storage,
+}
+
+/// An attribute's value.
+pub enum Attribute<'a> {
+    Int(i64),
+    Float(f32),
+    Ints(&'a [i64]),
+}
+
+impl Graph {
+    pub fn new(name: &str, storage: Storage) -> Self {
+        Self { proto: GraphProto { name: name.into(), ..Default::default() }, storage }
+    }
+
+    pub fn input(&mut self, name: &str, r#type: Type, axes: &[&str]) -> Var {
+        self.proto.input.push(info(name, r#type, axes));
+        Var(name.into())
+    }
+
+    /// Gives `var` a name that is seen from outside.
+    pub fn output(&mut self, var: &Var, name: &str, axes: &[&str]) {
+        self.proto.output.push(info(name, DataType::Float, axes));
+        self.node("Identity", &[var], &[], vec![name.into()]);
+    }
+
+    /// A trained tensor, in the graph's storage type.
+    pub fn weight(&mut self, name: &str, values: &ArrayD<f32>) -> Var {
+        let bytes = match self.storage {
+            Storage::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Storage::F16 => values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
+        };
+        let dims = values.shape().iter().map(|&axis| axis as i64).collect();
+        match self.storage {
+            Storage::F32 => self.constant(name, DataType::Float, dims, bytes),
+            Storage::F16 => {
+                let stored = self.constant(name, DataType::Float16, dims, bytes);
+                self.cast(&stored, Type::Float)
+            }
+        }
+    }
+
+    /// An exact f32 constant: a number (no axes) or a row of them.
+    pub fn floats(&mut self, axes: &[i64], values: &[f32]) -> Var {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let name = self.fresh("float");
+        self.constant(&name, DataType::Float, axes.to_vec(), bytes)
+    }
+
+    pub fn float(&mut self, value: f32) -> Var {
+        self.floats(&[], &[value])
+    }
+
+    /// An i64 constant row.
+    pub fn ints(&mut self, values: &[i64]) -> Var {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let name = self.fresh("int");
+        self.constant(&name, DataType::Int64, vec![values.len() as i64], bytes)
+    }
+
+    /// An i64 constant without axes.
+    pub fn int(&mut self, value: i64) -> Var {
+        let name = self.fresh("int");
+        self.constant(&name, DataType::Int64, vec![], value.to_le_bytes().to_vec())
+    }
+
+    fn constant(&mut self, name: &str, r#type: Type, dims: Vec<i64>, raw_data: Vec<u8>) -> Var {
+        let tensor = TensorProto { name: name.into(), data_type: r#type.into(), dims, raw_data, ..Default::default() };
+        self.proto.initializer.push(tensor);
+        Var(name.into())
+    }
+
+    /// Adds an operator with one output.
+    pub fn op(&mut self, operator: &str, inputs: &[&Var]) -> Var {
+        self.op_with(operator, inputs, &[])
+    }
+
+    /// Adds an operator with attributes and one output.
+    pub fn op_with(&mut self, operator: &str, inputs: &[&Var], attributes: &[(&str, Attribute)]) -> Var {
+        let name = self.fresh(operator);
+        self.node(operator, inputs, attributes, vec![name.clone()]);
+        Var(name)
+    }
+
+    pub fn cast(&mut self, x: &Var, to: Type) -> Var {
+        self.op_with("Cast", &[x], &[("to", Attribute::Int(to as i64))])
+    }
+
+    pub fn transpose(&mut self, x: &Var, axes: &[i64]) -> Var {
+        self.op_with("Transpose", &[x], &[("perm", Attribute::Ints(axes))])
+    }
+
+    pub fn concat(&mut self, parts: &[&Var], axis: i64) -> Var {
+        self.op_with("Concat", parts, &[("axis", Attribute::Int(axis))])
+    }
+
+    /// Equal parts along the last axis.
+    pub fn split<const N: usize>(&mut self, x: &Var) -> [Var; N] {
+        let names: [String; N] = std::array::from_fn(|part| format!("{}.{part}", self.fresh("Split")));
+        self.node("Split", &[x], &[("axis", Attribute::Int(-1))], names.to_vec());
+        names.map(Var)
+    }
+
+    /// 0 keeps an axis, -1 takes what is left.
+    pub fn reshape(&mut self, x: &Var, axes: &[i64]) -> Var {
+        let axes = self.ints(axes);
+        self.op("Reshape", &[x, &axes])
+    }
+
+    pub fn unsqueeze(&mut self, x: &Var, axes: &[i64]) -> Var {
+        let axes = self.ints(axes);
+        self.op("Unsqueeze", &[x, &axes])
+    }
+
+    pub fn mean(&mut self, x: &Var, axes: &[i64]) -> Var {
+        self.op_with("ReduceMean", &[x], &[("axes", Attribute::Ints(axes)), ("keepdims", Attribute::Int(0))])
+    }
+
+    pub fn softmax(&mut self, x: &Var) -> Var {
+        self.op_with("Softmax", &[x], &[("axis", Attribute::Int(-1))])
+    }
+
+    /// The length of one axis, without axes itself.
+    pub fn size(&mut self, x: &Var, axis: i64) -> Var {
+        let shape = self.op("Shape", &[x]);
+        let axis = self.int(axis);
+        self.op_with("Gather", &[&shape, &axis], &[("axis", Attribute::Int(0))])
+    }
+
+    /// `0, 1, ..., end - 1`.
+    pub fn range(&mut self, end: &Var) -> Var {
+        let (zero, one) = (self.int(0), self.int(1));
+        self.op("Range", &[&zero, end, &one])
+    }
+
+    fn node(&mut self, operator: &str, inputs: &[&Var], attributes: &[(&str, Attribute)], output: Vec<String>) {
+        self.proto.node.push(NodeProto {
+            name: output[0].clone(),
+            op_type: operator.into(),
+            input: inputs.iter().map(|var| var.0.clone()).collect(),
+            output,
+            attribute: attributes.iter().map(|(name, value)| attribute(name, value)).collect(),
+            ..Default::default()
+        });
+    }
+
+    /// A name that is not taken, the same on every run.
+    fn fresh(&self, stem: &str) -> String {
+        format!("{stem}.{}", self.proto.node.len() + self.proto.initializer.len())
+    }
+
+    /// The finished file.
+    pub fn into_bytes(self) -> Vec<u8> {
+        ModelProto {
+            ir_version: IR_VERSION,
+            opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+            producer_name: "vmt-export".into(),
+            graph: Some(self.proto),
+            ..Default::default()
+        }
+        .encode_to_vec()
+    }
+}
+
+fn info(name: &str, r#type: Type, axes: &[&str]) -> ValueInfoProto {
+    use tensor_shape_proto::{Dimension, dimension::Value};
+    let dim = axes.iter().map(|axis| {
+        let value = axis.parse().map(Value::DimValue).unwrap_or_else(|_| Value::DimParam((*axis).into()));
+        Dimension { value: Some(value), ..Default::default() }
+    });
+    let tensor = type_proto::Tensor { elem_type: r#type.into(), shape: Some(TensorShapeProto { dim: dim.collect() }) };
+    let r#type = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
+    ValueInfoProto { name: name.into(), r#type: Some(r#type), ..Default::default() }
+}
+
+fn attribute(name: &str, value: &Attribute) -> AttributeProto {
+    let mut proto = AttributeProto { name: name.into(), ..Default::default() };
+    let r#type = match *value {
+        Attribute::Int(i) => {
+            proto.i = i;
+            AttributeType::Int
+        }
+        Attribute::Float(f) => {
+            proto.f = f;
+            AttributeType::Float
+        }
+        Attribute::Ints(ints) => {
+            proto.ints = ints.to_vec();
+            AttributeType::Ints
+        }
+    };
+    proto.r#type = r#type.into();
+    proto
+}

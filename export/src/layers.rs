@@ -1,0 +1,126 @@
+//! The layers that both models share, written as ONNX: one function for each module of `vmt_train`, of the same name.
+
+use burn::{
+    module::Param,
+    nn::{Embedding, GroupNorm, LayerNorm, Linear},
+    tensor::Tensor,
+};
+use ndarray::ArrayD;
+use vmt::Geometry;
+use vmt_train::frames::ConvEncoder;
+
+use crate::graph::{Attribute, Graph, Type, Var};
+
+/// What is added to the score of a place that must not be looked at.
+const MASKED: f32 = -1e9;
+
+/// A parameter's values.
+pub fn values<const D: usize>(param: &Param<Tensor<D>>) -> ArrayD<f32> {
+    let data = param.val().into_data();
+    let shape: Vec<usize> = param.dims().to_vec();
+    ArrayD::from_shape_vec(shape, data.to_vec().expect("parameters are f32")).expect("as many values as the shape says")
+}
+
+/// `x W + b`, over the last axis.
+pub fn linear(g: &mut Graph, name: &str, layer: &Linear, x: &Var) -> Var {
+    let weight = g.weight(&format!("{name}.weight"), &values(&layer.weight));
+    let y = g.op("MatMul", &[x, &weight]);
+    match &layer.bias {
+        Some(bias) => {
+            let bias = g.weight(&format!("{name}.bias"), &values(bias));
+            g.op("Add", &[&y, &bias])
+        }
+        None => y,
+    }
+}
+
+/// Over the last axis.
+pub fn layer_norm(g: &mut Graph, name: &str, layer: &LayerNorm, x: &Var) -> Var {
+    let gain = g.weight(&format!("{name}.gamma"), &values(&layer.gamma));
+    let mut inputs = vec![x, &gain];
+    let bias = layer.beta.as_ref().map(|beta| g.weight(&format!("{name}.beta"), &values(beta)));
+    inputs.extend(&bias);
+    let attributes = [("axis", Attribute::Int(-1)), ("epsilon", Attribute::Float(layer.epsilon as f32))];
+    g.op_with("LayerNormalization", &inputs, &attributes)
+}
+
+/// One group: over channels, rows and columns of `[pictures, channels, height, width]`, gain and bias for each channel.
+fn group_norm(g: &mut Graph, name: &str, layer: &GroupNorm, x: &Var, [channels, height, width]: [i64; 3]) -> Var {
+    let (one, zero) = (g.floats(&[1], &[1.0]), g.floats(&[1], &[0.0]));
+    let flat = g.reshape(x, &[-1, 1, channels * height * width]);
+    let epsilon = [("epsilon", Attribute::Float(layer.epsilon as f32))];
+    let normal = g.op_with("InstanceNormalization", &[&flat, &one, &zero], &epsilon);
+    let mut y = g.reshape(&normal, &[-1, channels, height, width]);
+    for (part, operator, param) in [("gamma", "Mul", &layer.gamma), ("beta", "Add", &layer.beta)] {
+        if let Some(param) = param {
+            let shaped =
+                values(param).into_shape_with_order(vec![channels as usize, 1, 1]).expect("one value a channel");
+            let weight = g.weight(&format!("{name}.{part}"), &shaped);
+            y = g.op(operator, &[&y, &weight]);
+        }
+    }
+    y
+}
+
+/// The encoder's inputs: `pixel_values` and `frame_mask`.
+pub fn video_inputs(g: &mut Graph, geometry: &Geometry) -> (Var, Var) {
+    let (height, width) = (geometry.height.to_string(), geometry.width.to_string());
+    let pixels = g.input("pixel_values", Type::Uint8, &["lanes", "frames", "3", &height, &width]);
+    (pixels, frame_mask(g))
+}
+
+/// i64 `[lanes, frames]`.
+pub fn frame_mask(g: &mut Graph) -> Var {
+    g.input("frame_mask", Type::Int64, &["lanes", "frames"])
+}
+
+/// Bytes `[lanes, frames, 3, height, width]` to frame vectors `[lanes, frames, hidden]`.
+pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &Var, mask: &Var) -> Var {
+    let (mut height, mut width) = (geometry.height as i64, geometry.width as i64);
+    let pixels = g.cast(pixels, Type::Float);
+    let pixels = g.reshape(&pixels, &[-1, 3, height, width]);
+    let (scale, one) = (g.float(127.5), g.float(1.0));
+    let scaled = g.op("Div", &[&pixels, &scale]);
+    let mut x = g.op("Sub", &[&scaled, &one]);
+    for (index, (conv, norm)) in layer.convs.iter().zip(&layer.norms).enumerate() {
+        let name = format!("frames.{index}");
+        let kernel = values(&conv.weight);
+        let channels = kernel.shape()[0] as i64;
+        let weight = g.weight(&format!("{name}.weight"), &kernel);
+        let bias = conv.bias.as_ref().map(|bias| g.weight(&format!("{name}.bias"), &values(bias)));
+        let mut inputs = vec![&x, &weight];
+        inputs.extend(&bias);
+        let attributes = [
+            ("kernel_shape", Attribute::Ints(&[4, 4])),
+            ("strides", Attribute::Ints(&[2, 2])),
+            ("pads", Attribute::Ints(&[1, 1, 1, 1])),
+        ];
+        let y = g.op_with("Conv", &inputs, &attributes);
+        let y = g.op_with("LeakyRelu", &[&y], &[("alpha", Attribute::Float(0.2))]);
+        (height, width) = (height / 2, width / 2);
+        x = group_norm(g, &format!("{name}.norm"), norm, &y, [channels, height, width]);
+    }
+    let mut x = g.mean(&x, &[2, 3]);
+    if let Some(project) = &layer.project {
+        x = linear(g, "frames.project", project, &x);
+    }
+    // `[pictures, hidden]` back to lanes.
+    let lanes = g.op("Shape", &[mask]);
+    let rest = g.ints(&[-1]);
+    let shape = g.concat(&[&lanes, &rest], 0);
+    g.op("Reshape", &[&x, &shape])
+}
+
+/// i64 `[lanes, n]` of 1 and 0 to what is added to scores, f32 `[lanes, n]`.
+pub fn mask_bias(g: &mut Graph, mask: &Var) -> Var {
+    let mask = g.cast(mask, Type::Float);
+    let (one, masked) = (g.float(1.0), g.float(MASKED));
+    let hidden = g.op("Sub", &[&one, &mask]);
+    g.op("Mul", &[&hidden, &masked])
+}
+
+/// Rows of the embedding table, and the table itself.
+pub fn embedding(g: &mut Graph, layer: &Embedding, tokens: &Var) -> (Var, Var) {
+    let table = g.weight("embedding.weight", &values(&layer.weight));
+    (g.op("Gather", &[&table, tokens]), table)
+}

@@ -1,0 +1,135 @@
+//! The recurrent baseline as two graphs.
+
+use ndarray::{ArrayD, Axis, concatenate};
+use vmt::{
+    Geometry, VOCABULARY,
+    manifest::{Context, First, State},
+};
+use vmt_train::{gru::GruLayer, seq2seq::Seq2Seq};
+
+use crate::{
+    Graphs,
+    graph::{Attribute, Graph, Storage, Type, Var},
+    layers::{embedding, frame_mask, frames, linear, mask_bias, values, video_inputs},
+};
+
+/// Writes both graphs.
+pub fn graphs(model: &Seq2Seq, geometry: &Geometry, storage: Storage) -> Graphs {
+    Graphs {
+        encoder: encoder(model, geometry, storage),
+        decoder: decoder(model, storage),
+        positions: false,
+        context: vec![Context { from: "memory".into(), to: "memory".into() }],
+        state: vec![State {
+            from: "present.hidden".into(),
+            to: "past.hidden".into(),
+            first: First::Encoder("hidden".into()),
+        }],
+    }
+}
+
+fn hidden(model: &Seq2Seq) -> usize {
+    model.embedding.weight.dims()[1]
+}
+
+fn encoder(model: &Seq2Seq, geometry: &Geometry, storage: Storage) -> Vec<u8> {
+    let mut graph = Graph::new("seq2seq encoder", storage);
+    let g = &mut graph;
+    let (pixels, mask) = video_inputs(g, geometry);
+    let x = frames(g, &model.frames, geometry, &pixels, &mask);
+    let (memory, state) = gru(g, &model.gru.layers, &x, &mask, None);
+    let (layers, hidden) = (model.gru.layers.len().to_string(), hidden(model).to_string());
+    g.output(&memory, "memory", &["lanes", "frames", &hidden]);
+    g.output(&state, "hidden", &["lanes", &layers, &hidden]);
+    graph.into_bytes()
+}
+
+fn decoder(model: &Seq2Seq, storage: Storage) -> Vec<u8> {
+    let mut graph = Graph::new("seq2seq decoder", storage);
+    let g = &mut graph;
+    let (layers, hidden) = (model.gru.layers.len().to_string(), hidden(model).to_string());
+    let ids = g.input("input_ids", Type::Int64, &["lanes", "new"]);
+    let mask = g.input("attention_mask", Type::Int64, &["lanes", "past + new"]);
+    let frame_mask = frame_mask(g);
+    let memory = g.input("memory", Type::Float, &["lanes", "frames", &hidden]);
+    let past = g.input("past.hidden", Type::Float, &["lanes", &layers, &hidden]);
+
+    // The mask's last columns are the new tokens'.
+    let new = g.size(&ids, 1);
+    let start = g.op("Neg", &[&new]);
+    let start = g.unsqueeze(&start, &[0]);
+    let (end, axis) = (g.ints(&[i64::MAX]), g.ints(&[1]));
+    let mask = g.op("Slice", &[&mask, &start, &end, &axis]);
+
+    let (rows, _) = embedding(g, &model.embedding, &ids);
+    let (y, present) = gru(g, &model.gru.layers, &rows, &mask, Some(&past));
+    g.output(&present, "present.hidden", &["lanes", &layers, &hidden]);
+
+    // Dot-product attention over the frames (Luong 2015, eq. 7 and 8).
+    let columns = g.transpose(&memory, &[0, 2, 1]);
+    let scores = g.op("MatMul", &[&y, &columns]);
+    let bias = mask_bias(g, &frame_mask);
+    let bias = g.unsqueeze(&bias, &[1]);
+    let scores = g.op("Add", &[&scores, &bias]);
+    let weights = g.softmax(&scores);
+    let context = g.op("MatMul", &[&weights, &memory]);
+    let both = g.concat(&[&context, &y], -1);
+    let attentional = linear(g, "combine", &model.combine, &both);
+    let attentional = g.op("Tanh", &[&attentional]);
+    let logits = linear(g, "output", &model.output, &attentional);
+    g.output(&logits, "logits", &["lanes", "new", &VOCABULARY.to_string()]);
+    graph.into_bytes()
+}
+
+/// `x` `[lanes, time, hidden]`, i64 `mask` `[lanes, time]`, `past` `[lanes, layers, hidden]` to the top layer's outputs and
+/// each layer's state behind the lane's last real step.
+fn gru(g: &mut Graph, layers: &[GruLayer], x: &Var, mask: &Var, past: Option<&Var>) -> (Var, Var) {
+    // 1 at each lane's last real step, f32 `[time, lanes, 1]`.
+    let time = g.size(mask, 1);
+    let steps = g.range(&time);
+    let axis = g.ints(&[1]);
+    let length = g.op_with("ReduceSum", &[mask, &axis], &[("keepdims", Attribute::Int(1))]);
+    let one = g.int(1);
+    let last = g.op("Sub", &[&length, &one]);
+    let last = g.op("Equal", &[&steps, &last]);
+    let last = g.cast(&last, Type::Float);
+    let last = g.transpose(&last, &[1, 0]);
+    let last = g.unsqueeze(&last, &[2]);
+
+    let mut x = g.transpose(x, &[1, 0, 2]);
+    let mut states = Vec::new();
+    for (index, layer) in layers.iter().enumerate() {
+        let name = format!("gru.{index}");
+        let [hidden, _] = layer.hidden.weight.dims();
+        let recurrent = |linear: &burn::nn::Linear| values(&linear.weight).reversed_axes().insert_axis(Axis(0));
+        let bias = |linear: &burn::nn::Linear| linear.bias.as_ref().map(values).expect("GRU layers have a bias");
+        let biases: ArrayD<f32> = concatenate![Axis(0), bias(&layer.input), bias(&layer.hidden)].insert_axis(Axis(0));
+        let weights = [
+            g.weight(&format!("{name}.input"), &recurrent(&layer.input)),
+            g.weight(&format!("{name}.hidden"), &recurrent(&layer.hidden)),
+            g.weight(&format!("{name}.bias"), &biases),
+        ];
+        // Inputs 4 and 5 are the lengths, left out, and the first state.
+        let none = Var::none();
+        let first = past.map(|past| {
+            let index = g.int(index as i64);
+            let state = g.op_with("Gather", &[past, &index], &[("axis", Attribute::Int(1))]);
+            g.unsqueeze(&state, &[0])
+        });
+        let mut inputs = vec![&x, &weights[0], &weights[1], &weights[2]];
+        if let Some(first) = &first {
+            inputs.extend([&none, first]);
+        }
+        let attributes = [("hidden_size", Attribute::Int(hidden as i64)), ("linear_before_reset", Attribute::Int(1))];
+        let y = g.op_with("GRU", &inputs, &attributes);
+        let direction = g.ints(&[1]);
+        x = g.op("Squeeze", &[&y, &direction]);
+
+        let picked = g.op("Mul", &[&x, &last]);
+        let axis = g.ints(&[0]);
+        let state = g.op_with("ReduceSum", &[&picked, &axis], &[("keepdims", Attribute::Int(0))]);
+        states.push(g.unsqueeze(&state, &[1]));
+    }
+    let states = g.concat(&states.iter().collect::<Vec<_>>(), 1);
+    (g.transpose(&x, &[1, 0, 2]), states)
+}

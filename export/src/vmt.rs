@@ -1,0 +1,203 @@
+//! The transformer as two graphs.
+
+use vmt::{
+    Geometry, VOCABULARY,
+    manifest::{Context, First, State},
+};
+use vmt_train::{
+    attention::{CrossAttention, FeedForward, SelfAttention},
+    vmt::Vmt,
+};
+
+use crate::{
+    Graphs,
+    graph::{Graph, Storage, Type, Var},
+    layers::{embedding, frame_mask, frames, layer_norm, linear, mask_bias, video_inputs},
+};
+
+/// Writes both graphs.
+pub fn graphs(model: &Vmt, geometry: &Geometry, storage: Storage) -> Graphs {
+    let layers = 0..model.decoder.len();
+    let name = |kind: &str, layer: usize, part: &str| format!("{kind}.{layer}.{part}");
+    let each = |make: &dyn Fn(usize, &str) -> (String, String)| -> Vec<(String, String)> {
+        layers.clone().flat_map(|layer| [make(layer, "key"), make(layer, "value")]).collect()
+    };
+    let context = each(&|layer, part| (name("cross", layer, part), name("cross", layer, part)));
+    let state = each(&|layer, part| (name("present", layer, part), name("past_key_values", layer, part)));
+    let (heads, size) = sizes(model);
+    Graphs {
+        encoder: encoder(model, geometry, storage),
+        decoder: decoder(model, storage),
+        positions: true,
+        context: context.into_iter().map(|(from, to)| Context { from, to }).collect(),
+        state: state
+            .into_iter()
+            .map(|(from, to)| State { from, to, first: First::Empty(vec![heads, 0, size]) })
+            .collect(),
+    }
+}
+
+fn sizes(model: &Vmt) -> (usize, usize) {
+    let hidden = model.embedding.weight.dims()[1];
+    let heads = model.decoder[0].self_attention.heads;
+    (heads, hidden / heads)
+}
+
+fn encoder(model: &Vmt, geometry: &Geometry, storage: Storage) -> Vec<u8> {
+    let mut graph = Graph::new("vmt encoder", storage);
+    let g = &mut graph;
+    let (pixels, mask) = video_inputs(g, geometry);
+    let x = frames(g, &model.frames, geometry, &pixels, &mask);
+    let count = g.size(&mask, 1);
+    let steps = g.range(&count);
+    let position = positions(g, model, &steps);
+    let mut x = g.op("Add", &[&x, &position]);
+    let bias = mask_bias(g, &mask);
+    let bias = g.unsqueeze(&bias, &[1, 2]);
+    let (heads, size) = sizes(model);
+    for (index, layer) in model.encoder.iter().enumerate() {
+        let name = format!("encoder.{index}");
+        let y = layer_norm(g, &format!("{name}.attention_norm"), &layer.attention_norm, &x);
+        let [q, k, v] = qkv(g, &format!("{name}.attention"), &layer.attention, &y);
+        let y = attend(g, size, &q, &k, &v, &bias);
+        let y = linear(g, &format!("{name}.attention.out"), &layer.attention.out, &y);
+        x = g.op("Add", &[&x, &y]);
+        let y = layer_norm(g, &format!("{name}.feed_forward_norm"), &layer.feed_forward_norm, &x);
+        let y = feed_forward(g, &format!("{name}.feed_forward"), &layer.feed_forward, &y);
+        x = g.op("Add", &[&x, &y]);
+    }
+    let memory = layer_norm(g, "encoder_norm", &model.encoder_norm, &x);
+    for (index, layer) in model.decoder.iter().enumerate() {
+        let attention = &layer.cross_attention;
+        let y = linear(g, &format!("decoder.{index}.cross_attention.key_value"), &attention.key_value, &memory);
+        let axes = ["lanes", &heads.to_string(), "frames", &size.to_string()];
+        for (part, y) in ["key", "value"].into_iter().zip(g.split::<2>(&y)) {
+            let y = heads_apart(g, &y, heads);
+            g.output(&y, &format!("cross.{index}.{part}"), &axes);
+        }
+    }
+    graph.into_bytes()
+}
+
+fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
+    let mut graph = Graph::new("vmt decoder", storage);
+    let g = &mut graph;
+    let (heads, size) = sizes(model);
+    let (heads_axis, size_axis) = (heads.to_string(), size.to_string());
+    let axes = |time| ["lanes", &heads_axis, time, &size_axis];
+
+    let ids = g.input("input_ids", Type::Int64, &["lanes", "new"]);
+    let places = g.input("position_ids", Type::Int64, &["lanes", "new"]);
+    let mask = g.input("attention_mask", Type::Int64, &["lanes", "past + new"]);
+    let frame_mask = frame_mask(g);
+
+    let (rows, table) = embedding(g, &model.embedding, &ids);
+    let scale = g.float(((heads * size) as f32).sqrt());
+    let rows = g.op("Mul", &[&rows, &scale]);
+    let position = positions(g, model, &places);
+    let mut x = g.op("Add", &[&rows, &position]);
+
+    let causal = causal_bias(g, &ids, &mask);
+    let frame_bias = mask_bias(g, &frame_mask);
+    let frame_bias = g.unsqueeze(&frame_bias, &[1, 2]);
+    for (index, layer) in model.decoder.iter().enumerate() {
+        let name = format!("decoder.{index}");
+        let y = layer_norm(g, &format!("{name}.self_norm"), &layer.self_norm, &x);
+        let [q, k, v] = qkv(g, &format!("{name}.self_attention"), &layer.self_attention, &y);
+        let [k, v] = [("key", k), ("value", v)].map(|(part, new)| {
+            let past = g.input(&format!("past_key_values.{index}.{part}"), Type::Float, &axes("past"));
+            let present = g.concat(&[&past, &new], 2);
+            g.output(&present, &format!("present.{index}.{part}"), &axes("past + new"));
+            present
+        });
+        let y = attend(g, size, &q, &k, &v, &causal);
+        let y = linear(g, &format!("{name}.self_attention.out"), &layer.self_attention.out, &y);
+        x = g.op("Add", &[&x, &y]);
+
+        let y = layer_norm(g, &format!("{name}.cross_norm"), &layer.cross_norm, &x);
+        let CrossAttention { query, out, .. } = &layer.cross_attention;
+        let q = linear(g, &format!("{name}.cross_attention.query"), query, &y);
+        let q = heads_apart(g, &q, heads);
+        let [k, v] =
+            ["key", "value"].map(|part| g.input(&format!("cross.{index}.{part}"), Type::Float, &axes("frames")));
+        let y = attend(g, size, &q, &k, &v, &frame_bias);
+        let y = linear(g, &format!("{name}.cross_attention.out"), out, &y);
+        x = g.op("Add", &[&x, &y]);
+
+        let y = layer_norm(g, &format!("{name}.feed_forward_norm"), &layer.feed_forward_norm, &x);
+        let y = feed_forward(g, &format!("{name}.feed_forward"), &layer.feed_forward, &y);
+        x = g.op("Add", &[&x, &y]);
+    }
+    let x = layer_norm(g, "decoder_norm", &model.decoder_norm, &x);
+    let columns = g.transpose(&table, &[1, 0]);
+    let logits = g.op("MatMul", &[&x, &columns]);
+    g.output(&logits, "logits", &["lanes", "new", &VOCABULARY.to_string()]);
+    graph.into_bytes()
+}
+
+/// Sinusoids of i64 positions `[..]` (paper eq. 3): `[.., hidden]`.
+fn positions(g: &mut Graph, model: &Vmt, places: &Var) -> Var {
+    let frequencies = vmt_train::vmt::frequencies(model.embedding.weight.dims()[1]);
+    let frequencies = g.floats(&[frequencies.len() as i64], &frequencies);
+    let places = g.cast(places, Type::Float);
+    let places = g.unsqueeze(&places, &[-1]);
+    let angles = g.op("Mul", &[&places, &frequencies]);
+    let waves = ["Sin", "Cos"].map(|wave| {
+        let y = g.op(wave, &[&angles]);
+        g.unsqueeze(&y, &[-1])
+    });
+    let pairs = g.concat(&[&waves[0], &waves[1]], -1);
+    // Interleaves them: the last two axes become one.
+    let lead = g.op("Shape", &[&places]);
+    let (zero, last, rest) = (g.ints(&[0]), g.ints(&[-1]), g.ints(&[-1]));
+    let lead = g.op("Slice", &[&lead, &zero, &last]);
+    let shape = g.concat(&[&lead, &rest], 0);
+    g.op("Reshape", &[&pairs, &shape])
+}
+
+/// What is added to the scores of `new` queries over `past + new` slots: a query sees real slots up to its own.
+fn causal_bias(g: &mut Graph, ids: &Var, mask: &Var) -> Var {
+    let (new, all) = (g.size(ids, 1), g.size(mask, 1));
+    let slots = g.range(&all);
+    let past = g.op("Sub", &[&all, &new]);
+    let queries = g.range(&new);
+    let queries = g.op("Add", &[&queries, &past]);
+    let (slots, queries) = (g.unsqueeze(&slots, &[0]), g.unsqueeze(&queries, &[1]));
+    let later = g.op("Greater", &[&slots, &queries]);
+    let later = g.cast(&later, Type::Float);
+    let masked = g.float(-1e9);
+    let later = g.op("Mul", &[&later, &masked]);
+    let padding = mask_bias(g, mask);
+    let padding = g.unsqueeze(&padding, &[1, 2]);
+    g.op("Add", &[&padding, &later])
+}
+
+/// `[lanes, n, hidden]` to queries, keys and values `[lanes, heads, n, size]`.
+fn qkv(g: &mut Graph, name: &str, layer: &SelfAttention, x: &Var) -> [Var; 3] {
+    let y = linear(g, &format!("{name}.qkv"), &layer.qkv, x);
+    g.split::<3>(&y).map(|part| heads_apart(g, &part, layer.heads))
+}
+
+fn heads_apart(g: &mut Graph, x: &Var, heads: usize) -> Var {
+    let y = g.reshape(x, &[0, 0, heads as i64, -1]);
+    g.transpose(&y, &[0, 2, 1, 3])
+}
+
+/// Scaled dot-product attention (paper eq. 4); heads joined again.
+fn attend(g: &mut Graph, size: usize, q: &Var, k: &Var, v: &Var, bias: &Var) -> Var {
+    let keys = g.transpose(k, &[0, 1, 3, 2]);
+    let scores = g.op("MatMul", &[q, &keys]);
+    let scale = g.float((size as f32).sqrt().recip());
+    let scores = g.op("Mul", &[&scores, &scale]);
+    let scores = g.op("Add", &[&scores, bias]);
+    let weights = g.softmax(&scores);
+    let y = g.op("MatMul", &[&weights, v]);
+    let y = g.transpose(&y, &[0, 2, 1, 3]);
+    g.reshape(&y, &[0, 0, -1])
+}
+
+fn feed_forward(g: &mut Graph, name: &str, layer: &FeedForward, x: &Var) -> Var {
+    let y = linear(g, &format!("{name}.expand"), &layer.expand, x);
+    let y = g.op("Relu", &[&y]);
+    linear(g, &format!("{name}.contract"), &layer.contract, &y)
+}

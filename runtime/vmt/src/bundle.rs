@@ -1,0 +1,99 @@
+//! A model on disk: a manifest and two graphs, checked before use. The one place that reads files.
+
+use std::{borrow::Cow, fs, path::Path};
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Error, Result,
+    manifest::{FORMAT, MANIFEST, Manifest, PERFORMANCE_310},
+};
+
+/// A model, read and checked, that an engine can load.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    pub(crate) manifest: Manifest,
+    pub(crate) encoder: Cow<'static, [u8]>,
+    pub(crate) decoder: Cow<'static, [u8]>,
+}
+
+impl Bundle {
+    /// Reads the bundle in folder `dir` and checks its format and hashes.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        let dir = dir.as_ref();
+        let path = dir.join(MANIFEST);
+        let yaml = fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        let manifest = parse(&yaml, &path)?;
+        let read = |name: &str| {
+            // A manifest must not reach outside its folder.
+            if Path::new(name).file_name() != Some(name.as_ref()) {
+                return Err(bundle(&path, format!("`file` must be a name in this folder, but is `{name}`")));
+            }
+            let file = dir.join(name);
+            fs::read(&file).map(Cow::Owned).map_err(|source| Error::Io { path: file, source })
+        };
+        let (encoder, decoder) = (read(&manifest.encoder.file)?, read(&manifest.decoder.file)?);
+        Self::checked(manifest, encoder, decoder, dir)
+    }
+
+    /// A bundle from memory, for programs that carry theirs inside (`include_str!`, `include_bytes!`).
+    pub fn from_memory(manifest: &str, encoder: &'static [u8], decoder: &'static [u8]) -> Result<Self> {
+        let place = Path::new("bundle in memory");
+        Self::checked(parse(manifest, place)?, encoder.into(), decoder.into(), place)
+    }
+
+    fn checked(
+        manifest: Manifest,
+        encoder: Cow<'static, [u8]>,
+        decoder: Cow<'static, [u8]>,
+        place: &Path,
+    ) -> Result<Self> {
+        let Manifest { encoder: e, decoder: d, .. } = &manifest;
+        for (file, want, bytes) in [(&e.file, &e.sha256, &encoder), (&d.file, &d.sha256, &decoder)] {
+            let got = sha256(bytes);
+            if got != *want {
+                let reason =
+                    format!("SHA-256 must be {want}, but is {got}: not the file that the bundle was made with");
+                return Err(bundle(&place.join(file), reason));
+            }
+        }
+        Ok(Self { manifest, encoder, decoder })
+    }
+
+    /// What the bundle says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Bytes of the encoder's and of the decoder's graph.
+    pub fn sizes(&self) -> [usize; 2] {
+        [self.encoder.len(), self.decoder.len()]
+    }
+}
+
+/// SHA-256 of `bytes` in lower-case hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bundle(path: &Path, reason: String) -> Error {
+    Error::Bundle { path: path.to_owned(), reason }
+}
+
+fn parse(yaml: &str, path: &Path) -> Result<Manifest> {
+    let manifest: Manifest = serde_yaml::from_str(yaml).map_err(|error| bundle(path, error.to_string()))?;
+    let geometry = manifest.geometry;
+    let sides = [geometry.frames, geometry.height, geometry.width];
+    let wrong = if manifest.format != FORMAT {
+        format!("`format` must be {FORMAT}, but is {}: this bundle needs another version of vmt", manifest.format)
+    } else if manifest.vocabulary != PERFORMANCE_310 {
+        format!("`vocabulary` must be {PERFORMANCE_310}, but is {}", manifest.vocabulary)
+    } else if !sides.iter().all(|side| (1..=4096).contains(side)) || !(1..=60_000).contains(&geometry.frame_ms) {
+        format!("`geometry` must be 1..=4096 frames, rows and columns of 1..=60000 ms, but is {geometry:?}")
+    } else if manifest.max_tokens < 2 {
+        format!("`max_tokens` must be at least 2, but is {}", manifest.max_tokens)
+    } else {
+        return Ok(manifest);
+    };
+    Err(bundle(path, wrong))
+}

@@ -1,0 +1,129 @@
+//! `manifest.yaml`: all that the runtime must know of a bundle. The one place that reads and writes it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Geometry;
+
+/// The manifest's file name.
+pub const MANIFEST: &str = "manifest.yaml";
+
+/// The version of this file format.
+pub const FORMAT: u32 = 1;
+
+/// The name of the vocabulary in [`crate::event`]: 310 events, 10 ms steps.
+pub const PERFORMANCE_310: &str = "performance-310";
+
+/// A bundle's table of contents. Unknown fields are refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// A name for people.
+    pub name: String,
+    /// What the model is and what it learned from.
+    pub description: String,
+    /// SPDX expression for the weights.
+    pub license: String,
+    /// [`PERFORMANCE_310`].
+    pub vocabulary: String,
+    /// The clips that the model expects.
+    pub geometry: Geometry,
+    /// The most tokens that one window may take.
+    pub max_tokens: usize,
+    /// The graph that runs once per window.
+    pub encoder: EncoderGraph,
+    /// The graph that runs once per token.
+    pub decoder: DecoderGraph,
+    /// Encoder outputs that the decoder reads unchanged at every step.
+    #[serde(default)]
+    pub context: Vec<Context>,
+    /// Tensors that the decoder hands to itself from step to step.
+    pub state: Vec<State>,
+    /// Per engine: how far its results were from the training library's when the bundle was made.
+    #[serde(default)]
+    pub parity: BTreeMap<String, Parity>,
+}
+
+/// The encoder and the names of its inputs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderGraph {
+    /// Its name inside the bundle's folder.
+    pub file: String,
+    /// SHA-256 of the file in lower-case hexadecimal.
+    pub sha256: String,
+    /// u8 `[lanes, frames, 3, height, width]`.
+    pub pixels: String,
+    /// i64 `[lanes, frames]`, 1 for a picture, 0 for padding.
+    pub frame_mask: String,
+}
+
+/// The decoder and the names of its inputs and its output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecoderGraph {
+    /// Its name inside the bundle's folder.
+    pub file: String,
+    /// SHA-256 of the file in lower-case hexadecimal.
+    pub sha256: String,
+    /// i64 `[lanes, new]`.
+    pub tokens: String,
+    /// i64 `[lanes, new]`: each token's place among the real tokens of its lane.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub positions: Option<String>,
+    /// i64 `[lanes, past + new]`, 1 for a real token, 0 for padding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_mask: Option<String>,
+    /// i64 `[lanes, frames]`, as the encoder's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame_mask: Option<String>,
+    /// f32 `[lanes, new, 310]`.
+    pub logits: String,
+}
+
+/// An encoder output that is a decoder input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Context {
+    /// The encoder's output.
+    pub from: String,
+    /// The decoder's input.
+    pub to: String,
+}
+
+/// A decoder output that is a decoder input of the next step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// The decoder's output.
+    pub from: String,
+    /// The decoder's input.
+    pub to: String,
+    /// What the input is at the first step.
+    pub first: First,
+}
+
+/// A state before the first step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum First {
+    /// Nothing: f32 of this shape behind the lanes, one of them 0 (`[heads, 0, size]`).
+    Empty(Vec<usize>),
+    /// This output of the encoder.
+    Encoder(String),
+}
+
+/// Worst absolute differences to the training library, rounded up to a power of ten, at least 1e-5.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parity {
+    /// Over all encoder outputs.
+    pub encoder: f32,
+    /// Over the logits of every step.
+    pub logits: f32,
+    /// Steps compared, and greedy tokens that were equal.
+    pub tokens: usize,
+}

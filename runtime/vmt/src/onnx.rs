@@ -1,0 +1,209 @@
+//! An engine over any library that runs ONNX graphs: the manifest names the tensors, so no model is known here.
+
+use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, Axis, Ix3, s};
+
+use crate::{
+    Bundle, Clip, Engine, Error, Geometry, Result, Session, Token, VOCABULARY,
+    manifest::{First, Manifest},
+};
+
+/// What goes into a graph.
+pub(crate) enum Tensor {
+    U8(ArrayD<u8>),
+    I64(ArrayD<i64>),
+    F32(ArrayD<f32>),
+}
+
+/// A loaded graph. Its inputs and outputs are in the order of the names it was loaded with.
+pub(crate) trait Graph: Send + Sync {
+    /// A tensor in the library's own form, wherever the library wants it.
+    type Value: Send;
+
+    fn value(&self, tensor: Tensor) -> Result<Self::Value>;
+
+    fn run(&self, inputs: &[&Self::Value]) -> Result<Vec<Self::Value>>;
+
+    fn floats<'v>(&self, value: &'v Self::Value) -> Result<ArrayViewD<'v, f32>>;
+}
+
+/// Both graphs of a bundle, ready to run.
+pub(crate) struct OnnxEngine<G> {
+    library: &'static str,
+    manifest: Manifest,
+    encoder: G,
+    decoder: G,
+}
+
+impl<G: Graph> OnnxEngine<G> {
+    /// Loads both graphs with `load` (bytes, input names, output names), then tries one picture and two tokens, so that
+    /// a graph that does not fit its manifest is refused here and not in the middle of a film.
+    pub(crate) fn load(
+        bundle: &Bundle,
+        library: &'static str,
+        load: impl Fn(&[u8], &[&str], &[&str]) -> Result<G>,
+    ) -> Result<Self> {
+        let manifest = bundle.manifest.clone();
+        let Manifest { encoder, decoder, context, state, .. } = &manifest;
+
+        let mut outputs: Vec<&str> = context.iter().map(|context| context.from.as_str()).collect();
+        outputs.extend(state.iter().filter_map(|state| match &state.first {
+            First::Encoder(from) => Some(from.as_str()),
+            First::Empty(_) => None,
+        }));
+        let encoder = load(&bundle.encoder, &[&encoder.pixels, &encoder.frame_mask], &outputs)?;
+
+        let mut inputs = vec![decoder.tokens.as_str()];
+        inputs.extend(
+            [&decoder.positions, &decoder.token_mask, &decoder.frame_mask].into_iter().flatten().map(String::as_str),
+        );
+        inputs.extend(context.iter().map(|context| context.to.as_str()));
+        inputs.extend(state.iter().map(|state| state.to.as_str()));
+        let mut outputs = vec![decoder.logits.as_str()];
+        outputs.extend(state.iter().map(|state| state.from.as_str()));
+        let decoder = load(&bundle.decoder, &inputs, &outputs)?;
+
+        let engine = Self { library, manifest, encoder, decoder };
+        let Geometry { height, width, .. } = engine.geometry();
+        let blank = Clip::new(ndarray::Array4::zeros((1, 3, height, width)), &engine.geometry())?;
+        let mut session = engine.open_onnx(std::slice::from_ref(&blank))?;
+        session.step(&[Token::PAD])?;
+        session.step(&[Token::PAD])?;
+        drop(session);
+        Ok(engine)
+    }
+
+    fn error(&self, reason: String) -> Error {
+        Error::Engine { engine: self.library, reason }
+    }
+
+    /// Runs the encoder; returns the frame mask, the context and the first state.
+    fn encode(&self, clips: &[Clip]) -> Result<(Array2<i64>, Vec<G::Value>)> {
+        let want = self.geometry();
+        let longest = clips.iter().map(Clip::frames).max().ok_or_else(|| self.error("no clip to encode".into()))?;
+        let mut pixels = ndarray::Array5::zeros((clips.len(), longest, 3, want.height, want.width));
+        let mut mask = Array2::zeros((clips.len(), longest));
+        for (lane, clip) in clips.iter().enumerate() {
+            let frames = clip.pixels();
+            if frames.shape()[1..] != pixels.shape()[2..] || clip.frames() > want.frames {
+                return Err(Error::ClipShape { got: frames.shape().to_vec(), want });
+            }
+            pixels.slice_mut(s![lane, ..clip.frames(), .., .., ..]).assign(&frames);
+            mask.slice_mut(s![lane, ..clip.frames()]).fill(1);
+        }
+        let pixels = self.encoder.value(Tensor::U8(pixels.into_dyn()))?;
+        let frame_mask = self.encoder.value(Tensor::I64(mask.clone().into_dyn()))?;
+        Ok((mask, self.encoder.run(&[&pixels, &frame_mask])?))
+    }
+
+    fn open_onnx(&self, clips: &[Clip]) -> Result<OnnxSession<'_, G>> {
+        let (mask, mut context) = self.encode(clips)?;
+        let mut encoded = context.split_off(self.manifest.context.len()).into_iter();
+        if self.manifest.decoder.frame_mask.is_some() {
+            context.insert(0, self.decoder.value(Tensor::I64(mask.into_dyn()))?);
+        }
+        let state = self.manifest.state.iter().map(|state| match &state.first {
+            First::Encoder(_) => encoded.next().ok_or_else(|| self.error("the encoder gave too few outputs".into())),
+            First::Empty(shape) => {
+                let shape: Vec<usize> = std::iter::once(clips.len()).chain(shape.iter().copied()).collect();
+                let zeros = ArrayD::from_shape_vec(shape, Vec::new())
+                    .map_err(|_| self.error(format!("the empty state of `{}` must have a 0 in its shape", state.to)))?;
+                self.decoder.value(Tensor::F32(zeros))
+            }
+        });
+        Ok(OnnxSession {
+            state: state.collect::<Result<_>>()?,
+            engine: self,
+            context,
+            mask: Array2::zeros((clips.len(), 0)),
+            fed: vec![0; clips.len()],
+            logits: Array2::zeros((clips.len(), VOCABULARY)),
+        })
+    }
+}
+
+impl<G: Graph> Engine for OnnxEngine<G> {
+    fn name(&self) -> String {
+        self.library.into()
+    }
+
+    fn geometry(&self) -> Geometry {
+        self.manifest.geometry
+    }
+
+    fn open(&self, clips: &[Clip]) -> Result<Box<dyn Session + '_>> {
+        Ok(Box::new(self.open_onnx(clips)?))
+    }
+
+    fn context(&self, clips: &[Clip]) -> Result<Vec<ArrayD<f32>>> {
+        let (_, outputs) = self.encode(clips)?;
+        outputs.iter().map(|value| Ok(self.encoder.floats(value)?.to_owned())).collect()
+    }
+}
+
+struct OnnxSession<'e, G: Graph> {
+    engine: &'e OnnxEngine<G>,
+    /// The frame mask where the decoder reads it, then the context.
+    context: Vec<G::Value>,
+    state: Vec<G::Value>,
+    /// `[lanes, past]`, 1 where a slot holds a real token.
+    mask: Array2<i64>,
+    /// Real tokens of each lane so far.
+    fed: Vec<i64>,
+    /// `[lanes, vocabulary]`, what follows the last token.
+    logits: Array2<f32>,
+}
+
+impl<G: Graph> Session for OnnxSession<'_, G> {
+    fn lanes(&self) -> usize {
+        self.fed.len()
+    }
+
+    fn feed(&mut self, tokens: &[&[Token]]) -> Result<ArrayView2<'_, f32>> {
+        let (engine, lanes) = (self.engine, self.lanes());
+        let new = tokens.iter().map(|row| row.len()).max().unwrap_or(0);
+        if tokens.len() != lanes || tokens.iter().any(|row| row.is_empty()) {
+            let got: Vec<usize> = tokens.iter().map(|row| row.len()).collect();
+            return Err(
+                engine.error(format!("each of {lanes} lanes must be fed at least one token, but they got {got:?}"))
+            );
+        }
+        let mut ids = Array2::from_elem((lanes, new), i64::from(Token::PAD.id()));
+        let mut positions = Array2::zeros((lanes, new));
+        let mut mask = Array2::zeros((lanes, new));
+        for (lane, row) in tokens.iter().enumerate() {
+            for (slot, token) in row.iter().enumerate() {
+                ids[[lane, slot]] = token.id().into();
+                positions[[lane, slot]] = self.fed[lane] + slot as i64;
+                mask[[lane, slot]] = 1;
+            }
+        }
+        let mask = ndarray::concatenate![Axis(1), self.mask, mask];
+
+        let graph = &engine.manifest.decoder;
+        let mut inputs = vec![engine.decoder.value(Tensor::I64(ids.into_dyn()))?];
+        if graph.positions.is_some() {
+            inputs.push(engine.decoder.value(Tensor::I64(positions.into_dyn()))?);
+        }
+        if graph.token_mask.is_some() {
+            inputs.push(engine.decoder.value(Tensor::I64(mask.clone().into_dyn()))?);
+        }
+        let inputs: Vec<&G::Value> = inputs.iter().chain(&self.context).chain(&self.state).collect();
+        let mut outputs = engine.decoder.run(&inputs)?;
+
+        let state = outputs.split_off(1);
+        let logits = engine.decoder.floats(&outputs[0])?;
+        let got = logits.shape().to_vec();
+        let want = [lanes, new, VOCABULARY];
+        let wrong = || engine.error(format!("logits must be {want:?} (lanes, new, vocabulary), but are {got:?}"));
+        let logits = logits.into_dimensionality::<Ix3>().map_err(|_| wrong())?;
+        if logits.shape() != want {
+            return Err(wrong());
+        }
+        for (lane, row) in tokens.iter().enumerate() {
+            self.logits.row_mut(lane).assign(&logits.slice(s![lane, row.len() - 1, ..]));
+            self.fed[lane] += row.len() as i64;
+        }
+        (self.state, self.mask) = (state, mask);
+        Ok(self.logits.view())
+    }
+}

@@ -1,0 +1,186 @@
+//! ONNX Runtime, loaded at run time from a library that is found or given.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock, PoisonError},
+};
+
+use ndarray::ArrayViewD;
+use ort::{
+    environment::Environment,
+    memory::Allocator,
+    session::{Session, SessionInputValue},
+    value::{DynValue, Tensor as OrtTensor},
+};
+
+use crate::{
+    Bundle, Engine, Error, Result,
+    onnx::{Graph, OnnxEngine, Tensor},
+};
+
+/// The oldest version that is understood: its C interface is fixed when this crate is built.
+pub const OLDEST: &str = "1.24";
+
+/// Names the library's file; wins over every other place.
+pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// Where to run.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Device {
+    Cpu,
+    #[cfg(feature = "cuda")]
+    Cuda,
+}
+
+impl Device {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "ort",
+            #[cfg(feature = "cuda")]
+            Self::Cuda => "cuda",
+        }
+    }
+}
+
+/// ONNX Runtime's library: its path and its own words about its version.
+#[derive(Clone, Debug)]
+pub struct Library {
+    /// The file, or the bare name where the system's loader found it.
+    pub path: PathBuf,
+    /// Build information.
+    pub build: &'static str,
+}
+
+static LIBRARY: OnceLock<(Library, Environment)> = OnceLock::new();
+
+/// Finds and loads ONNX Runtime's library, once a process.
+///
+/// Looks at `ORT_DYLIB_PATH` alone where it is set; else beside the program, in `../lib` from there, and where the
+/// system's loader looks.
+pub fn library() -> Result<Library> {
+    Ok(loaded()?.0.clone())
+}
+
+fn loaded() -> Result<&'static (Library, Environment)> {
+    static LOADING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(loaded) = LIBRARY.get() {
+        return Ok(loaded);
+    }
+    let mut found = Vec::new();
+    for path in candidates() {
+        match ort::init_from(&path) {
+            Ok(builder) => {
+                let environment = builder.with_name("vmt").with_telemetry(false).build().map_err(failed("ort"))?;
+                environment.set_log_level(ort::logging::LogLevel::Error);
+                return Ok(LIBRARY.get_or_init(|| (Library { path, build: ort::info() }, environment)));
+            }
+            Err(error) => found.push(error.to_string()),
+        }
+    }
+    let reason = format!(
+        "ONNX Runtime {OLDEST} or newer is needed; set {LIBRARY_VARIABLE} to its library. Tried: {}",
+        found.join("; ")
+    );
+    Err(Error::Engine { engine: "ort", reason })
+}
+
+/// Library files to try, best first.
+fn candidates() -> Vec<PathBuf> {
+    if let Some(path) = env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()) {
+        return vec![env::current_dir().unwrap_or_default().join(path)];
+    }
+    let name = format!("{}onnxruntime{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
+    let program = env::current_exe().ok().and_then(|program| Some(program.canonicalize().ok()?.parent()?.to_owned()));
+    let mut paths: Vec<PathBuf> =
+        program.iter().flat_map(|dir| [dir.clone(), dir.join("../lib")]).flat_map(|dir| matches(&dir, &name)).collect();
+    paths.push(name.into());
+    paths
+}
+
+/// Files in `dir` called `name` or `name.VERSION`.
+fn matches(dir: &Path, name: &str) -> Vec<PathBuf> {
+    let files = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> =
+        files.filter(|file| file.file_name().to_string_lossy().starts_with(name)).map(|file| file.path()).collect();
+    paths.sort();
+    paths
+}
+
+struct OrtGraph {
+    device: Device,
+    /// ort wants `&mut` to run: sessions that share an engine take turns.
+    session: Mutex<Session>,
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+}
+
+/// Loads `bundle` into ONNX Runtime, to run on `threads` threads.
+pub(crate) fn load(bundle: &Bundle, device: Device, threads: usize) -> Result<Box<dyn Engine>> {
+    let (_, environment) = loaded()?;
+    let load = |bytes: &[u8], inputs: &[&str], outputs: &[&str]| {
+        let session = session(environment, bytes, device, threads).map_err(failed(device.name()))?;
+        for (want, have) in [(inputs, session.inputs()), (outputs, session.outputs())] {
+            if let Some(name) = want.iter().find(|&&name| have.iter().all(|outlet| outlet.name() != name)) {
+                let names: Vec<&str> = have.iter().map(|outlet| outlet.name()).collect();
+                let reason = format!("the graph must have `{name}`, but has {names:?}");
+                return Err(Error::Engine { engine: device.name(), reason });
+            }
+        }
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        Ok(OrtGraph { device, session: session.into(), inputs: owned(inputs), outputs: owned(outputs) })
+    };
+    Ok(Box::new(OnnxEngine::load(bundle, device.name(), load)?))
+}
+
+fn session(environment: &Environment, bytes: &[u8], device: Device, threads: usize) -> ort::Result<Session> {
+    let builder = Session::builder(environment)?.with_intra_threads(threads)?;
+    let mut builder = match device {
+        Device::Cpu => builder,
+        // Without `error_on_failure` ONNX Runtime would fall back to the CPU in silence.
+        #[cfg(feature = "cuda")]
+        Device::Cuda => builder.with_execution_providers([ort::ep::CUDA::default().build().error_on_failure()])?,
+    };
+    builder.commit_from_memory(bytes)
+}
+
+fn failed(engine: &'static str) -> impl Fn(ort::Error) -> Error {
+    move |error| Error::Engine { engine, reason: error.to_string() }
+}
+
+impl OrtGraph {
+    fn failed(&self) -> impl Fn(ort::Error) -> Error {
+        failed(self.device.name())
+    }
+}
+
+impl Graph for OrtGraph {
+    type Value = DynValue;
+
+    fn value(&self, tensor: Tensor) -> Result<DynValue> {
+        match tensor {
+            Tensor::U8(array) => OrtTensor::from_array(array).map(OrtTensor::into_dyn),
+            Tensor::I64(array) => OrtTensor::from_array(array).map(OrtTensor::into_dyn),
+            // Data without elements has no address; the allocator takes care of that.
+            Tensor::F32(array) if array.is_empty() => {
+                OrtTensor::<f32>::new(&Allocator::default(), array.shape()).map(OrtTensor::into_dyn)
+            }
+            Tensor::F32(array) => OrtTensor::from_array(array).map(OrtTensor::into_dyn),
+        }
+        .map_err(self.failed())
+    }
+
+    fn run(&self, inputs: &[&DynValue]) -> Result<Vec<DynValue>> {
+        let inputs: Vec<(&str, SessionInputValue)> =
+            self.inputs.iter().zip(inputs).map(|(name, &value)| (name.as_str(), value.into())).collect();
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outputs = session.run(inputs).map_err(self.failed())?;
+        // Names were checked when the graph was loaded.
+        Ok(self.outputs.iter().filter_map(|name| outputs.remove(name)).collect())
+    }
+
+    fn floats<'v>(&self, value: &'v DynValue) -> Result<ArrayViewD<'v, f32>> {
+        value.try_extract_array().map_err(self.failed())
+    }
+}
