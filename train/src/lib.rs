@@ -1,1 +1,17 @@
-//! Placeholder.
+//! The models in burn: VMT (a transformer) and SEQ2SEQ (its recurrent baseline), and an engine over them.
+//!
+//! Both see the pictures of a window and say which of the 310 events comes next. [`ModelConfig`] builds a [`Model`];
+
+pub mod attention;
+pub mod config;
+pub mod frames;
+pub mod gru;
+mod init;
+pub mod model;
+pub mod seq2seq;
+pub mod vmt;
+
+pub use crate::config::{Architecture, ModelConfig};
+pub use crate::model::{EncoderDecoder, Feed, Model};
+pub use crate::seq2seq::Seq2Seq;
+pub use crate::vmt::Vmt;

@@ -1,0 +1,105 @@
+//! What both models can do.
+
+use burn::module::Module;
+use burn::tensor::{Bool, Device, Int, Tensor};
+
+use crate::{Seq2Seq, Vmt};
+
+/// A model that reads pictures once and then says, token by token, what comes next.
+pub trait EncoderDecoder {
+    /// What the decoder looks at: the pictures, encoded.
+    type Memory: Send;
+    /// What the decoder remembers of the tokens.
+    type State: Send;
+
+    /// `pixels`: `[batch, frames, 3, height, width]` in `0..=255`; `frames`: `[batch, frames]`, true where there is a
+    /// picture and not padding (on the right).
+    fn encode(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>) -> Self::Memory;
+
+    /// The state before the first token.
+    fn start(&self, memory: &Self::Memory) -> Self::State;
+
+    /// Feeds tokens; returns the logits `[batch, new, 310]` of what follows each, and the state after them.
+    fn extend(&self, feed: Feed, memory: &Self::Memory, state: Self::State) -> (Tensor<3>, Self::State);
+
+    /// The logits `[batch, tokens, 310]` of what follows each of `tokens` `[batch, tokens]`, from the first one on. Rows
+    /// may be padded on the right: what follows the padding means nothing, and nothing else depends on it.
+    fn decode(&self, tokens: Tensor<2, Int>, memory: &Self::Memory) -> Tensor<3> {
+        self.extend(Feed::whole(tokens), memory, self.start(memory)).0
+    }
+
+    /// Encodes and decodes: what training sees. Shapes as above.
+    fn forward(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>, tokens: Tensor<2, Int>) -> Tensor<3> {
+        self.decode(tokens, &self.encode(pixels, frames))
+    }
+}
+
+/// Tokens to feed. Rows may hold different numbers of tokens, at least one: they are padded on the right, and a slot
+/// that held padding stays hidden for ever.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    /// `[batch, new]`.
+    pub tokens: Tensor<2, Int>,
+    /// The place of each token among its row's real ones, from 0; `[batch, new]`.
+    pub positions: Tensor<2, Int>,
+    /// True where a slot holds a real token; `[batch, past + new]`.
+    pub real: Tensor<2, Bool>,
+}
+
+impl Feed {
+    /// A sequence from its first token on, `[batch, new]`.
+    pub fn whole(tokens: Tensor<2, Int>) -> Self {
+        let [batch, new] = tokens.dims();
+        let device = tokens.device();
+        Self {
+            tokens,
+            positions: Tensor::<1, Int>::arange(0..new as i64, &device).unsqueeze::<2>().expand([batch, new]),
+            real: Tensor::ones([batch, new], &device),
+        }
+    }
+
+    /// Which slots each new token may look at, `[batch, new, past + new]`: the real ones up to itself.
+    pub fn visible(&self) -> Tensor<3, Bool> {
+        let ([batch, new], [_, slots]) = (self.tokens.dims(), self.real.dims());
+        // burn's mask is true above the diagonal, which it shifts to the right by `past`.
+        let later = Tensor::<2, Bool>::tril_mask([new, slots], (slots - new) as i64, &self.real.device());
+        let earlier = later.bool_not().unsqueeze::<3>().expand([batch, new, slots]);
+        earlier.bool_and(self.real.clone().unsqueeze_dim::<3>(1).expand([batch, new, slots]))
+    }
+
+    /// Where among the new tokens the last real one of each row is, `[batch]`.
+    pub fn last(&self) -> Tensor<1, Int> {
+        let ([_, new], [_, slots]) = (self.tokens.dims(), self.real.dims());
+        last_real(self.real.clone().narrow(1, slots - new, new))
+    }
+}
+
+/// Index of the last true column of each row, `[batch]`; rows are padded on the right and hold at least one.
+pub fn last_real(real: Tensor<2, Bool>) -> Tensor<1, Int> {
+    real.int().sum_dim(1).squeeze_dim::<1>(1) - 1
+}
+
+/// Either model.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // One per process, and its weights are on the heap.
+pub enum Model {
+    /// The transformer.
+    Vmt(Vmt),
+    /// The recurrent baseline.
+    Seq2Seq(Seq2Seq),
+}
+
+impl Model {
+    /// Logits `[batch, tokens, 310]`; arguments as in [`EncoderDecoder::forward`].
+    pub fn forward(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>, tokens: Tensor<2, Int>) -> Tensor<3> {
+        match self {
+            Self::Vmt(model) => model.forward(pixels, frames, tokens),
+            Self::Seq2Seq(model) => model.forward(pixels, frames, tokens),
+        }
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> Device {
+        self.devices().swap_remove(0)
+    }
+}

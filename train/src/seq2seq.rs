@@ -1,0 +1,94 @@
+//! SEQ2SEQ, the recurrent baseline (InverseMV, arXiv 2112.15320, section 3.2; attention of Luong et al. 2015).
+//!
+//! ```text
+//! pixels                        tokens
+//!   | ConvEncoder                 | embedding
+//!   | GRU --- last states --->    | the same GRU
+//!   |                             h [batch, tokens, hidden]
+//!   +-- states = memory --->      | context = softmax(h memory^T) memory
+//!                                 | tanh(combine([context, h]))
+//!                                 | output
+//!                               logits of 310 events
+//! ```
+
+use burn::module::Module;
+use burn::nn::{Dropout, DropoutConfig, Embedding, Linear};
+use burn::tensor::activation::{softmax, tanh};
+use burn::tensor::{Bool, Device, Int, Tensor};
+
+use crate::ModelConfig;
+use crate::attention::additive;
+use crate::frames::ConvEncoder;
+use crate::gru::Gru;
+use crate::init::Init;
+use crate::model::{EncoderDecoder, Feed, last_real};
+
+/// The recurrent model.
+#[derive(Module, Debug)]
+pub struct Seq2Seq {
+    /// Pictures to vectors.
+    pub frames: ConvEncoder,
+    /// `[310, hidden]`: the vector of each event.
+    pub embedding: Embedding,
+    /// Reads pictures, then events.
+    pub gru: Gru,
+    /// `[2 hidden, hidden]` with bias: context and state to one vector (Luong et al. 2015, equation 5).
+    pub combine: Linear,
+    /// `[hidden, 310]` with bias.
+    pub output: Linear,
+    /// On the combined vector.
+    pub dropout: Dropout,
+}
+
+/// What [`Seq2Seq`] looks at while it decodes.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// The GRU's state after each picture, `[batch, frames, hidden]`.
+    pub states: Tensor<3>,
+    /// Each layer's state after the last picture, `[batch, layers, hidden]`.
+    pub hidden: Tensor<3>,
+    /// Additive, hides padding: `[batch, 1, frames]`.
+    pub mask: Tensor<3>,
+}
+
+impl Seq2Seq {
+    pub(crate) fn new(config: &ModelConfig, seed: u64, device: &Device) -> Self {
+        let ModelConfig { filters, hidden, layers, dropout, .. } = *config;
+        let init = &mut Init::new(seed, device);
+        Self {
+            frames: ConvEncoder::new(filters, hidden, init),
+            embedding: init.embedding(hidden, 1.0),
+            gru: Gru::new(hidden, layers, dropout, init),
+            combine: init.linear(2 * hidden, hidden),
+            output: init.linear(hidden, vmt::VOCABULARY),
+            dropout: DropoutConfig::new(dropout).init(),
+        }
+    }
+}
+
+impl EncoderDecoder for Seq2Seq {
+    type Memory = Memory;
+    /// Each layer's state, `[batch, layers, hidden]`.
+    type State = Tensor<3>;
+
+    fn encode(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>) -> Memory {
+        let vectors = self.frames.forward(pixels);
+        let [batch, _, hidden] = vectors.dims();
+        let rest = Tensor::zeros([batch, self.gru.layers.len(), hidden], &vectors.device());
+        let (states, hidden) = self.gru.forward(vectors, rest, last_real(frames.clone()));
+        Memory { states, hidden, mask: additive(frames).unsqueeze_dim(1) }
+    }
+
+    fn start(&self, memory: &Memory) -> Tensor<3> {
+        memory.hidden.clone()
+    }
+
+    fn extend(&self, feed: Feed, memory: &Memory, state: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+        let last = feed.last();
+        let (h, state) = self.gru.forward(self.embedding.forward(feed.tokens), state, last);
+        let scores = h.clone().matmul(memory.states.clone().transpose()) + memory.mask.clone();
+        let context = softmax(scores, 2).matmul(memory.states.clone());
+        let combined = tanh(self.combine.forward(Tensor::cat(vec![context, h], 2)));
+        (self.output.forward(self.dropout.forward(combined)), state)
+    }
+}

@@ -1,0 +1,218 @@
+//! VMT, the transformer (InverseMV, arXiv 2112.15320, section 3.2; layers of Vaswani et al. 2017).
+//!
+//! ```text
+//! pixels                                 tokens
+//!   | ConvEncoder                          | embedding x sqrt(hidden)
+//!   + sinusoids                            + sinusoids
+//!   | dropout                              | dropout
+//!   |  layers x:                           |  layers x:
+//!   |   + self-attention(norm)             |   + self-attention(norm), not looking ahead
+//!   |   |                                  |   + cross-attention(norm) <-- keys, values
+//!   |   + feed-forward(norm)               |   + feed-forward(norm)                 |
+//!   | norm                                 | norm                                   |
+//!   +-- keys, values of each layer -->     | embedding^T                            |
+//!                                        logits of 310 events
+//! ```
+//!
+//! Norms stand before each sub-layer, with one more at the end, and the embedding is both input and output: as in the
+//! authors' code. `+` is a residual connection, with dropout on what is added.
+
+use std::iter::zip;
+
+use burn::module::Module;
+use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm};
+use burn::tensor::module::linear;
+use burn::tensor::{Bool, Device, Int, Tensor};
+
+use crate::ModelConfig;
+use crate::attention::{CrossAttention, FeedForward, KeyValue, SelfAttention, additive};
+use crate::frames::ConvEncoder;
+use crate::init::Init;
+use crate::model::{EncoderDecoder, Feed};
+
+/// The video-music transformer.
+#[derive(Module, Debug)]
+pub struct Vmt {
+    /// Pictures to vectors.
+    pub frames: ConvEncoder,
+    /// Bottom layer first.
+    pub encoder: Vec<EncoderLayer>,
+    /// After the last encoder layer.
+    pub encoder_norm: LayerNorm,
+    /// `[310, hidden]`: the vector of each event, on the way in (times `sqrt(hidden)`) and out (as it is).
+    pub embedding: Embedding,
+    /// Bottom layer first.
+    pub decoder: Vec<DecoderLayer>,
+    /// After the last decoder layer.
+    pub decoder_norm: LayerNorm,
+    /// On the vectors that enter the first layers.
+    pub dropout: Dropout,
+}
+
+/// What [`Vmt`] looks at while it decodes.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// Keys and values of the pictures for each decoder layer, `[batch, heads, frames, size]`.
+    pub cross: Vec<KeyValue>,
+    /// Additive, hides padding: `[batch, 1, 1, frames]`.
+    pub mask: Tensor<4>,
+}
+
+impl Vmt {
+    pub(crate) fn new(config: &ModelConfig, heads: usize, feed_forward: usize, seed: u64, device: &Device) -> Self {
+        let ModelConfig { filters, hidden, layers, dropout, .. } = *config;
+        let init = &mut Init::new(seed, device);
+        let deviation = (hidden as f64).powf(-0.5);
+        Self {
+            frames: ConvEncoder::new(filters, hidden, init),
+            encoder: (0..layers).map(|_| EncoderLayer::new(hidden, heads, feed_forward, dropout, init)).collect(),
+            encoder_norm: init.norm(hidden),
+            embedding: init.embedding(hidden, deviation),
+            decoder: (0..layers).map(|_| DecoderLayer::new(hidden, heads, feed_forward, dropout, init)).collect(),
+            decoder_norm: init.norm(hidden),
+            dropout: DropoutConfig::new(dropout).init(),
+        }
+    }
+}
+
+impl EncoderDecoder for Vmt {
+    type Memory = Memory;
+    /// Keys and values of the tokens for each decoder layer.
+    type State = Vec<KeyValue>;
+
+    fn encode(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>) -> Memory {
+        let vectors = self.frames.forward(pixels);
+        let [_, count, hidden] = vectors.dims();
+        let places = Tensor::<1, Int>::arange(0..count as i64, &vectors.device()).unsqueeze::<2>();
+        let mask = additive(frames).unsqueeze_dims::<4>(&[1, 2]);
+        let mut x = self.dropout.forward(vectors + sinusoids(places, hidden));
+        for layer in &self.encoder {
+            x = layer.forward(x, mask.clone());
+        }
+        let x = self.encoder_norm.forward(x);
+        Memory { cross: self.decoder.iter().map(|layer| layer.cross_attention.memory(x.clone())).collect(), mask }
+    }
+
+    fn start(&self, memory: &Memory) -> Self::State {
+        let empty = |cross: &KeyValue| {
+            let [batch, heads, _, size] = cross.key.dims();
+            KeyValue::empty(batch, heads, size, &cross.key.device())
+        };
+        memory.cross.iter().map(empty).collect()
+    }
+
+    fn extend(&self, feed: Feed, memory: &Memory, state: Self::State) -> (Tensor<3>, Self::State) {
+        let mask = additive(feed.visible()).unsqueeze_dim::<4>(1);
+        let [_, hidden] = self.embedding.weight.dims();
+        let vectors = self.embedding.forward(feed.tokens) * (hidden as f64).sqrt();
+        let mut x = self.dropout.forward(vectors + sinusoids(feed.positions, hidden));
+        let mut slots = Vec::with_capacity(state.len());
+        for ((layer, past), cross) in zip(zip(&self.decoder, state), &memory.cross) {
+            let present;
+            (x, present) = layer.forward(x, past, mask.clone(), cross, memory.mask.clone());
+            slots.push(present);
+        }
+        let x = self.decoder_norm.forward(x);
+        (linear(x, self.embedding.weight.val().transpose(), None), slots)
+    }
+}
+
+/// Pictures look at pictures.
+#[derive(Module, Debug)]
+pub struct EncoderLayer {
+    /// Before the attention.
+    pub attention_norm: LayerNorm,
+    /// Pictures to pictures.
+    pub attention: SelfAttention,
+    /// Before the feed-forward layers.
+    pub feed_forward_norm: LayerNorm,
+    /// On each picture alone.
+    pub feed_forward: FeedForward,
+    /// On each sub-layer's output.
+    pub dropout: Dropout,
+}
+
+impl EncoderLayer {
+    fn new(hidden: usize, heads: usize, feed_forward: usize, dropout: f64, init: &mut Init) -> Self {
+        Self {
+            attention_norm: init.norm(hidden),
+            attention: SelfAttention::new(hidden, heads, dropout, init),
+            feed_forward_norm: init.norm(hidden),
+            feed_forward: FeedForward::new(hidden, feed_forward, init),
+            dropout: DropoutConfig::new(dropout).init(),
+        }
+    }
+
+    /// `x` and the result: `[batch, frames, hidden]`; `mask`: additive, `[batch, 1, 1, frames]`.
+    pub fn forward(&self, x: Tensor<3>, mask: Tensor<4>) -> Tensor<3> {
+        let drop = |x| self.dropout.forward(x);
+        let attended = self.attention.forward(self.attention_norm.forward(x.clone()), mask);
+        let x = x + drop(attended);
+        x.clone() + drop(self.feed_forward.forward(self.feed_forward_norm.forward(x)))
+    }
+}
+
+/// Tokens look at earlier tokens, then at the pictures.
+#[derive(Module, Debug)]
+pub struct DecoderLayer {
+    /// Before the self-attention.
+    pub self_norm: LayerNorm,
+    /// Tokens to tokens.
+    pub self_attention: SelfAttention,
+    /// Before the cross-attention.
+    pub cross_norm: LayerNorm,
+    /// Tokens to pictures. The paper writes the queries as the encoder's; they are the decoder's, or lengths would not match.
+    pub cross_attention: CrossAttention,
+    /// Before the feed-forward layers.
+    pub feed_forward_norm: LayerNorm,
+    /// On each token alone.
+    pub feed_forward: FeedForward,
+    /// On each sub-layer's output.
+    pub dropout: Dropout,
+}
+
+impl DecoderLayer {
+    fn new(hidden: usize, heads: usize, feed_forward: usize, dropout: f64, init: &mut Init) -> Self {
+        Self {
+            self_norm: init.norm(hidden),
+            self_attention: SelfAttention::new(hidden, heads, dropout, init),
+            cross_norm: init.norm(hidden),
+            cross_attention: CrossAttention::new(hidden, heads, dropout, init),
+            feed_forward_norm: init.norm(hidden),
+            feed_forward: FeedForward::new(hidden, feed_forward, init),
+            dropout: DropoutConfig::new(dropout).init(),
+        }
+    }
+
+    /// `x` `[batch, new, hidden]` after the slots of `past`; `mask` `[batch, 1, new, past + new]` for the tokens and
+    /// `cross_mask` `[batch, 1, 1, frames]` for the pictures, additive. Returns `x`'s shape, and `past` with the new slots.
+    pub fn forward(
+        &self,
+        x: Tensor<3>,
+        past: KeyValue,
+        mask: Tensor<4>,
+        cross: &KeyValue,
+        cross_mask: Tensor<4>,
+    ) -> (Tensor<3>, KeyValue) {
+        let drop = |x| self.dropout.forward(x);
+        let (attended, present) = self.self_attention.forward_after(self.self_norm.forward(x.clone()), past, mask);
+        let x = x + drop(attended);
+        let attended = self.cross_attention.forward(self.cross_norm.forward(x.clone()), cross, cross_mask);
+        let x = x + drop(attended);
+        (x.clone() + drop(self.feed_forward.forward(self.feed_forward_norm.forward(x))), present)
+    }
+}
+
+/// A wave pattern for each place, `[batch, slots]` to `[batch, slots, hidden]` (paper equation 3): column `2i` is
+/// `sin(place * 10000^(-2i / hidden))`, column `2i + 1` the cosine of the same.
+pub fn sinusoids(places: Tensor<2, Int>, hidden: usize) -> Tensor<3> {
+    let [batch, slots] = places.dims();
+    let frequencies = Tensor::<1>::from_floats(frequencies(hidden).as_slice(), &places.device());
+    let angles = places.float().unsqueeze_dim::<3>(2) * frequencies.unsqueeze::<3>();
+    Tensor::stack::<4>(vec![angles.clone().sin(), angles.cos()], 3).reshape([batch, slots, hidden])
+}
+
+/// `10000^(-2i / hidden)` for `i` in `0..hidden / 2`, in radians per place: computed in f64, then rounded to f32.
+pub fn frequencies(hidden: usize) -> Vec<f32> {
+    (0..hidden / 2).map(|i| 10000f64.powf(-2.0 * i as f64 / hidden as f64) as f32).collect()
+}
