@@ -7,18 +7,21 @@ use burn::{
 };
 use ndarray::ArrayD;
 use vmt::Geometry;
-use vmt_train::frames::ConvEncoder;
+use vmt_train::frames::{ConvEncoder, SLOPE};
 
 use crate::graph::{Attribute, Graph, Type, Var};
 
 /// What is added to the score of a place that must not be looked at.
 const MASKED: f32 = -1e9;
 
+/// What norms add to the variance; burn's own, which it does not show.
+const EPSILON: f32 = 1e-5;
+
 /// A parameter's values.
 pub fn values<const D: usize>(param: &Param<Tensor<D>>) -> ArrayD<f32> {
     let data = param.val().into_data();
     let shape: Vec<usize> = param.dims().to_vec();
-    ArrayD::from_shape_vec(shape, data.to_vec().expect("parameters are f32")).expect("as many values as the shape says")
+    ArrayD::from_shape_vec(shape, data.try_into_vec().expect("parameters are f32")).expect("as many values as the shape says")
 }
 
 /// `x W + b`, over the last axis.
@@ -40,7 +43,7 @@ pub fn layer_norm(g: &mut Graph, name: &str, layer: &LayerNorm, x: &Var) -> Var 
     let mut inputs = vec![x, &gain];
     let bias = layer.beta.as_ref().map(|beta| g.weight(&format!("{name}.beta"), &values(beta)));
     inputs.extend(&bias);
-    let attributes = [("axis", Attribute::Int(-1)), ("epsilon", Attribute::Float(layer.epsilon as f32))];
+    let attributes = [("axis", Attribute::Int(-1)), ("epsilon", Attribute::Float(EPSILON))];
     g.op_with("LayerNormalization", &inputs, &attributes)
 }
 
@@ -48,7 +51,7 @@ pub fn layer_norm(g: &mut Graph, name: &str, layer: &LayerNorm, x: &Var) -> Var 
 fn group_norm(g: &mut Graph, name: &str, layer: &GroupNorm, x: &Var, [channels, height, width]: [i64; 3]) -> Var {
     let (one, zero) = (g.floats(&[1], &[1.0]), g.floats(&[1], &[0.0]));
     let flat = g.reshape(x, &[-1, 1, channels * height * width]);
-    let epsilon = [("epsilon", Attribute::Float(layer.epsilon as f32))];
+    let epsilon = [("epsilon", Attribute::Float(EPSILON))];
     let normal = g.op_with("InstanceNormalization", &[&flat, &one, &zero], &epsilon);
     let mut y = g.reshape(&normal, &[-1, channels, height, width]);
     for (part, operator, param) in [("gamma", "Mul", &layer.gamma), ("beta", "Add", &layer.beta)] {
@@ -96,7 +99,7 @@ pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &
             ("pads", Attribute::Ints(&[1, 1, 1, 1])),
         ];
         let y = g.op_with("Conv", &inputs, &attributes);
-        let y = g.op_with("LeakyRelu", &[&y], &[("alpha", Attribute::Float(0.2))]);
+        let y = g.op_with("LeakyRelu", &[&y], &[("alpha", Attribute::Float(SLOPE as f32))]);
         (height, width) = (height / 2, width / 2);
         x = group_norm(g, &format!("{name}.norm"), norm, &y, [channels, height, width]);
     }

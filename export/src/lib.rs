@@ -15,7 +15,7 @@ use burn::tensor::{DType, Tensor};
 use ::vmt::{
     Bundle,
     bundle::sha256,
-    manifest::{Context, DecoderGraph, EncoderGraph, FORMAT, MANIFEST, Manifest, PERFORMANCE_310, Parity, State},
+    manifest::{Context, DecoderGraph, EncoderGraph, FORMAT, MANIFEST, Manifest, PERFORMANCE_310, State},
 };
 use vmt_train::{Model, ModelConfig};
 

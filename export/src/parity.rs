@@ -104,7 +104,7 @@ fn forward(model: &Model, clips: &[Clip], tokens: &Array2<Token>) -> Result<Arra
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [tokens.nrows(), tokens.ncols()]), &device);
     let logits = model.forward(pixels, frames, ids);
     let shape = logits.dims();
-    let values = logits.into_data().to_vec().map_err(|error| anyhow!("burn's logits: {error:?}"))?;
+    let values = logits.into_data().try_into_vec().map_err(|error| anyhow!("burn's logits: {error:?}"))?;
     Ok(Array3::from_shape_vec(shape, values)?)
 }
 
