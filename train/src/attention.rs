@@ -36,8 +36,11 @@ impl KeyValue {
     }
 
     /// These slots, then those of `new`.
-    pub fn extend(self, new: Self) -> Self {
-        Self { key: Tensor::cat(vec![self.key, new.key], 2), value: Tensor::cat(vec![self.value, new.value], 2) }
+    pub fn extend(&self, new: Self) -> Self {
+        Self {
+            key: Tensor::cat(vec![self.key.clone(), new.key], 2),
+            value: Tensor::cat(vec![self.value.clone(), new.value], 2),
+        }
     }
 }
 
@@ -72,7 +75,7 @@ impl SelfAttention {
 
     /// `x` `[batch, new, hidden]` looks at the slots of `past` too; `mask`: `[batch, 1, new, past + new]`, additive.
     /// Returns `[batch, new, hidden]`, and `past` with the new slots.
-    pub fn forward_after(&self, x: Tensor<3>, past: KeyValue, mask: Tensor<4>) -> (Tensor<3>, KeyValue) {
+    pub fn forward_after(&self, x: Tensor<3>, past: &KeyValue, mask: Tensor<4>) -> (Tensor<3>, KeyValue) {
         let [query, key, value] = split(self.qkv.forward(x), self.heads);
         let slots = past.extend(KeyValue { key, value });
         (self.out.forward(attend(query, &slots, mask, &self.dropout)), slots)

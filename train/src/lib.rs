@@ -1,9 +1,11 @@
 //! The models in burn: VMT (a transformer) and SEQ2SEQ (its recurrent baseline), and an engine over them.
 //!
 //! Both see the pictures of a window and say which of the 310 events comes next. [`ModelConfig`] builds a [`Model`];
+//! [`EncoderDecoder`] is what both can do; [`BurnEngine`] decodes with either through the runtime's [`::vmt::Engine`].
 
 pub mod attention;
 pub mod config;
+pub mod engine;
 pub mod frames;
 pub mod gru;
 mod init;
@@ -12,6 +14,7 @@ pub mod seq2seq;
 pub mod vmt;
 
 pub use crate::config::{Architecture, ModelConfig};
+pub use crate::engine::BurnEngine;
 pub use crate::model::{EncoderDecoder, Feed, Model};
 pub use crate::seq2seq::Seq2Seq;
 pub use crate::vmt::Vmt;

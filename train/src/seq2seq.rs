@@ -83,9 +83,9 @@ impl EncoderDecoder for Seq2Seq {
         memory.hidden.clone()
     }
 
-    fn extend(&self, feed: Feed, memory: &Memory, state: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+    fn extend(&self, feed: Feed, memory: &Memory, state: &Tensor<3>) -> (Tensor<3>, Tensor<3>) {
         let last = feed.last();
-        let (h, state) = self.gru.forward(self.embedding.forward(feed.tokens), state, last);
+        let (h, state) = self.gru.forward(self.embedding.forward(feed.tokens), state.clone(), last);
         let scores = h.clone().matmul(memory.states.clone().transpose()) + memory.mask.clone();
         let context = softmax(scores, 2).matmul(memory.states.clone());
         let combined = tanh(self.combine.forward(Tensor::cat(vec![context, h], 2)));

@@ -101,7 +101,7 @@ impl EncoderDecoder for Vmt {
         memory.cross.iter().map(empty).collect()
     }
 
-    fn extend(&self, feed: Feed, memory: &Memory, state: Self::State) -> (Tensor<3>, Self::State) {
+    fn extend(&self, feed: Feed, memory: &Memory, state: &Self::State) -> (Tensor<3>, Self::State) {
         let mask = additive(feed.visible()).unsqueeze_dim::<4>(1);
         let [_, hidden] = self.embedding.weight.dims();
         let vectors = self.embedding.forward(feed.tokens) * (hidden as f64).sqrt();
@@ -189,7 +189,7 @@ impl DecoderLayer {
     pub fn forward(
         &self,
         x: Tensor<3>,
-        past: KeyValue,
+        past: &KeyValue,
         mask: Tensor<4>,
         cross: &KeyValue,
         cross_mask: Tensor<4>,

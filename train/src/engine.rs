@@ -1,0 +1,171 @@
+//! The runtime's engine over a burn model: the reference that exported graphs are compared with.
+
+use std::iter::zip;
+
+use ::vmt::{Clip, Engine, Error, Geometry, Result, Session, Token, VOCABULARY};
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use ndarray::{Array2, ArrayView2, ArrayView3};
+
+use crate::frames::pixels;
+use crate::{EncoderDecoder, Feed, Model};
+
+/// Decodes with a [`Model`].
+pub struct BurnEngine {
+    model: Model,
+    device: Device,
+    geometry: Geometry,
+    cached: bool,
+}
+
+impl BurnEngine {
+    /// An engine whose sessions remember what they computed for earlier tokens.
+    pub fn new(model: Model, geometry: Geometry) -> Self {
+        let model = model.valid();
+        Self { device: model.device().inner(), model, geometry, cached: true }
+    }
+
+    /// An engine whose sessions compute everything anew at each step: slow, and what the cached one is held to.
+    pub fn uncached(model: Model, geometry: Geometry) -> Self {
+        Self { cached: false, ..Self::new(model, geometry) }
+    }
+
+    fn session<'a, M: EncoderDecoder + Sync>(&'a self, model: &'a M, clips: &[Clip]) -> Box<dyn Session + 'a> {
+        let (pixels, frames) = pixels(clips, &self.device);
+        let memory = model.encode(pixels, frames);
+        let logits = Array2::zeros((clips.len(), VOCABULARY));
+        let device = &self.device;
+        if self.cached {
+            let state = model.start(&memory);
+            Box::new(Cached { model, device, memory, state, real: vec![Vec::new(); clips.len()], logits })
+        } else {
+            Box::new(Uncached { model, device, memory, fed: vec![Vec::new(); clips.len()], logits })
+        }
+    }
+}
+
+impl Engine for BurnEngine {
+    fn name(&self) -> String {
+        if self.cached { "burn".into() } else { "burn (uncached)".into() }
+    }
+
+    fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    fn open(&self, clips: &[Clip]) -> Result<Box<dyn Session + '_>> {
+        let Geometry { frames, height, width, .. } = self.geometry;
+        for clip in clips {
+            let (count, _, rows, columns) = clip.pixels().dim();
+            if count > frames || (rows, columns) != (height, width) {
+                return Err(Error::ClipShape { got: clip.pixels().shape().to_vec(), want: self.geometry });
+            }
+        }
+        if clips.is_empty() {
+            return Err(error("a session needs at least one clip, but got none"));
+        }
+        Ok(match &self.model {
+            Model::Vmt(model) => self.session(model, clips),
+            Model::Seq2Seq(model) => self.session(model, clips),
+        })
+    }
+}
+
+/// Feeds the new tokens alone.
+struct Cached<'a, M: EncoderDecoder> {
+    model: &'a M,
+    device: &'a Device,
+    memory: M::Memory,
+    state: M::State,
+    /// Which slots hold a real token, `[lanes, past]`.
+    real: Vec<Vec<bool>>,
+    logits: Array2<f32>,
+}
+
+impl<M: EncoderDecoder + Sync> Session for Cached<'_, M> {
+    fn lanes(&self) -> usize {
+        self.real.len()
+    }
+
+    fn feed(&mut self, tokens: &[&[Token]]) -> Result<ArrayView2<'_, f32>> {
+        check(tokens, self.lanes())?;
+        let new = longest(tokens);
+        let mut positions = Vec::with_capacity(tokens.len() * new);
+        for (real, row) in zip(&mut self.real, tokens) {
+            let past = real.iter().filter(|&&real| real).count();
+            positions.extend((past..past + new).map(|place| place as i64));
+            real.extend((0..new).map(|i| i < row.len()));
+        }
+        let real = TensorData::new(self.real.concat(), [tokens.len(), self.real[0].len()]);
+        let feed = Feed {
+            tokens: ids(tokens, self.device),
+            positions: Tensor::from_data(TensorData::new(positions, [tokens.len(), new]), self.device),
+            real: Tensor::from_data(real, self.device),
+        };
+        let (logits, state) = self.model.extend(feed, &self.memory, &self.state);
+        self.state = state;
+        self.logits = last_of_each(logits, tokens)?;
+        Ok(self.logits.view())
+    }
+}
+
+/// Feeds all tokens, every time.
+struct Uncached<'a, M: EncoderDecoder> {
+    model: &'a M,
+    device: &'a Device,
+    memory: M::Memory,
+    /// All tokens of each lane.
+    fed: Vec<Vec<Token>>,
+    logits: Array2<f32>,
+}
+
+impl<M: EncoderDecoder + Sync> Session for Uncached<'_, M> {
+    fn lanes(&self) -> usize {
+        self.fed.len()
+    }
+
+    fn feed(&mut self, tokens: &[&[Token]]) -> Result<ArrayView2<'_, f32>> {
+        check(tokens, self.lanes())?;
+        for (fed, row) in zip(&mut self.fed, tokens) {
+            fed.extend_from_slice(row);
+        }
+        let fed: Vec<&[Token]> = self.fed.iter().map(Vec::as_slice).collect();
+        let logits = self.model.decode(ids(&fed, self.device), &self.memory);
+        self.logits = last_of_each(logits, &fed)?;
+        Ok(self.logits.view())
+    }
+}
+
+fn check(tokens: &[&[Token]], lanes: usize) -> Result<()> {
+    if tokens.len() != lanes {
+        return Err(error(format!("tokens for {lanes} lanes are wanted, but {} came", tokens.len())));
+    }
+    match tokens.iter().position(|row| row.is_empty()) {
+        Some(lane) => Err(error(format!("at least one token a lane is wanted, but lane {lane} got none"))),
+        None => Ok(()),
+    }
+}
+
+fn longest(rows: &[&[Token]]) -> usize {
+    rows.iter().map(|row| row.len()).max().unwrap_or(0)
+}
+
+/// `[rows, longest]`, padded on the right.
+fn ids(rows: &[&[Token]], device: &Device) -> Tensor<2, Int> {
+    let longest = longest(rows);
+    let padded = |row: &&[Token]| (0..longest).map(|i| i64::from(row.get(i).unwrap_or(&Token::PAD).id())).collect();
+    let ids: Vec<Vec<i64>> = rows.iter().map(padded).collect();
+    Tensor::from_data(TensorData::new(ids.concat(), [rows.len(), longest]), device)
+}
+
+/// What follows the last token of each row: `[rows, slots, 310]` to `[rows, 310]`.
+fn last_of_each(logits: Tensor<3>, rows: &[&[Token]]) -> Result<Array2<f32>> {
+    let dims = logits.dims();
+    let values = logits.try_into_vec_as::<f32>().map_err(|e| error(e.to_string()))?;
+    let logits = ArrayView3::from_shape(dims, &values).expect("as many values as the shape says");
+    Ok(Array2::from_shape_fn((rows.len(), VOCABULARY), |(row, event)| logits[[row, rows[row].len() - 1, event]]))
+}
+
+fn error(reason: impl Into<String>) -> Error {
+    Error::Engine { engine: "burn", reason: reason.into() }
+}
