@@ -21,7 +21,8 @@ const EPSILON: f32 = 1e-5;
 pub fn values<const D: usize>(param: &Param<Tensor<D>>) -> ArrayD<f32> {
     let data = param.val().into_data();
     let shape: Vec<usize> = param.dims().to_vec();
-    ArrayD::from_shape_vec(shape, data.try_into_vec().expect("parameters are f32")).expect("as many values as the shape says")
+    ArrayD::from_shape_vec(shape, data.try_into_vec().expect("parameters are f32"))
+        .expect("as many values as the shape says")
 }
 
 /// `x W + b`, over the last axis.

@@ -5,7 +5,7 @@ use std::iter::zip;
 use ::vmt::{Clip, Engine, Error, Geometry, Result, Session, Token, VOCABULARY};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use ndarray::{Array2, ArrayView2, ArrayView3};
+use ndarray::{Array2, ArrayD, ArrayView2, ArrayView3};
 
 use crate::frames::pixels;
 use crate::{EncoderDecoder, Feed, Model};
@@ -42,6 +42,20 @@ impl BurnEngine {
             Box::new(Uncached { model, device, memory, fed: vec![Vec::new(); clips.len()], logits })
         }
     }
+
+    fn check(&self, clips: &[Clip]) -> Result<()> {
+        let Geometry { frames, height, width, .. } = self.geometry;
+        for clip in clips {
+            let (count, _, rows, columns) = clip.pixels().dim();
+            if count > frames || (rows, columns) != (height, width) {
+                return Err(Error::ClipShape { got: clip.pixels().shape().to_vec(), want: self.geometry });
+            }
+        }
+        if clips.is_empty() {
+            return Err(error("a session needs at least one clip, but got none"));
+        }
+        Ok(())
+    }
 }
 
 impl Engine for BurnEngine {
@@ -54,20 +68,26 @@ impl Engine for BurnEngine {
     }
 
     fn open(&self, clips: &[Clip]) -> Result<Box<dyn Session + '_>> {
-        let Geometry { frames, height, width, .. } = self.geometry;
-        for clip in clips {
-            let (count, _, rows, columns) = clip.pixels().dim();
-            if count > frames || (rows, columns) != (height, width) {
-                return Err(Error::ClipShape { got: clip.pixels().shape().to_vec(), want: self.geometry });
-            }
-        }
-        if clips.is_empty() {
-            return Err(error("a session needs at least one clip, but got none"));
-        }
+        self.check(clips)?;
         Ok(match &self.model {
             Model::Vmt(model) => self.session(model, clips),
             Model::Seq2Seq(model) => self.session(model, clips),
         })
+    }
+
+    fn context(&self, clips: &[Clip]) -> Result<Vec<ArrayD<f32>>> {
+        self.check(clips)?;
+        let (pixels, frames) = pixels(clips, &self.device);
+        let encoded = match &self.model {
+            Model::Vmt(model) => model.encoded(&model.encode(pixels, frames)),
+            Model::Seq2Seq(model) => model.encoded(&model.encode(pixels, frames)),
+        };
+        let array = |data: TensorData| {
+            let shape = data.shape().to_vec();
+            let values = data.try_into_vec().map_err(|e| error(e.to_string()))?;
+            ArrayD::from_shape_vec(shape, values).map_err(|e| error(e.to_string()))
+        };
+        encoded.into_iter().map(array).collect()
     }
 }
 

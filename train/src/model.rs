@@ -1,7 +1,7 @@
 //! What both models can do.
 
 use burn::module::Module;
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::{Seq2Seq, Vmt};
 
@@ -15,6 +15,9 @@ pub trait EncoderDecoder {
     /// `pixels`: `[batch, frames, 3, height, width]` in `0..=255`; `frames`: `[batch, frames]`, true where there is a
     /// picture and not padding (on the right).
     fn encode(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>) -> Self::Memory;
+
+    /// All that the exported encoder gives, in its order: what the decoder looks at and starts from.
+    fn encoded(&self, memory: &Self::Memory) -> Vec<TensorData>;
 
     /// The state before the first token.
     fn start(&self, memory: &Self::Memory) -> Self::State;

@@ -14,7 +14,7 @@
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Embedding, Linear};
 use burn::tensor::activation::{softmax, tanh};
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::ModelConfig;
 use crate::attention::additive;
@@ -77,6 +77,10 @@ impl EncoderDecoder for Seq2Seq {
         let rest = Tensor::zeros([batch, self.gru.layers.len(), hidden], &vectors.device());
         let (states, hidden) = self.gru.forward(vectors, rest, last_real(frames.clone()));
         Memory { states, hidden, mask: additive(frames).unsqueeze_dim(1) }
+    }
+
+    fn encoded(&self, memory: &Memory) -> Vec<TensorData> {
+        vec![memory.states.to_data(), memory.hidden.to_data()]
     }
 
     fn start(&self, memory: &Memory) -> Tensor<3> {

@@ -22,7 +22,7 @@ use std::iter::zip;
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm};
 use burn::tensor::module::linear;
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::ModelConfig;
 use crate::attention::{CrossAttention, FeedForward, KeyValue, SelfAttention, additive};
@@ -91,6 +91,11 @@ impl EncoderDecoder for Vmt {
         }
         let x = self.encoder_norm.forward(x);
         Memory { cross: self.decoder.iter().map(|layer| layer.cross_attention.memory(x.clone())).collect(), mask }
+    }
+
+    fn encoded(&self, memory: &Memory) -> Vec<TensorData> {
+        let data = |cross: &KeyValue| [cross.key.to_data(), cross.value.to_data()];
+        memory.cross.iter().flat_map(data).collect()
     }
 
     fn start(&self, memory: &Memory) -> Self::State {
