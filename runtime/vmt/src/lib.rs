@@ -4,8 +4,10 @@ mod clip;
 mod engine;
 mod error;
 mod event;
+mod score;
 
 pub use clip::{Clip, Geometry};
 pub use engine::{Engine, Session};
 pub use error::{Error, Result};
 pub use event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
+pub use score::{Decoded, Note, PerformedNote, Score};
