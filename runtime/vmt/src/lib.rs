@@ -4,6 +4,7 @@ mod clip;
 mod engine;
 mod error;
 mod event;
+pub mod midi;
 mod score;
 
 pub use clip::{Clip, Geometry};
