@@ -4,6 +4,7 @@ mod clip;
 mod engine;
 mod error;
 mod event;
+mod grammar;
 pub mod midi;
 mod score;
 
@@ -11,4 +12,5 @@ pub use clip::{Clip, Geometry};
 pub use engine::{Engine, Session};
 pub use error::{Error, Result};
 pub use event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
+pub use grammar::Grammar;
 pub use score::{Decoded, Note, PerformedNote, Score};
