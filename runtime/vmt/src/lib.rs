@@ -6,6 +6,7 @@ mod error;
 mod event;
 mod grammar;
 pub mod midi;
+mod sampling;
 mod score;
 
 pub use clip::{Clip, Geometry};
@@ -13,4 +14,5 @@ pub use engine::{Engine, Session};
 pub use error::{Error, Result};
 pub use event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
 pub use grammar::Grammar;
+pub use sampling::Sampling;
 pub use score::{Decoded, Note, PerformedNote, Score};
