@@ -37,8 +37,17 @@ fn encoder(model: &Seq2Seq, geometry: &Geometry, storage: Storage) -> Vec<u8> {
     let g = &mut graph;
     let (pixels, mask) = video_inputs(g, geometry);
     let x = frames(g, &model.frames, geometry, &pixels, &mask);
-    let (memory, state) = gru(g, &model.gru.layers, &x, &mask, None);
-    let (layers, hidden) = (model.gru.layers.len().to_string(), hidden(model).to_string());
+    let (layers, hidden) = (model.gru.layers.len(), hidden(model));
+    let lanes = g.op("Shape", &[&mask]);
+    let (from, to) = (g.ints(&[0]), g.ints(&[1]));
+    let lanes = g.op("Slice", &[&lanes, &from, &to]);
+    let sizes = g.ints(&[layers as i64, hidden as i64]);
+    let shape = g.concat(&[&lanes, &sizes], 0);
+    let zero = g.float(0.0);
+    // tract wants a first state where the number of lanes is a symbol.
+    let rest = g.op("Expand", &[&zero, &shape]);
+    let (memory, state) = gru(g, &model.gru.layers, &x, &mask, &rest);
+    let (layers, hidden) = (layers.to_string(), hidden.to_string());
     g.output(&memory, "memory", &["lanes", "frames", &hidden]);
     g.output(&state, "hidden", &["lanes", &layers, &hidden]);
     graph.into_bytes()
@@ -62,7 +71,7 @@ fn decoder(model: &Seq2Seq, storage: Storage) -> Vec<u8> {
     let mask = g.op("Slice", &[&mask, &start, &end, &axis]);
 
     let (rows, _) = embedding(g, &model.embedding, &ids);
-    let (y, present) = gru(g, &model.gru.layers, &rows, &mask, Some(&past));
+    let (y, present) = gru(g, &model.gru.layers, &rows, &mask, &past);
     g.output(&present, "present.hidden", &["lanes", &layers, &hidden]);
 
     // Dot-product attention over the frames (Luong 2015, eq. 7 and 8).
@@ -83,7 +92,7 @@ fn decoder(model: &Seq2Seq, storage: Storage) -> Vec<u8> {
 
 /// `x` `[lanes, time, hidden]`, i64 `mask` `[lanes, time]`, `past` `[lanes, layers, hidden]` to the top layer's outputs and
 /// each layer's state behind the lane's last real step.
-fn gru(g: &mut Graph, layers: &[GruLayer], x: &Var, mask: &Var, past: Option<&Var>) -> (Var, Var) {
+fn gru(g: &mut Graph, layers: &[GruLayer], x: &Var, mask: &Var, past: &Var) -> (Var, Var) {
     // 1 at each lane's last real step, f32 `[time, lanes, 1]`.
     let time = g.size(mask, 1);
     let steps = g.range(&time);
@@ -111,15 +120,10 @@ fn gru(g: &mut Graph, layers: &[GruLayer], x: &Var, mask: &Var, past: Option<&Va
         ];
         // Inputs 4 and 5 are the lengths, left out, and the first state.
         let none = Var::none();
-        let first = past.map(|past| {
-            let index = g.int(index as i64);
-            let state = g.op_with("Gather", &[past, &index], &[("axis", Attribute::Int(1))]);
-            g.unsqueeze(&state, &[0])
-        });
-        let mut inputs = vec![&x, &weights[0], &weights[1], &weights[2]];
-        if let Some(first) = &first {
-            inputs.extend([&none, first]);
-        }
+        let index = g.int(index as i64);
+        let first = g.op_with("Gather", &[past, &index], &[("axis", Attribute::Int(1))]);
+        let first = g.unsqueeze(&first, &[0]);
+        let inputs = [&x, &weights[0], &weights[1], &weights[2], &none, &first];
         let attributes = [("hidden_size", Attribute::Int(hidden as i64)), ("linear_before_reset", Attribute::Int(1))];
         let y = g.op_with("GRU", &inputs, &attributes);
         let direction = g.ints(&[1]);

@@ -1,19 +1,31 @@
-//! Composes piano scores for video: a [`Clip`] becomes [`Event`]s, events become a score, a score becomes MIDI.
+//! Composes piano scores for video: a [`Clip`] becomes [`Event`]s, events become a [`Score`], a score becomes MIDI.
 
 pub mod bundle;
 mod clip;
+mod compose;
+mod decode;
 mod engine;
 mod error;
 mod event;
+mod grammar;
 pub mod manifest;
+pub mod midi;
+#[cfg(any(feature = "tract", feature = "ort"))]
 mod onnx;
 #[cfg(feature = "ort")]
 pub mod ort;
+mod sampling;
+mod score;
 #[cfg(feature = "tract")]
 mod tract;
 
 pub use bundle::Bundle;
 pub use clip::{Clip, Geometry};
+pub use compose::{Composer, Composition, Options, Progress, Stages};
+pub use decode::{Decoding, Rules};
 pub use engine::{Backend, Engine, Session};
 pub use error::{Error, Result};
 pub use event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
+pub use grammar::Grammar;
+pub use sampling::Sampling;
+pub use score::{Decoded, Note, PerformedNote, Score};

@@ -1,0 +1,253 @@
+//! Choosing the next token.
+
+use std::num::NonZeroUsize;
+
+use ndarray::ArrayView1;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::{Error, Result, Token, VOCABULARY};
+
+/// How the next token is drawn from logits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// Divides the logits; 0 always takes the likeliest token.
+    pub temperature: f32,
+    /// Draws among this many of the likeliest tokens only.
+    pub top_k: Option<NonZeroUsize>,
+    /// Draws among the fewest tokens that are this likely together, in `0.0..=1.0` without 0.
+    pub top_p: f32,
+    /// Another seed gives another piece, the same one the same.
+    pub seed: u64,
+}
+
+/// The paper's: the model's own distribution.
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { temperature: 1.0, top_k: None, top_p: 1.0, seed: 0 }
+    }
+}
+
+impl Sampling {
+    /// Checks that every number is in its range.
+    pub fn validate(&self) -> Result<()> {
+        if !(0.0..=f32::MAX).contains(&self.temperature) {
+            let (want, got) = ("a number of at least 0", self.temperature.to_string());
+            return Err(Error::Option { option: "temperature", want, got });
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            let (want, got) = ("above 0 and at most 1", self.top_p.to_string());
+            return Err(Error::Option { option: "top_p", want, got });
+        }
+        Ok(())
+    }
+
+    /// Draws one of the `allowed` tokens (all, if `None`) by their `logits`, `[310]`.
+    ///
+    /// The draw depends on the seed, `lane` and `step` alone, not on what was drawn before or beside it. A logit may be
+    /// minus infinity, unless it is so for all.
+    pub fn sample(
+        &self,
+        logits: ArrayView1<f32>,
+        allowed: Option<&[bool; VOCABULARY]>,
+        lane: u64,
+        step: u64,
+    ) -> Result<Token> {
+        self.validate()?;
+        let broken = |token: Token, value| Error::Logits { lane: lane as usize, token: token.index(), value };
+        let mut choices = Vec::with_capacity(VOCABULARY);
+        for (token, &logit) in Token::all().zip(logits) {
+            if logit.is_nan() || logit == f32::INFINITY {
+                return Err(broken(token, logit));
+            }
+            if allowed.is_none_or(|allowed| allowed[token.index()]) {
+                choices.push((token, f64::from(logit)));
+            }
+        }
+        // The likeliest first; the sort is stable, so the lower id goes first among equals.
+        choices.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        let (best, most) = choices.first().copied().unwrap_or((Token::PAD, f64::NEG_INFINITY));
+        if most == f64::NEG_INFINITY {
+            return Err(broken(best, f32::NEG_INFINITY));
+        }
+        if self.temperature == 0.0 {
+            return Ok(best);
+        }
+
+        if let Some(k) = self.top_k {
+            choices.truncate(k.get());
+        }
+        // From logits to weights, the best one's being 1: nothing can overflow.
+        for (_, choice) in &mut choices {
+            *choice = ((*choice - most) / f64::from(self.temperature)).exp();
+        }
+        if self.top_p < 1.0 {
+            let enough = f64::from(self.top_p) * total(&choices);
+            let mut mass = 0.0;
+            let short = choices.iter().take_while(|(_, weight)| {
+                mass += weight;
+                mass < enough
+            });
+            let keep = short.count() + 1;
+            choices.truncate(keep);
+        }
+
+        // In the order of ids, so that two tokens that are about as likely do not swap places between engines.
+        choices.sort_by_key(|&(token, _)| token);
+        let mut mass = 0.0;
+        let drawn = uniform(self.seed, lane, step) * total(&choices);
+        let reached = choices.iter().find(|(_, weight)| {
+            mass += weight;
+            mass > drawn
+        });
+        Ok(reached.map_or(best, |&(token, _)| token))
+    }
+}
+
+fn total(choices: &[(Token, f64)]) -> f64 {
+    choices.iter().map(|(_, weight)| weight).sum()
+}
+
+/// A number in `0.0..1.0`: draw `step` of ChaCha8 with this seed, on stream `lane`.
+fn uniform(seed: u64, lane: u64, step: u64) -> f64 {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    generator.set_stream(lane);
+    generator.set_word_pos(2 * u128::from(step));
+    (generator.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array1;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Logits that are `rest` but for a few.
+    fn logits(rest: f32, few: &[(u16, f32)]) -> Array1<f32> {
+        let mut logits = Array1::from_elem(VOCABULARY, rest);
+        for &(id, logit) in few {
+            logits[usize::from(id)] = logit;
+        }
+        logits
+    }
+
+    fn only(ids: &[u16]) -> [bool; VOCABULARY] {
+        std::array::from_fn(|id| ids.contains(&(id as u16)))
+    }
+
+    /// How often each id comes in 4000 draws.
+    fn counts(sampling: Sampling, logits: &Array1<f32>, allowed: Option<&[bool; VOCABULARY]>) -> [usize; VOCABULARY] {
+        let mut counts = [0; VOCABULARY];
+        for step in 0..4000 {
+            counts[sampling.sample(logits.view(), allowed, 0, step).unwrap().index()] += 1;
+        }
+        counts
+    }
+
+    const NEVER: f32 = f32::NEG_INFINITY;
+
+    #[test]
+    fn draws_follow_the_softmax() {
+        let (half, quarter) = (0.5_f32.ln(), 0.25_f32.ln());
+        let counts = counts(Sampling::default(), &logits(NEVER, &[(3, quarter), (7, half), (300, quarter)]), None);
+        assert_eq!(counts[3] + counts[7] + counts[300], 4000);
+        assert!((1900..2100).contains(&counts[7]), "{}", counts[7]);
+        assert!((900..1100).contains(&counts[3]), "{}", counts[3]);
+    }
+
+    #[test]
+    fn temperature_sharpens() {
+        let logits = logits(NEVER, &[(3, 0.0), (7, 1.0)]);
+        let share = |temperature| counts(Sampling { temperature, ..Sampling::default() }, &logits, None)[7];
+        assert!((2780..3060).contains(&share(1.0)), "{}", share(1.0));
+        assert!((3400..3640).contains(&share(0.5)), "{}", share(0.5));
+        assert_eq!(share(f32::from_bits(1)), 4000);
+        assert!((1900..2100).contains(&share(f32::MAX)), "{}", share(f32::MAX));
+    }
+
+    #[test]
+    fn the_mask_is_kept() {
+        let allowed = only(&[5, 6]);
+        let counts = counts(Sampling::default(), &logits(0.0, &[(1, 50.0)]), Some(&allowed));
+        assert_eq!(counts[5] + counts[6], 4000);
+        assert!(counts[5] > 1800 && counts[6] > 1800);
+    }
+
+    #[test]
+    fn top_k_and_top_p_keep_the_likeliest() {
+        let logits = logits(NEVER, &[(3, 0.4_f32.ln()), (7, 0.3_f32.ln()), (9, 0.2_f32.ln()), (11, 0.1_f32.ln())]);
+        let drawn = |top_k, top_p| {
+            let counts =
+                counts(Sampling { top_k: NonZeroUsize::new(top_k), top_p, ..Sampling::default() }, &logits, None);
+            Vec::from_iter((0..VOCABULARY).filter(|&id| counts[id] > 0))
+        };
+        assert_eq!(drawn(0, 1.0), [3, 7, 9, 11]);
+        assert_eq!(drawn(2, 1.0), [3, 7]);
+        assert_eq!(drawn(1000, 1.0), [3, 7, 9, 11]);
+        assert_eq!(drawn(0, 0.1), [3]);
+        assert_eq!(drawn(0, 0.65), [3, 7]);
+        assert_eq!(drawn(0, 0.75), [3, 7, 9]);
+        assert_eq!(drawn(2, 0.5), [3]);
+    }
+
+    #[test]
+    fn greedy_takes_the_lowest_of_equals() {
+        let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
+        let logits = logits(0.0, &[(9, 2.0), (4, 2.0)]);
+        assert_eq!(greedy.sample(logits.view(), None, 0, 0).unwrap().id(), 4);
+        assert_eq!(greedy.sample(logits.view(), Some(&only(&[9, 10])), 0, 0).unwrap().id(), 9);
+    }
+
+    #[test]
+    fn the_draw_is_named() {
+        // ChaCha8, 64-bit seed 7, stream 2, 64-bit words 0, 1 and 1000. Other numbers would be other music.
+        let drawn = [0, 1, 1000].map(|step| (uniform(7, 2, step) * 1e6) as u32);
+        assert_eq!(drawn, [300_128, 377_544, 89_314]);
+    }
+
+    #[track_caller]
+    fn refused(sampling: Sampling, logits: Array1<f32>, message: &str) {
+        let allowed = only(&[5, 6]);
+        assert_eq!(sampling.sample(logits.view(), Some(&allowed), 2, 0).unwrap_err().to_string(), message);
+    }
+
+    #[test]
+    fn broken_logits_are_errors() {
+        let of = |value, token| {
+            format!(
+                "the model gave {value} as the logit of token {token} in lane 2: its weights or its input are broken"
+            )
+        };
+        refused(Sampling::default(), logits(0.0, &[(300, f32::NAN)]), &of("NaN", 300));
+        refused(Sampling::default(), logits(0.0, &[(5, f32::INFINITY)]), &of("inf", 5));
+        refused(Sampling::default(), logits(0.0, &[(5, NEVER), (6, NEVER)]), &of("-inf", 5));
+    }
+
+    #[test]
+    fn options_have_ranges() {
+        let with = |temperature, top_p| Sampling { temperature, top_p, ..Sampling::default() };
+        let zeros = || logits(0.0, &[]);
+        refused(with(-0.5, 1.0), zeros(), "temperature must be a number of at least 0, but is -0.5");
+        refused(with(f32::NAN, 1.0), zeros(), "temperature must be a number of at least 0, but is NaN");
+        refused(with(f32::INFINITY, 1.0), zeros(), "temperature must be a number of at least 0, but is inf");
+        refused(with(1.0, 0.0), zeros(), "top_p must be above 0 and at most 1, but is 0");
+        refused(with(1.0, 1.5), zeros(), "top_p must be above 0 and at most 1, but is 1.5");
+        refused(with(1.0, f32::NAN), zeros(), "top_p must be above 0 and at most 1, but is NaN");
+        assert!(with(0.0, 1.0).validate().is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn one_key_is_one_token(seed: u64, lane: u64, step: u64, values in proptest::collection::vec(-1e30_f32..1e30, VOCABULARY)) {
+            let logits = Array1::from_vec(values);
+            let sampling = Sampling { seed, ..Sampling::default() };
+            let token = sampling.sample(logits.view(), None, lane, step).unwrap();
+            prop_assert_eq!(sampling.sample(logits.view(), None, lane, step).unwrap(), token);
+
+            let greedy = Sampling { temperature: 0.0, ..sampling }.sample(logits.view(), None, lane, step).unwrap();
+            let one = Sampling { top_k: NonZeroUsize::new(1), ..sampling }.sample(logits.view(), None, lane, step).unwrap();
+            prop_assert_eq!(one, greedy);
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Notes on the grid of 10 ms, and their way to tokens and back (Oore et al. 2018; Magenta's performance encoding).
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VelocityBin};
+
+/// A note as it was played, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PerformedNote {
+    /// When the key goes down.
+    pub start: f64,
+    /// When the sound ends.
+    pub end: f64,
+    /// MIDI note number.
+    pub pitch: u8,
+    /// MIDI velocity, `1..=127`.
+    pub velocity: u8,
+}
+
+/// A note on the grid; `start < end`, in steps of 10 ms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The step at which the key goes down.
+    pub start: u32,
+    /// The step at which it comes up.
+    pub end: u32,
+    /// The key.
+    pub pitch: Pitch,
+    /// MIDI velocity, `1..=127`.
+    pub velocity: u8,
+}
+
+/// A piece of music.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Score {
+    /// The notes in the order in which they are played: by start as it was before rounding, then by pitch.
+    pub notes: Vec<Note>,
+    /// The length of the piece, which is its video's.
+    pub duration: Duration,
+}
+
+/// What tokens said, and what was wrong with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// The music.
+    pub score: Score,
+    /// Note-offs of keys that were not down; they were ignored.
+    pub unmatched_offs: usize,
+    /// Notes that were still open at the end; they were closed there.
+    pub unclosed: usize,
+    /// The clock at the end.
+    pub end_step: u32,
+    /// Whether [`Event::End`] came.
+    pub ended: bool,
+}
+
+impl Score {
+    /// Puts the notes that begin within `0..duration` on the grid; they end with it at the latest.
+    ///
+    /// A note lasts at least one step, so one that begins just before `duration` may end one step after it. Keys that a
+    /// piano does not have are dropped.
+    pub fn quantise(performed: &[PerformedNote], duration: Duration) -> Self {
+        let window = duration.as_secs_f64();
+        let mut performed: Vec<_> = performed.iter().filter(|note| (0.0..window).contains(&note.start)).collect();
+        performed.sort_by(|a, b| a.start.total_cmp(&b.start).then(a.pitch.cmp(&b.pitch)));
+        let on_grid = |note: &PerformedNote| {
+            let start = step(note.start);
+            let end = step(note.end.min(window)).max(start.checked_add(1)?);
+            Some(Note { start, end, pitch: Pitch::new(note.pitch)?, velocity: note.velocity })
+        };
+        Self { notes: performed.into_iter().filter_map(on_grid).collect(), duration }
+    }
+
+    /// The tokens of the piece, [`Event::End`] last. The silence after the last note is not among them.
+    pub fn tokens(&self) -> Vec<Token> {
+        // Within a step, the order is by note, and a note's start comes before its end.
+        let indexed = || self.notes.iter().enumerate();
+        let starts = indexed().map(|(index, note)| (note.start, index, false));
+        let ends = indexed().map(|(index, note)| (note.end, index, true));
+        let mut changes: Vec<_> = starts.chain(ends).collect();
+        changes.sort();
+
+        let mut events = Vec::new();
+        let mut clock = 0;
+        let mut bin = None; // So that the first note always says how hard it is struck.
+        for (step, index, is_end) in changes {
+            let note = self.notes[index];
+            while let Some(shift) = Shift::new((step - clock).min(100) as u8) {
+                events.push(Event::TimeShift(shift));
+                clock += u32::from(shift.get());
+            }
+            if is_end {
+                events.push(Event::NoteOff(note.pitch));
+                continue;
+            }
+            let struck = VelocityBin::of(note.velocity);
+            if bin.replace(struck) != Some(struck) {
+                events.push(Event::Velocity(struck));
+            }
+            events.push(Event::NoteOn(note.pitch));
+        }
+        events.push(Event::End);
+        events.into_iter().map(Token::from).collect()
+    }
+
+    /// Reads `tokens` up to [`Event::End`] as a piece of length `duration`.
+    ///
+    /// A note-off closes the oldest open note of its key. Notes without length are dropped.
+    pub fn decode(tokens: impl IntoIterator<Item = Token>, duration: Duration) -> Decoded {
+        let mut notes = Vec::new();
+        let mut open: Vec<Note> = Vec::new();
+        let mut velocity = 100;
+        let (mut clock, mut unmatched_offs, mut ended) = (0_u32, 0, false);
+        for token in tokens {
+            match Event::from(token) {
+                Event::Pad => {}
+                Event::End => {
+                    ended = true;
+                    break;
+                }
+                Event::NoteOn(pitch) => open.push(Note { start: clock, end: clock, pitch, velocity }),
+                Event::NoteOff(pitch) => match open.iter().position(|note| note.pitch == pitch) {
+                    Some(oldest) => notes.push(Note { end: clock, ..open.remove(oldest) }),
+                    None => unmatched_offs += 1,
+                },
+                Event::TimeShift(shift) => clock = clock.saturating_add(shift.get().into()),
+                Event::Velocity(bin) => velocity = bin.velocity(),
+            }
+        }
+        let unclosed = open.len();
+        notes.extend(open.into_iter().map(|note| Note { end: clock, ..note }));
+        notes.retain(|note| note.start < note.end);
+        notes.sort_by_key(|note| (note.start, note.pitch));
+        Decoded { score: Self { notes, duration }, unmatched_offs, unclosed, end_step: clock, ended }
+    }
+}
+
+/// The step nearest to `seconds`; halves go up.
+fn step(seconds: f64) -> u32 {
+    (seconds * f64::from(STEPS_PER_SECOND) + 0.5).floor() as u32
+}
+
+/// A line per note: start, end, pitch and velocity, such as `0-50 60@20`.
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Note { start, end, pitch, velocity } in &self.notes {
+            writeln!(f, "{start}-{end} {pitch}@{velocity}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// `v20` velocity bin, `+60` note on, `-60` note off, `>50` time shift, `end`, `pad`.
+    #[track_caller]
+    pub(crate) fn parse(events: &str) -> Vec<Token> {
+        let event = |word: &str| {
+            let number = || word[1..].parse().unwrap();
+            Token::from(match word {
+                "pad" => Event::Pad,
+                "end" => Event::End,
+                _ if word.starts_with('+') => Event::NoteOn(Pitch::new(number()).unwrap()),
+                _ if word.starts_with('-') => Event::NoteOff(Pitch::new(number()).unwrap()),
+                _ if word.starts_with('>') => Event::TimeShift(Shift::new(number()).unwrap()),
+                _ => Event::Velocity(VelocityBin::new(number()).unwrap()),
+            })
+        };
+        events.split_whitespace().map(event).collect()
+    }
+
+    fn decode(events: &str) -> Decoded {
+        Score::decode(parse(events), Duration::from_secs(10))
+    }
+
+    #[track_caller]
+    fn check(events: &str, notes: &str) {
+        assert_eq!(decode(events).score.to_string(), notes);
+    }
+
+    #[test]
+    fn chord() {
+        check("v20 +60 +64 >50 -60 -64 end", "0-50 60@77\n0-50 64@77\n");
+    }
+
+    #[test]
+    fn silence() {
+        check("end", "");
+        check("", "");
+        check(">100 >100 end", "");
+    }
+
+    #[test]
+    fn velocity_is_100_until_told() {
+        check("+60 >5 v1 +64 >5 -60 -64 end", "0-10 60@100\n5-10 64@1\n");
+    }
+
+    #[test]
+    fn note_off_closes_the_oldest() {
+        check("v1 +60 >5 v2 +60 >5 -60 >5 -60 end", "0-10 60@1\n5-15 60@5\n");
+    }
+
+    #[test]
+    fn notes_without_length_are_dropped() {
+        check("v1 +60 -60 >5 end", "");
+    }
+
+    #[test]
+    fn padding_says_nothing_and_nothing_follows_the_end() {
+        check("pad v1 +60 pad >5 -60 end >5 +62 >5 -62 end", "0-5 60@1\n");
+    }
+
+    #[test]
+    fn what_is_wrong_is_counted() {
+        let decoded = decode("v1 -60 +60 +62 >5 -60 -60");
+        assert_eq!(decoded.score.to_string(), "0-5 60@1\n0-5 62@1\n");
+        assert_eq!((decoded.unmatched_offs, decoded.unclosed), (2, 1));
+        assert_eq!((decoded.end_step, decoded.ended), (5, false));
+        assert!(decode(">5 end").ended);
+    }
+
+    /// Performed notes `(start, end, pitch)`, in a window of 10 s.
+    #[track_caller]
+    fn check_quantised(performed: &[(f64, f64, u8)], notes: &str) {
+        let performed: Vec<_> =
+            performed.iter().map(|&(start, end, pitch)| PerformedNote { start, end, pitch, velocity: 64 }).collect();
+        assert_eq!(Score::quantise(&performed, Duration::from_secs(10)).to_string(), notes);
+    }
+
+    #[test]
+    fn notes_are_cropped_to_the_window() {
+        check_quantised(&[(-0.1, 1.0, 60), (9.0, 12.0, 62), (10.0, 11.0, 64)], "900-1000 62@64\n");
+        check_quantised(&[(9.998, 9.999, 60)], "1000-1001 60@64\n");
+    }
+
+    #[test]
+    fn halves_round_up_and_no_note_vanishes() {
+        check_quantised(&[(0.105, 0.204, 60), (0.5, 0.5, 61)], "11-20 60@64\n50-51 61@64\n");
+    }
+
+    #[test]
+    fn what_is_no_time_is_no_note() {
+        check_quantised(&[(f64::NAN, 1.0, 60), (f64::INFINITY, 1.0, 60)], "");
+        check_quantised(&[(1.0, f64::NEG_INFINITY, 60), (2.0, f64::INFINITY, 60)], "100-101 60@64\n200-1000 60@64\n");
+        let late = PerformedNote { start: 1e18, end: 2e18, pitch: 60, velocity: 1 };
+        assert_eq!(Score::quantise(&[late], Duration::MAX).notes, []);
+    }
+
+    /// Scores that tokens can say without loss: no key is struck while it sounds, velocities are those of bins, and
+    /// notes are sorted. Notes end within `0..=steps`.
+    pub(crate) fn normal_scores(steps: u32) -> impl Strategy<Value = Score> {
+        let notes = proptest::collection::vec((0..steps, 1..=steps, 21..=108_u8, 1..=32_u8), 0..60);
+        notes.prop_map(move |drawn| {
+            let mut notes: Vec<Note> = Vec::new();
+            for (start, length, pitch, bin) in drawn {
+                let end = (start + length).min(steps);
+                let pitch = Pitch::new(pitch).unwrap();
+                let clash = |note: &Note| note.pitch == pitch && note.start < end && start < note.end;
+                if !notes.iter().any(clash) {
+                    notes.push(Note { start, end, pitch, velocity: VelocityBin::new(bin).unwrap().velocity() });
+                }
+            }
+            notes.sort_by_key(|note| (note.start, note.pitch));
+            Score { notes, duration: Duration::from_millis(u64::from(steps) * 10) }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn tokens_say_the_whole_score(score in normal_scores(1500)) {
+            let tokens = score.tokens();
+            let decoded = Score::decode(tokens.iter().copied(), score.duration);
+            prop_assert_eq!(&decoded.score, &score);
+            prop_assert!(decoded.ended && decoded.unmatched_offs == 0 && decoded.unclosed == 0);
+            prop_assert_eq!(decoded.score.tokens(), tokens);
+        }
+
+        #[test]
+        fn any_tokens_decode_to_notes(ids in proptest::collection::vec(0..310_u16, 0..300)) {
+            let tokens: Vec<_> = ids.into_iter().filter_map(Token::new).collect();
+            let Decoded { score, end_step, .. } = Score::decode(tokens, Duration::ZERO);
+            prop_assert!(score.notes.iter().all(|note| note.start < note.end && note.end <= end_step));
+            // What is lost is lost at once.
+            let again = Score::decode(score.tokens(), Duration::ZERO).score;
+            prop_assert_eq!(again.tokens(), score.tokens());
+        }
+    }
+}
