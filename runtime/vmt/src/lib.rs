@@ -5,7 +5,7 @@ mod engine;
 mod error;
 mod event;
 
-pub use clip::{Clip, Geometry};
+pub use clip::{Clip, Frame, Geometry, Window, windows};
 pub use engine::{Engine, Session};
 pub use error::{Error, Result};
 pub use event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
