@@ -9,14 +9,15 @@ mod pixels;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::time::Duration;
 use std::{fs, io, iter};
 
 use ffmpeg_next::codec::{self, decoder};
 use ffmpeg_next::format::stream::{Disposition, Stream};
 use ffmpeg_next::packet::side_data;
-use ffmpeg_next::util::error::EAGAIN;
-use ffmpeg_next::{frame, log};
+use ffmpeg_next::util::error::{EAGAIN, register_all};
+use ffmpeg_next::{Rescale, frame, log};
 use video_rs::{Options, Reader, ReaderBuilder};
 use vmt::{Frame, Geometry, Window};
 
@@ -29,6 +30,9 @@ const MAX_PIXELS: u64 = 1 << 26;
 
 /// How far the pictures may end before the moment that the header promises: headers round, and some lie a little.
 const SHORTFALL: Duration = Duration::from_secs(1);
+
+/// FFmpeg's own set-up: the words for its errors, and silence.
+static FFMPEG: Once = Once::new();
 
 /// A video file, to be read once from beginning to end.
 ///
@@ -65,16 +69,19 @@ impl Video {
         }
         let name = path.to_str().ok_or_else(|| unreadable("its path is not UTF-8"))?;
 
-        log::set_level(log::Level::Quiet);
+        FFMPEG.call_once(|| {
+            register_all();
+            log::set_level(log::Level::Quiet);
+        });
         // A path is never an address, and a playlist never reaches beyond the disk.
         let files_only = Options::from(HashMap::from([("protocol_whitelist".to_owned(), "file".to_owned())]));
         let reader = ReaderBuilder::new(PathBuf::from(format!("file:{name}"))).with_options(&files_only).build();
-        let reader = reader.map_err(|error| unreadable(&error.to_string()))?;
+        let reader = reader.map_err(|error| unreadable(&format!("FFmpeg says: {error}")))?;
         let stream = reader.best_video_stream_index().ok().and_then(|index| reader.input.stream(index));
         let cover = |stream: &Stream| stream.disposition().contains(Disposition::ATTACHED_PIC);
         let stream = stream.filter(|stream| !cover(stream)).ok_or_else(|| unreadable("it has no video stream"))?;
 
-        let decoder = decoder(&stream).map_err(|error| unreadable(&format!("its decoder says: {error}")))?;
+        let decoder = decoder(&stream).map_err(|error| unreadable(&format!("no decoder opens it: {error}")))?;
         let (width, height) = (decoder.width(), decoder.height());
         if u64::from(width) * u64::from(height) > MAX_PIXELS {
             return Err(unreadable(&format!("its pictures are {width} x {height}, over {MAX_PIXELS} pixels")));
@@ -84,7 +91,7 @@ impl Video {
             stream: stream.index(),
             decoder,
             clock: Clock::new(stream.time_base(), stream.avg_frame_rate()),
-            promised_end: (stream.duration() > 0).then(|| stream.start_time().checked_add(stream.duration())).flatten(),
+            promised_end: promised_end(&stream),
             display_matrix: display_matrix(&stream),
             damage: None,
             reader,
@@ -149,6 +156,17 @@ fn decoder(stream: &Stream) -> Result<decoder::Video, ffmpeg_next::Error> {
     // `max_pixels` guards against pictures that grow on the way.
     let options = [("threads", "auto"), ("max_pixels", &MAX_PIXELS.to_string())];
     decoder.open_as_with(codec, options.into_iter().collect())?.video()
+}
+
+fn promised_end(stream: &Stream) -> Option<i64> {
+    if stream.duration() > 0 {
+        return stream.start_time().checked_add(stream.duration());
+    }
+    // Matroska and WebM: a tag, `hours:minutes:seconds`.
+    let tags = stream.metadata();
+    let mut parts = tags.get("DURATION")?.split(':').map(str::parse::<f64>);
+    let seconds = parts.try_fold(0.0, |sum, part| Some(sum * 60.0 + part.ok()?))?;
+    Some(((seconds * 1000.0) as i64).rescale((1, 1000), stream.time_base()))
 }
 
 fn display_matrix(stream: &Stream) -> Option<[i32; 9]> {
