@@ -25,8 +25,8 @@ use crate::clock::Clock;
 pub use crate::error::Error;
 use crate::pixels::Pixels;
 
-/// The largest picture that is decoded: 8K, twice over. FFmpeg holds a dozen or more at a time.
-const MAX_PIXELS: u64 = 1 << 26;
+/// The largest picture that is decoded is twice as large as 8K. FFmpeg holds a dozen or more at a time.
+const MAX_PIXELS: u32 = 1 << 26;
 
 /// How far the pictures may end before the moment that the header promises: headers round, and some lie a little.
 const SHORTFALL: Duration = Duration::from_secs(1);
@@ -81,11 +81,9 @@ impl Video {
         let cover = |stream: &Stream| stream.disposition().contains(Disposition::ATTACHED_PIC);
         let stream = stream.filter(|stream| !cover(stream)).ok_or_else(|| unreadable("it has no video stream"))?;
 
-        let decoder = decoder(&stream).map_err(|error| unreadable(&format!("no decoder opens it: {error}")))?;
-        let (width, height) = (decoder.width(), decoder.height());
-        if u64::from(width) * u64::from(height) > MAX_PIXELS {
-            return Err(unreadable(&format!("its pictures are {width} x {height}, over {MAX_PIXELS} pixels")));
-        }
+        let decoder = decoder(&stream).map_err(|error| {
+            unreadable(&format!("no decoder takes it, or its pictures have over {MAX_PIXELS} pixels: {error}"))
+        })?;
         Ok(Self {
             path: path.to_owned(),
             stream: stream.index(),
@@ -153,7 +151,6 @@ fn decoder(stream: &Stream) -> Result<decoder::Video, ffmpeg_next::Error> {
     let mut decoder = codec::Context::from_parameters(stream.parameters())?.decoder();
     decoder.set_packet_time_base(stream.time_base());
     let codec = decoder::find(decoder.id()).ok_or(ffmpeg_next::Error::DecoderNotFound)?;
-    // `max_pixels` guards against pictures that grow on the way.
     let options = [("threads", "auto"), ("max_pixels", &MAX_PIXELS.to_string())];
     decoder.open_as_with(codec, options.into_iter().collect())?.video()
 }
@@ -171,11 +168,6 @@ fn promised_end(stream: &Stream) -> Option<i64> {
 
 fn display_matrix(stream: &Stream) -> Option<[i32; 9]> {
     let matrix = stream.side_data().find(|data| data.kind() == side_data::Type::DisplayMatrix)?;
-    let mut numbers =
-        matrix.data().chunks_exact(4).map(|bytes| i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-    let mut rows = [0; 9];
-    for number in &mut rows {
-        *number = numbers.next()?;
-    }
-    Some(rows)
+    let numbers: Vec<_> = matrix.data().as_chunks().0.iter().map(|&bytes| i32::from_ne_bytes(bytes)).collect();
+    numbers.try_into().ok()
 }
