@@ -1,1 +1,173 @@
-//! Placeholder.
+//! Reads video files for [`vmt`], by presentation time; the only crate that knows FFmpeg.
+//!
+//! video-rs opens the file and reads its packets. Decoding and colour go through ffmpeg-next, since video-rs converts
+//! every frame, knows no colour matrix but BT.601, and ignores rotation.
+
+mod clock;
+mod error;
+mod pixels;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::time::Duration;
+use std::{fs, io, iter};
+
+use ffmpeg_next::codec::{self, decoder};
+use ffmpeg_next::format::stream::{Disposition, Stream};
+use ffmpeg_next::packet::side_data;
+use ffmpeg_next::util::error::{EAGAIN, register_all};
+use ffmpeg_next::{Rescale, frame, log};
+use video_rs::{Options, Reader, ReaderBuilder};
+use vmt::{Frame, Geometry, Window};
+
+use crate::clock::Clock;
+pub use crate::error::Error;
+use crate::pixels::Pixels;
+
+/// The largest picture that is decoded is twice as large as 8K. FFmpeg holds a dozen or more at a time.
+const MAX_PIXELS: u32 = 1 << 26;
+
+/// How far the pictures may end before the moment that the header promises: headers round, and some lie a little.
+const SHORTFALL: Duration = Duration::from_secs(1);
+
+/// FFmpeg's own set-up: the words for its errors, and silence.
+static FFMPEG: Once = Once::new();
+
+/// A video file, to be read once from beginning to end.
+///
+/// The pictures are squeezed to the model's size whatever their shape, turned upright as the file asks (by quarters),
+/// and converted to RGB by the colour matrix and range that the file names, or else by BT.601, limited. High dynamic
+/// range is not tone-mapped: such a video looks flat.
+pub struct Video {
+    path: PathBuf,
+    reader: Reader,
+    stream: usize,
+    decoder: decoder::Video,
+    clock: Clock,
+    /// Where the header says that the video ends, as a timestamp.
+    promised_end: Option<i64>,
+    /// Row by row.
+    display_matrix: Option<[i32; 9]>,
+    /// What was wrong with the last packet that could not be decoded.
+    damage: Option<ffmpeg_next::Error>,
+}
+
+impl Video {
+    /// Opens a file. This silences FFmpeg in the whole process; its complaints come back as errors.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let io = |source| Error::Io { path: path.to_owned(), source };
+        let unreadable = |reason: &str| Error::Unreadable { path: path.to_owned(), reason: reason.to_owned() };
+
+        let file = fs::metadata(path).map_err(io)?;
+        if file.is_dir() {
+            return Err(io(io::ErrorKind::IsADirectory.into()));
+        }
+        if file.is_file() && file.len() == 0 {
+            return Err(unreadable("it is empty"));
+        }
+        let name = path.to_str().ok_or_else(|| unreadable("its path is not UTF-8"))?;
+
+        FFMPEG.call_once(|| {
+            register_all();
+            log::set_level(log::Level::Quiet);
+        });
+        // A path is never an address, and a playlist never reaches beyond the disk.
+        let files_only = Options::from(HashMap::from([("protocol_whitelist".to_owned(), "file".to_owned())]));
+        let reader = ReaderBuilder::new(PathBuf::from(format!("file:{name}"))).with_options(&files_only).build();
+        let reader = reader.map_err(|error| unreadable(&format!("FFmpeg says: {error}")))?;
+        let stream = reader.best_video_stream_index().ok().and_then(|index| reader.input.stream(index));
+        let cover = |stream: &Stream| stream.disposition().contains(Disposition::ATTACHED_PIC);
+        let stream = stream.filter(|stream| !cover(stream)).ok_or_else(|| unreadable("it has no video stream"))?;
+
+        let decoder = decoder(&stream).map_err(|error| {
+            unreadable(&format!("no decoder takes it, or its pictures have over {MAX_PIXELS} pixels: {error}"))
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            stream: stream.index(),
+            decoder,
+            clock: Clock::new(stream.time_base(), stream.avg_frame_rate()),
+            promised_end: promised_end(&stream),
+            display_matrix: display_matrix(&stream),
+            damage: None,
+            reader,
+        })
+    }
+
+    /// The video as a model of this `geometry` sees it, window after window, decoded as they are asked for.
+    ///
+    /// A packet that cannot be decoded is passed over, as players do: the picture before it stays. It is an error if
+    /// no picture at all can be decoded, or if the file ends over a second before its header says.
+    pub fn windows(mut self, geometry: Geometry) -> impl Iterator<Item = Result<Window, Error>> {
+        let path = self.path.clone();
+        let mut pixels = Pixels::new(geometry, self.display_matrix);
+        vmt::windows(iter::from_fn(move || self.frame().transpose()), geometry, move |picture| {
+            pixels.of(picture).map_err(|error| Error::Unreadable {
+                path: path.clone(),
+                reason: format!("a picture cannot be converted to RGB: {error}"),
+            })
+        })
+    }
+
+    fn frame(&mut self) -> Result<Option<Frame<frame::Video>>, Error> {
+        if let Some(picture) = self.decode() {
+            // FFmpeg's best guess: the presentation time, or the decoding time where a file has no other.
+            let (time, duration) = self.clock.frame(picture.timestamp(), picture.packet().duration);
+            return Ok(Some(Frame { time, duration, picture }));
+        }
+        let Some(first) = self.clock.first() else {
+            let why = self.damage.map_or("it ends before the first".to_owned(), |damage| damage.to_string());
+            let reason = format!("not one picture of it can be decoded: {why}");
+            return Err(Error::Unreadable { path: self.path.clone(), reason });
+        };
+        let got = self.clock.end();
+        let promised = self.promised_end.map_or(got, |end| self.clock.seconds(end.saturating_sub(first)));
+        if promised > got + SHORTFALL {
+            return Err(Error::CutOff { path: self.path.clone(), promised, got });
+        }
+        Ok(None)
+    }
+
+    /// The next picture in the order of presentation.
+    fn decode(&mut self) -> Option<frame::Video> {
+        loop {
+            let mut picture = frame::Video::empty();
+            match self.decoder.receive_frame(&mut picture) {
+                Ok(()) => return Some(picture),
+                Err(ffmpeg_next::Error::Eof) => return None,
+                Err(ffmpeg_next::Error::Other { errno: EAGAIN }) => match self.reader.read(self.stream) {
+                    Ok(packet) => self.damage = self.decoder.send_packet(&packet.into_inner()).err().or(self.damage),
+                    Err(_) => self.decoder.send_eof().ok()?,
+                },
+                Err(damage) => self.damage = Some(damage),
+            }
+        }
+    }
+}
+
+fn decoder(stream: &Stream) -> Result<decoder::Video, ffmpeg_next::Error> {
+    let mut decoder = codec::Context::from_parameters(stream.parameters())?.decoder();
+    decoder.set_packet_time_base(stream.time_base());
+    let codec = decoder::find(decoder.id()).ok_or(ffmpeg_next::Error::DecoderNotFound)?;
+    let options = [("threads", "auto"), ("max_pixels", &MAX_PIXELS.to_string())];
+    decoder.open_as_with(codec, options.into_iter().collect())?.video()
+}
+
+fn promised_end(stream: &Stream) -> Option<i64> {
+    if stream.duration() > 0 {
+        return stream.start_time().checked_add(stream.duration());
+    }
+    // Matroska and WebM: a tag, `hours:minutes:seconds`.
+    let tags = stream.metadata();
+    let mut parts = tags.get("DURATION")?.split(':').map(str::parse::<f64>);
+    let seconds = parts.try_fold(0.0, |sum, part| Some(sum * 60.0 + part.ok()?))?;
+    Some(((seconds * 1000.0) as i64).rescale((1, 1000), stream.time_base()))
+}
+
+fn display_matrix(stream: &Stream) -> Option<[i32; 9]> {
+    let matrix = stream.side_data().find(|data| data.kind() == side_data::Type::DisplayMatrix)?;
+    let numbers: Vec<_> = matrix.data().as_chunks().0.iter().map(|&bytes| i32::from_ne_bytes(bytes)).collect();
+    numbers.try_into().ok()
+}

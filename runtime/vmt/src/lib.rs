@@ -20,7 +20,7 @@ mod score;
 mod tract;
 
 pub use bundle::Bundle;
-pub use clip::{Clip, Geometry};
+pub use clip::{Clip, Frame, Geometry, Window, windows};
 pub use compose::{Composer, Composition, Options, Progress, Stages};
 pub use decode::{Decoding, Rules};
 pub use engine::{Backend, Engine, Session};

@@ -1,0 +1,39 @@
+//! What can be wrong with a video file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file is missing, a folder, or closed to us.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is there, but is no video, or none that FFmpeg can read.
+    #[error("{path}: must be a video that FFmpeg can read, but {reason}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What came instead.
+        reason: String,
+    },
+    /// The file ends long before its own header says: the end of a download or a copy is missing.
+    #[error("{path}: is cut off: its header promises {promised:.1?}, but its pictures end at {got:.1?}")]
+    CutOff {
+        /// The file.
+        path: PathBuf,
+        /// The video's length by the header.
+        promised: Duration,
+        /// The video's length by its pictures.
+        got: Duration,
+    },
+    /// The pictures do not make a clip.
+    #[error(transparent)]
+    Clip(#[from] vmt::Error),
+}
