@@ -69,7 +69,8 @@ impl GruLayer {
         Self { input: linear(), hidden: linear() }
     }
 
-    /// From the state `[batch, hidden]` over `x`; `x` and the result, the state after each step: `[batch, time, hidden]`.
+    /// From the state `[batch, hidden]` over `x` `[batch, time, hidden]`; returns the state after each step, in `x`'s
+    /// shape.
     pub fn forward(&self, x: Tensor<3>, mut state: Tensor<2>) -> Tensor<3> {
         let mut states = Vec::with_capacity(x.dims()[1]);
         for x in steps(self.input.forward(x)) {
@@ -91,8 +92,8 @@ fn gates(x: Tensor<2>) -> [Tensor<2>; 3] {
 
 /// `[batch, time, size]` into `time` times `[batch, size]`.
 ///
-/// By halves, because the gradient of a slice is as large as what it was cut from: cutting each step from the whole
-/// would cost time squared.
+/// By halves, because burn's gradient of a slice is as large as what it was cut from: cutting each step from the whole
+/// costs time squared, and at 384 steps of 4 x 1536 the backward pass takes six times as long.
 fn steps(x: Tensor<3>) -> Vec<Tensor<2>> {
     let [_, time, _] = x.dims();
     if time == 1 {

@@ -25,8 +25,8 @@ pub trait EncoderDecoder {
     /// Feeds tokens; returns the logits `[batch, new, 310]` of what follows each, and the state after them.
     fn extend(&self, feed: Feed, memory: &Self::Memory, state: &Self::State) -> (Tensor<3>, Self::State);
 
-    /// The logits `[batch, tokens, 310]` of what follows each of `tokens` `[batch, tokens]`, from the first one on. Rows
-    /// may be padded on the right: what follows the padding means nothing, and nothing else depends on it.
+    /// The logits `[batch, tokens, 310]` of what follows each of `tokens` `[batch, tokens]`, from the first one on.
+    /// Rows may be padded on the right: what follows the padding means nothing, and nothing else depends on it.
     fn decode(&self, tokens: Tensor<2, Int>, memory: &Self::Memory) -> Tensor<3> {
         self.extend(Feed::whole(tokens), memory, &self.start(memory)).0
     }

@@ -166,7 +166,7 @@ pub struct DecoderLayer {
     pub self_attention: SelfAttention,
     /// Before the cross-attention.
     pub cross_norm: LayerNorm,
-    /// Tokens to pictures. The paper writes the queries as the encoder's; they are the decoder's, or lengths would not match.
+    /// Tokens to pictures. The paper takes the queries from the encoder, a slip: lengths would not match.
     pub cross_attention: CrossAttention,
     /// Before the feed-forward layers.
     pub feed_forward_norm: LayerNorm,
@@ -190,7 +190,8 @@ impl DecoderLayer {
     }
 
     /// `x` `[batch, new, hidden]` after the slots of `past`; `mask` `[batch, 1, new, past + new]` for the tokens and
-    /// `cross_mask` `[batch, 1, 1, frames]` for the pictures, additive. Returns `x`'s shape, and `past` with the new slots.
+    /// `cross_mask` `[batch, 1, 1, frames]` for the pictures, both additive. Returns `x`'s shape, and `past` with the
+    /// new slots.
     pub fn forward(
         &self,
         x: Tensor<3>,
