@@ -154,8 +154,9 @@ impl Graph {
         self.op("Unsqueeze", &[x, &axes])
     }
 
-    pub fn mean(&mut self, x: &Var, axes: &[i64]) -> Var {
-        self.op_with("ReduceMean", &[x], &[("axes", Attribute::Ints(axes)), ("keepdims", Attribute::Int(0))])
+    /// Over one axis, which stays with length 1.
+    pub fn mean(&mut self, x: &Var, axis: i64) -> Var {
+        self.op_with("ReduceMean", &[x], &[("axes", Attribute::Ints(&[axis]))])
     }
 
     pub fn softmax(&mut self, x: &Var) -> Var {

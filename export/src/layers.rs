@@ -5,7 +5,7 @@ use burn::{
     nn::{Embedding, GroupNorm, LayerNorm, Linear},
     tensor::Tensor,
 };
-use ndarray::ArrayD;
+use ndarray::{ArrayD, Axis};
 use vmt::Geometry;
 use vmt_train::frames::{ConvEncoder, SLOPE};
 
@@ -49,17 +49,22 @@ pub fn layer_norm(g: &mut Graph, name: &str, layer: &LayerNorm, x: &Var) -> Var 
 }
 
 /// One group: over channels, rows and columns of `[pictures, channels, height, width]`, gain and bias for each channel.
-fn group_norm(g: &mut Graph, name: &str, layer: &GroupNorm, x: &Var, [channels, height, width]: [i64; 3]) -> Var {
-    let (one, zero) = (g.floats(&[1], &[1.0]), g.floats(&[1], &[0.0]));
-    let flat = g.reshape(x, &[-1, 1, channels * height * width]);
-    let epsilon = [("epsilon", Attribute::Float(EPSILON))];
-    let normal = g.op_with("InstanceNormalization", &[&flat, &one, &zero], &epsilon);
-    let mut y = g.reshape(&normal, &[-1, channels, height, width]);
+///
+/// Means are taken axis by axis: sums of few numbers each, which all engines round alike.
+fn group_norm(g: &mut Graph, name: &str, layer: &GroupNorm, x: &Var) -> Var {
+    let mean = |g: &mut Graph, x: &Var| [3, 2, 1].iter().fold(x.clone(), |x, &axis| g.mean(&x, axis));
+    let center = mean(g, x);
+    let centered = g.op("Sub", &[x, &center]);
+    let squares = g.op("Mul", &[&centered, &centered]);
+    let variance = mean(g, &squares);
+    let epsilon = g.float(EPSILON);
+    let variance = g.op("Add", &[&variance, &epsilon]);
+    let deviation = g.op("Sqrt", &[&variance]);
+    let mut y = g.op("Div", &[&centered, &deviation]);
     for (part, operator, param) in [("gamma", "Mul", &layer.gamma), ("beta", "Add", &layer.beta)] {
         if let Some(param) = param {
-            let shaped =
-                values(param).into_shape_with_order(vec![channels as usize, 1, 1]).expect("one value a channel");
-            let weight = g.weight(&format!("{name}.{part}"), &shaped);
+            // Behind the channels stand rows and columns.
+            let weight = g.weight(&format!("{name}.{part}"), &values(param).insert_axis(Axis(1)).insert_axis(Axis(2)));
             y = g.op(operator, &[&y, &weight]);
         }
     }
@@ -80,17 +85,14 @@ pub fn frame_mask(g: &mut Graph) -> Var {
 
 /// Bytes `[lanes, frames, 3, height, width]` to frame vectors `[lanes, frames, hidden]`.
 pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &Var, mask: &Var) -> Var {
-    let (mut height, mut width) = (geometry.height as i64, geometry.width as i64);
     let pixels = g.cast(pixels, Type::Float);
-    let pixels = g.reshape(&pixels, &[-1, 3, height, width]);
+    let pixels = g.reshape(&pixels, &[-1, 3, geometry.height as i64, geometry.width as i64]);
     let (scale, one) = (g.float(127.5), g.float(1.0));
     let scaled = g.op("Div", &[&pixels, &scale]);
     let mut x = g.op("Sub", &[&scaled, &one]);
     for (index, (conv, norm)) in layer.convs.iter().zip(&layer.norms).enumerate() {
         let name = format!("frames.{index}");
-        let kernel = values(&conv.weight);
-        let channels = kernel.shape()[0] as i64;
-        let weight = g.weight(&format!("{name}.weight"), &kernel);
+        let weight = g.weight(&format!("{name}.weight"), &values(&conv.weight));
         let bias = conv.bias.as_ref().map(|bias| g.weight(&format!("{name}.bias"), &values(bias)));
         let mut inputs = vec![&x, &weight];
         inputs.extend(&bias);
@@ -101,10 +103,11 @@ pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &
         ];
         let y = g.op_with("Conv", &inputs, &attributes);
         let y = g.op_with("LeakyRelu", &[&y], &[("alpha", Attribute::Float(SLOPE as f32))]);
-        (height, width) = (height / 2, width / 2);
-        x = group_norm(g, &format!("{name}.norm"), norm, &y, [channels, height, width]);
+        x = group_norm(g, &format!("{name}.norm"), norm, &y);
     }
-    let mut x = g.mean(&x, &[2, 3]);
+    let x = g.mean(&x, 3);
+    let x = g.mean(&x, 2);
+    let mut x = g.reshape(&x, &[0, -1]);
     if let Some(project) = &layer.project {
         x = linear(g, "frames.project", project, &x);
     }

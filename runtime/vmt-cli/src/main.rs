@@ -1,1 +1,5 @@
-fn main() {}
+//! The `vmt` command.
+
+fn main() -> std::process::ExitCode {
+    vmt_cli::run(std::env::args_os())
+}

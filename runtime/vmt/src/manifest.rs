@@ -102,7 +102,8 @@ pub struct State {
     pub from: String,
     /// The decoder's input.
     pub to: String,
-    /// What the input is at the first step.
+    /// What the input is at the first step: `empty: [heads, 0, size]` or `encoder: NAME`.
+    #[serde(with = "serde_yaml::with::singleton_map")]
     pub first: First,
 }
 

@@ -1,0 +1,151 @@
+//! `vmt compose`: from a video to its music.
+
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use anyhow::{Result, bail, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use vmt::{Backend, Bundle, Composer, Composition, Geometry, Options, Sampling, Window, midi};
+
+use crate::{built_in, frames, output};
+
+/// Composes piano music for a video and writes it as MIDI
+///
+/// The music is as long as the video: from its first picture to the end of its last. A video over 10 s is composed in
+/// windows of 10 s. The same bundle, video, seed and options give the same file again.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The video file
+    #[cfg(feature = "video")]
+    #[arg(required_unless_present = "frames")]
+    video: Option<PathBuf>,
+    /// A folder of PNG or JPEG pictures in the order of their names, instead of a video
+    #[arg(long, value_name = "DIR", requires = "fps")]
+    #[cfg_attr(feature = "video", arg(conflicts_with = "video"))]
+    #[cfg_attr(not(feature = "video"), arg(required = true))]
+    frames: Option<PathBuf>,
+    /// Pictures a second in --frames
+    #[arg(long, value_name = "N", requires = "frames")]
+    fps: Option<f64>,
+    /// The MIDI file to write; one that is there is replaced
+    #[arg(short, long, value_name = "OUT.mid")]
+    output: PathBuf,
+    /// The model's folder [default: the one inside this program]
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// What runs the model: auto takes ort where its library is found, else tract
+    #[arg(long, value_enum, default_value_t)]
+    engine: Engine,
+    /// Threads for the model [default: all of this machine's]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Another seed, other music
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// How daring: 0 always takes the likeliest event, 1 follows the model's odds
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    temperature: f32,
+    /// Choose among the N likeliest events only
+    #[arg(long, value_name = "N")]
+    top_k: Option<NonZeroUsize>,
+    /// Choose among the likeliest events that together reach this probability only
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    top_p: f32,
+    /// Take what the model says as it is, playable or not, and count what is wrong with it
+    #[arg(long)]
+    unconstrained: bool,
+}
+
+#[derive(Clone, Copy, Default, clap::ValueEnum)]
+enum Engine {
+    #[default]
+    Auto,
+    Tract,
+    Ort,
+    Cuda,
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        ensure!(
+            self.output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mid")),
+            "{}: must end in .mid",
+            self.output.display()
+        );
+        output::check(&self.output)?;
+        let sampling =
+            Sampling { temperature: self.temperature, top_k: self.top_k, top_p: self.top_p, seed: self.seed };
+        sampling.validate()?;
+        let options = Options { sampling, unconstrained: self.unconstrained };
+
+        let bundle = self.bundle.as_ref().map_or_else(built_in, |dir| Ok(Bundle::open(dir)?))?;
+        let backend = match self.engine {
+            Engine::Auto => Backend::Auto,
+            Engine::Tract => Backend::Tract,
+            Engine::Ort => Backend::Ort,
+            Engine::Cuda => Backend::Cuda,
+        };
+        let composer = Composer::new(&bundle, backend, self.threads)?;
+
+        let bar = progress_bar();
+        let windows = self.windows(composer.engine().geometry())?;
+        let composition = composer.compose(windows, &options, |progress| {
+            bar.set_message(format!("{:.1} s of music, {} events", progress.time.as_secs_f64(), progress.events));
+            bar.tick();
+        });
+        bar.finish_and_clear();
+        let composition = composition?;
+        ensure!(composition.windows > 0, "there is no picture to compose for");
+        output::write(&self.output, &midi::write(&composition.score))?;
+        self.summary(&composition, &composer, &bundle);
+        Ok(())
+    }
+
+    fn windows(&self, geometry: Geometry) -> Result<Box<dyn Iterator<Item = Result<Window>> + '_>> {
+        if let (Some(folder), Some(fps)) = (&self.frames, self.fps) {
+            return Ok(Box::new(frames::windows(folder, fps, geometry)?));
+        }
+        #[cfg(feature = "video")]
+        if let Some(video) = &self.video {
+            let video = vmt_video::Video::open(video)?;
+            return Ok(Box::new(video.windows(geometry).map(|window| Ok(window?))));
+        }
+        bail!("a video or --frames is needed")
+    }
+
+    fn summary(&self, composition: &Composition, composer: &Composer, bundle: &Bundle) {
+        let Composition { score, windows, events, unmatched_offs, unclosed, length_error, seconds } = composition;
+        let time = |time: &Duration| time.as_secs_f64();
+        println!("wrote    {}", self.output.display());
+        println!(
+            "music    {:.2} s: {events} events, {} notes, {windows} {}",
+            time(&score.duration),
+            score.notes.len(),
+            if *windows == 1 { "window" } else { "windows" }
+        );
+        println!("model    {}", bundle.manifest().name);
+        println!("engine   {}", composer.engine().name());
+        println!("seed     {}", self.seed);
+        println!(
+            "time     video {:.2} s, encoder {:.2} s, decoder {:.2} s ({:.0} events a second)",
+            time(&seconds.video),
+            time(&seconds.encode),
+            time(&seconds.decode),
+            *events as f64 / time(&seconds.decode).max(1e-9)
+        );
+        if self.unconstrained {
+            let mean = time(length_error) / *windows as f64;
+            println!(
+                "raw      {unmatched_offs} unmatched note-offs, {unclosed} unclosed notes, length off by {mean:.2} s a window"
+            );
+        }
+    }
+}
+
+/// On a terminal only; indicatif sees to that.
+fn progress_bar() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} composing: {msg} ({elapsed})") {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,53 @@
+//! `vmt doctor`: what there is to run on.
+
+use std::{num::NonZeroUsize, time::Instant};
+
+use anyhow::Result;
+use ndarray::Array4;
+use vmt::{Backend, Bundle, Clip, Geometry, Token};
+
+use crate::built_in;
+
+/// Says which engines, libraries and threads are there, and tries each engine
+#[derive(clap::Args)]
+pub struct Args {}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        println!("vmt      {}", env!("CARGO_PKG_VERSION"));
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        println!("threads  {threads}");
+        println!(
+            "video    {}",
+            if cfg!(feature = "video") {
+                "files through FFmpeg, and folders of pictures"
+            } else {
+                "folders of pictures"
+            }
+        );
+        #[cfg(feature = "ort")]
+        if let Ok(library) = vmt::ort::library() {
+            println!("library  {} ({})", library.path.display(), library.build);
+        }
+        let bundle = built_in()?;
+        for (name, backend) in [("tract", Backend::Tract), ("ort", Backend::Ort), ("cuda", Backend::Cuda)] {
+            match try_out(&bundle, backend) {
+                Ok(what) => println!("{name:8} works: {what}"),
+                Err(error) => println!("{name:8} not here: {error}"),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn try_out(bundle: &Bundle, backend: Backend) -> vmt::Result<String> {
+    let began = Instant::now();
+    let engine = backend.load(bundle, None)?;
+    let loaded = began.elapsed();
+    let geometry = engine.geometry();
+    let Geometry { frames, height, width, .. } = geometry;
+    let clip = Clip::new(Array4::zeros((frames, 3, height, width)), &geometry)?;
+    let began = Instant::now();
+    engine.open(std::slice::from_ref(&clip))?.step(&[Token::PAD])?;
+    Ok(format!("the built-in bundle loads in {loaded:.1?}; a window and an event take {:.1?}", began.elapsed()))
+}

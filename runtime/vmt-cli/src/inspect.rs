@@ -1,0 +1,37 @@
+//! `vmt inspect`: what a bundle is.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use vmt::Bundle;
+
+use crate::built_in;
+
+/// Says what a bundle is, after checking its files against its manifest
+#[derive(clap::Args)]
+pub struct Args {
+    /// The bundle's folder [default: the one inside this program]
+    bundle: Option<PathBuf>,
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        let bundle = self.bundle.map_or_else(built_in, |dir| Ok(Bundle::open(dir)?))?;
+        let (manifest, [encoder, decoder]) = (bundle.manifest(), bundle.sizes());
+        let vmt::Geometry { frames, height, width, frame_ms } = manifest.geometry;
+        println!("name         {}", manifest.name);
+        println!("description  {}", manifest.description);
+        println!("licence      {}", manifest.license);
+        println!("pictures     {frames} of {width} x {height}, one every {frame_ms} ms");
+        println!("vocabulary   {}, at most {} events a window", manifest.vocabulary, manifest.max_tokens);
+        println!("encoder      {} ({:.1} MB)", manifest.encoder.file, encoder as f64 / 1e6);
+        println!("decoder      {} ({:.1} MB)", manifest.decoder.file, decoder as f64 / 1e6);
+        println!("context      {} tensors", manifest.context.len());
+        println!("state        {} tensors", manifest.state.len());
+        for (engine, parity) in &manifest.parity {
+            let vmt::manifest::Parity { encoder, logits, tokens } = parity;
+            println!("{engine:12} when exported: encoder to {encoder:e}, logits to {logits:e} over {tokens} events");
+        }
+        Ok(())
+    }
+}
