@@ -57,7 +57,7 @@ impl Video {
     /// Opens a file. This silences FFmpeg in the whole process; its complaints come back as errors.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let io = |source| Error::Io { path: path.to_owned(), source };
+        let io = |error| Error::Io { path: path.to_owned(), error };
         let unreadable = |reason: &str| Error::Unreadable { path: path.to_owned(), reason: reason.to_owned() };
 
         let file = fs::metadata(path).map_err(io)?;
