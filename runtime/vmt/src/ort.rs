@@ -78,7 +78,8 @@ fn loaded() -> Result<&'static (Library, Environment)> {
             }
             // The loader's own words are one level down.
             Err(ort::LoadDynamicError::Dlopen { error, .. }) => {
-                let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), |cause| cause.to_string());
+                let why =
+                    std::error::Error::source(&error).map_or_else(|| error.to_string(), |cause| cause.to_string());
                 found.push(format!("{}: {why}", path.display()));
             }
             Err(error) => found.push(error.to_string()),
