@@ -36,9 +36,8 @@ bundles: build ## exports the tiny bundles again
 	$(RELEASE)/vmt-export --config train/configs/tiny-vmt.yaml --seed 1 -o $(BUNDLES)/tiny-vmt
 	$(RELEASE)/vmt-export --config train/configs/tiny-seq2seq.yaml --seed 1 -o $(BUNDLES)/tiny-seq2seq
 
-bench: setup ## speed of every engine, and of Python's ONNX Runtime
-	cargo bench --workspace --locked --bench engines
+bench: setup ## speed of every engine at the paper's size, beside Python's ONNX Runtime and the memory's limit
 	@runtime/setup.sh checkers
-	$(PYTHON) benches/python_loop.py onnx/tiny-vmt
+	PYTHON=$(CURDIR)/$(PYTHON) cargo bench --workspace --locked --bench ratios --bench engines
 
 .PHONY: help setup build demo test lint bundles bench

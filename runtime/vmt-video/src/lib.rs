@@ -96,6 +96,12 @@ impl Video {
         })
     }
 
+    /// The length that the file's header claims, if it does: good for a progress bar, but headers lie.
+    pub fn claimed_duration(&self) -> Option<Duration> {
+        // In microseconds, negative where unknown.
+        u64::try_from(self.reader.input.duration()).ok().filter(|&length| length > 0).map(Duration::from_micros)
+    }
+
     /// The video as a model of this `geometry` sees it, window after window, decoded as they are asked for.
     ///
     /// A packet that cannot be decoded is passed over, as players do: the picture before it stays. It is an error if
