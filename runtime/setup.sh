@@ -60,9 +60,10 @@ pip() {
 
 # target/onnxruntime/libonnxruntime.so, where .cargo/config.toml says it is.
 library() {
-    local version machine new
+    local version file link machine new
     version=$(sed -n 's/^onnxruntime==\([0-9.]*\).*/\1/p' runtime/onnxruntime.txt)
-    [ ! -e "target/onnxruntime/libonnxruntime.so.$version" ] || return 0
+    file=libonnxruntime.so.$version link=target/onnxruntime/libonnxruntime.so
+    if [ -e $link ] && [ "$(readlink $link)" = "$file" ]; then return; fi
     machine=$(uname -sm)
     case $machine in
         "Linux x86_64" | "Linux aarch64") ;;
@@ -78,10 +79,10 @@ library() {
     pip download --no-deps --only-binary :all: --python-version 3.12 --platform "manylinux_2_28_${machine#Linux }" \
         --require-hashes -r runtime/onnxruntime.txt --dest "$new"
     target/python/bin/python -m zipfile -e "$new"/*.whl "$new"
-    ln -s "libonnxruntime.so.$version" "$new/libonnxruntime.so"
-    mv -T "$new/libonnxruntime.so" target/onnxruntime/libonnxruntime.so
-    # Last: its presence says that all is there.
-    mv "$new/onnxruntime/capi/libonnxruntime.so.$version" target/onnxruntime/
+    mv "$new/onnxruntime/capi/$file" target/onnxruntime/
+    # Last: it says that all is there.
+    ln -s "$file" "$new/link"
+    mv -T "$new/link" $link
 }
 
 # The packages of tests/check_onnx.py, in target/python.
