@@ -135,7 +135,9 @@ impl Composer {
             if let crate::Event::TimeShift(shift) = token.into() {
                 clock += u32::from(shift.get());
             }
-            let time = window.start + Duration::from_secs(clock.into()) / STEPS_PER_SECOND;
+            // A raw model may run past its window, but the next one starts where this one ends.
+            let played = Duration::from_secs(clock.into()) / STEPS_PER_SECOND;
+            let time = window.start + played.min(window.duration);
             progress(Progress { time, events: composition.events });
         }
         composition.seconds.decode += began.elapsed();
