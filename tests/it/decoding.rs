@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2, Array4, ArrayD, ArrayView2};
 use proptest::prelude::*;
 use vmt::{
     Clip, Composer, Composition, Decoding, Engine, Error, Geometry, Grammar, Options, Progress, Result, Rules,
-    STEPS_PER_SECOND, Sampling, Score, Session, Token, VOCABULARY, Window, midi,
+    Sampling, Score, Session, Token, VOCABULARY, Window, midi,
 };
 
 use crate::support::{milliseconds, noise, parse};
@@ -321,7 +321,10 @@ fn errors_pass_through() {
     assert_eq!(error.to_string(), "scripted: out of order");
 
     let error = compose(random(0, 1.0), 5, film(&[5_000]), &Options::default()).unwrap_err();
-    assert_eq!(error.to_string(), "max_tokens must be enough for a silent window (one a second, and the end), but is 5");
+    assert_eq!(
+        error.to_string(),
+        "max_tokens must be enough for a silent window (one a second, and the end), but is 5"
+    );
     let cold = Options { sampling: Sampling { temperature: -1.0, ..Sampling::default() }, ..Options::default() };
     let error = compose(random(0, 1.0), 1024, film(&[5_000]), &cold).unwrap_err();
     assert_eq!(error.to_string(), "temperature must be a number of at least 0, but is -1");
@@ -333,7 +336,10 @@ fn errors_pass_through() {
 fn check_raw(lengths: &[u64], scripts: &[&str], want: (usize, usize, usize, u64), notes: &str) {
     let composition = compose(says(scripts), 8, film(lengths), &raw()).unwrap();
     let Composition { events, unmatched_offs, unclosed, length_error, .. } = composition;
-    assert_eq!((events, unmatched_offs, unclosed, length_error), (want.0, want.1, want.2, Duration::from_millis(want.3)));
+    assert_eq!(
+        (events, unmatched_offs, unclosed, length_error),
+        (want.0, want.1, want.2, Duration::from_millis(want.3))
+    );
     assert_eq!(composition.score.to_string(), notes);
 }
 
