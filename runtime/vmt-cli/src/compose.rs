@@ -88,11 +88,11 @@ impl Args {
         };
         let composer = Composer::new(&bundle, backend, self.threads)?;
 
-        let bar = progress_bar();
-        let windows = self.windows(composer.engine().geometry())?;
+        let (windows, length) = self.windows(composer.engine().geometry())?;
+        let bar = progress_bar(length)?;
         let composition = composer.compose(windows, &options, |progress| {
+            bar.set_position(progress.time.as_millis() as u64);
             bar.set_message(format!("{:.1} s of music, {} events", progress.time.as_secs_f64(), progress.events));
-            bar.tick();
         });
         bar.finish_and_clear();
         let composition = composition?;
@@ -102,14 +102,16 @@ impl Args {
         Ok(())
     }
 
-    fn windows(&self, geometry: Geometry) -> Result<Box<dyn Iterator<Item = Result<Window>> + '_>> {
+    /// The windows, and how long the video says it is.
+    fn windows(&self, geometry: Geometry) -> Result<(Windows, Option<Duration>)> {
         if let (Some(folder), Some(fps)) = (&self.frames, self.fps) {
-            return Ok(Box::new(frames::windows(folder, fps, geometry)?));
+            return Ok((Box::new(frames::windows(folder, fps, geometry)?), None));
         }
         #[cfg(feature = "video")]
         if let Some(video) = &self.video {
             let video = vmt_video::Video::open(video)?;
-            return Ok(Box::new(video.windows(geometry).map(|window| Ok(window?))));
+            let length = video.claimed_duration();
+            return Ok((Box::new(video.windows(geometry).map(|window| Ok(window?))), length));
         }
         bail!("a video or --frames is needed")
     }
@@ -143,11 +145,13 @@ impl Args {
     }
 }
 
-/// On a terminal only; indicatif sees to that.
-fn progress_bar() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} composing: {msg} ({elapsed})") {
-        bar.set_style(style);
-    }
-    bar
+type Windows = Box<dyn Iterator<Item = Result<Window>>>;
+
+/// Counts milliseconds of film. Seen on a terminal only; indicatif sees to that.
+fn progress_bar(length: Option<Duration>) -> Result<ProgressBar> {
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length.as_millis() as u64), "{wide_bar} {percent}% {msg}, {eta} left"),
+        None => (ProgressBar::new_spinner(), "{spinner} {msg}, {elapsed} so far"),
+    };
+    Ok(bar.with_style(ProgressStyle::with_template(template)?))
 }

@@ -33,7 +33,8 @@ impl Args {
         for (name, backend) in [("tract", Backend::Tract), ("ort", Backend::Ort), ("cuda", Backend::Cuda)] {
             match try_out(&bundle, backend) {
                 Ok(what) => println!("{name:8} works: {what}"),
-                Err(error) => println!("{name:8} not here: {error}"),
+                // The error begins with the engine's name.
+                Err(error) => println!("no engine {error}"),
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use ndarray::{Array3, ArrayView3};
 use vmt::{Frame, Geometry, Window};
 
 /// Reads the PNG and JPEG files of `folder`, `rate` of them a second, in the natural order of their names: 9 before 10.
-pub fn windows(folder: &Path, rate: f64, geometry: Geometry) -> Result<impl Iterator<Item = Result<Window>>> {
+pub fn windows(folder: &Path, rate: f64, geometry: Geometry) -> Result<impl Iterator<Item = Result<Window>> + use<>> {
     ensure!((0.001..=1000.0).contains(&rate), "pictures a second must be 0.001..=1000, but are {rate}");
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {

@@ -8,12 +8,12 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum Error {
     /// The file is missing, a folder, or closed to us.
-    #[error("{path}: {source}")]
+    #[error("{path}: {error}")]
     Io {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// The file is there, but is no video, or none that FFmpeg can read.
     #[error("{path}: must be a video that FFmpeg can read, but {reason}")]

@@ -57,7 +57,7 @@ impl Video {
     /// Opens a file. This silences FFmpeg in the whole process; its complaints come back as errors.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let io = |source| Error::Io { path: path.to_owned(), source };
+        let io = |error| Error::Io { path: path.to_owned(), error };
         let unreadable = |reason: &str| Error::Unreadable { path: path.to_owned(), reason: reason.to_owned() };
 
         let file = fs::metadata(path).map_err(io)?;
@@ -94,6 +94,12 @@ impl Video {
             damage: None,
             reader,
         })
+    }
+
+    /// The length that the file's header claims, if it does: good for a progress bar, but headers lie.
+    pub fn claimed_duration(&self) -> Option<Duration> {
+        // In microseconds, negative where unknown.
+        u64::try_from(self.reader.input.duration()).ok().filter(|&length| length > 0).map(Duration::from_micros)
     }
 
     /// The video as a model of this `geometry` sees it, window after window, decoded as they are asked for.

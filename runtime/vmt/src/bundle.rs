@@ -22,7 +22,7 @@ impl Bundle {
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         let path = dir.join(MANIFEST);
-        let yaml = fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        let yaml = fs::read_to_string(&path).map_err(|error| Error::Io { path: path.clone(), error })?;
         let manifest = parse(&yaml, &path)?;
         let read = |name: &str| {
             // A manifest must not reach outside its folder.
@@ -30,7 +30,7 @@ impl Bundle {
                 return Err(bundle(&path, format!("`file` must be a name in this folder, but is `{name}`")));
             }
             let file = dir.join(name);
-            fs::read(&file).map(Cow::Owned).map_err(|source| Error::Io { path: file, source })
+            fs::read(&file).map(Cow::Owned).map_err(|error| Error::Io { path: file, error })
         };
         let (encoder, decoder) = (read(&manifest.encoder.file)?, read(&manifest.decoder.file)?);
         Self::checked(manifest, encoder, decoder, dir)

@@ -128,7 +128,7 @@ impl Composer {
         let began = Instant::now();
         let mut tokens: Vec<Token> = Vec::new();
         let mut clock = 0;
-        for step in Decoding::new(session, options.sampling.clone(), composition.events as u64, vec![rules]) {
+        for step in Decoding::new(session, options.sampling, composition.events as u64, vec![rules]) {
             let Some(token) = step?[0] else { break };
             tokens.push(token);
             composition.events += 1;

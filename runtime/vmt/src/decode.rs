@@ -4,6 +4,7 @@ use crate::{Grammar, Result, Sampling, Session, Token};
 
 /// One lane's rules while it is decoded.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one a lane, and most are grammars")]
 pub enum Rules {
     /// Only what can still become playable music that ends on time.
     Grammar(Grammar),

@@ -29,3 +29,8 @@ pub use event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, Veloci
 pub use grammar::Grammar;
 pub use sampling::Sampling;
 pub use score::{Decoded, Note, PerformedNote, Score};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

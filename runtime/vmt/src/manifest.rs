@@ -12,7 +12,7 @@ pub const MANIFEST: &str = "manifest.yaml";
 /// The version of this file format.
 pub const FORMAT: u32 = 1;
 
-/// The name of the vocabulary in [`crate::event`]: 310 events, 10 ms steps.
+/// The name of the vocabulary of [`Event`](crate::Event)s: 310 of them, 10 ms steps.
 pub const PERFORMANCE_310: &str = "performance-310";
 
 /// A bundle's table of contents. Unknown fields are refused.

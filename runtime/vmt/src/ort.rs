@@ -76,6 +76,12 @@ fn loaded() -> Result<&'static (Library, Environment)> {
                 environment.set_log_level(ort::logging::LogLevel::Error);
                 return Ok(LIBRARY.get_or_init(|| (Library { path, build: ort::info() }, environment)));
             }
+            // The loader's own words are one level down.
+            Err(ort::LoadDynamicError::Dlopen { error, .. }) => {
+                let why =
+                    std::error::Error::source(&error).map_or_else(|| error.to_string(), |cause| cause.to_string());
+                found.push(format!("{}: {why}", path.display()));
+            }
             Err(error) => found.push(error.to_string()),
         }
     }

@@ -1,0 +1,43 @@
+# A fresh Debian or Ubuntu with cargo and make is enough: every target fetches what it needs.
+
+# The whole workspace, never `-p`: with one choice of features one build serves all targets. That is also why builds and
+# documentation say --examples: they make cargo choose the features that the tests have.
+WORKSPACE := --release --workspace --locked
+RELEASE   := $(or $(CARGO_TARGET_DIR),target)/release
+PYTHON    := target/python/bin/python
+# Where `make bundles` writes.
+BUNDLES   := onnx
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
+
+setup: ## system packages (apt-get) and ONNX Runtime's library
+	@runtime/setup.sh packages library
+
+build: setup
+	cargo build $(WORKSPACE) --bins --examples
+	@ln -srf target/onnxruntime/libonnxruntime.so $(RELEASE)/
+
+demo: build ## composes demo.mid for tests/data/demo.mp4
+	$(RELEASE)/vmt compose tests/data/demo.mp4 -o demo.mid
+	@echo "The music is in demo.mid. Open it in MuseScore or a DAW, or play it: timidity demo.mid"
+
+test: setup ## all tests on all engines, and the bundles in ONNX's own checker
+	cargo test $(WORKSPACE)
+	@runtime/setup.sh checkers
+	$(PYTHON) tests/check_onnx.py onnx/*/
+
+lint: setup ## format, clippy and documentation, without a warning
+	cargo fmt --all --check
+	cargo clippy $(WORKSPACE) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc $(WORKSPACE) --no-deps --lib --examples
+
+bundles: build ## exports the tiny bundles again
+	$(RELEASE)/vmt-export --config train/configs/tiny-vmt.yaml --seed 1 -o $(BUNDLES)/tiny-vmt
+	$(RELEASE)/vmt-export --config train/configs/tiny-seq2seq.yaml --seed 1 -o $(BUNDLES)/tiny-seq2seq
+
+bench: setup ## speed of every engine at the paper's size, beside Python's ONNX Runtime and the memory's limit
+	@runtime/setup.sh checkers
+	PYTHON=$(CURDIR)/$(PYTHON) cargo bench --workspace --locked --bench ratios --bench engines
+
+.PHONY: help setup build demo test lint bundles bench

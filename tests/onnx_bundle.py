@@ -1,0 +1,84 @@
+"""A bundle in Python's ONNX Runtime. As in Rust, the manifest names every tensor and no model is known here."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import yaml
+
+START = 0  # Event `Pad` of the vocabulary performance-310.
+VOCABULARY = 310
+
+
+class Bundle:
+    """Both graphs, loaded."""
+
+    def __init__(self, folder, threads=1):
+        self.folder = Path(folder)
+        self.manifest = yaml.safe_load((self.folder / "manifest.yaml").read_text("utf-8"))
+        self.geometry = self.manifest["geometry"]
+        self.encoder = self._session("encoder", threads)
+        self.decoder = self._session("decoder", threads)
+
+    def path(self, graph):
+        return self.folder / self.manifest[graph]["file"]
+
+    def _session(self, graph, threads):
+        want, got = self.manifest[graph]["sha256"], hashlib.sha256(self.path(graph).read_bytes()).hexdigest()
+        if want != got:
+            raise ValueError(f"{self.path(graph)} must have the SHA-256 {want}, but has {got}")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        return onnxruntime.InferenceSession(self.path(graph), options, providers=["CPUExecutionProvider"])
+
+    def open(self, pixels, frame_mask):
+        """Encodes u8 `[lanes, frames, 3, height, width]` with its mask i64 `[lanes, frames]`; ready to decode."""
+        names = self.manifest["encoder"]
+        feeds = {names["pixels"]: pixels, names["frame_mask"]: frame_mask}
+        outputs = [output.name for output in self.encoder.get_outputs()]
+        return Decoding(self, frame_mask, dict(zip(outputs, self.encoder.run(outputs, feeds))))
+
+
+class Decoding:
+    """Lanes in the middle of being decoded."""
+
+    def __init__(self, bundle, frame_mask, encoded):
+        manifest = bundle.manifest
+        self.bundle, self.encoded, self.lanes, self.fed = bundle, encoded, len(frame_mask), 0
+        self.context = {tensor["to"]: encoded[tensor["from"]] for tensor in manifest["context"]}
+        if "frame_mask" in manifest["decoder"]:
+            self.context[manifest["decoder"]["frame_mask"]] = frame_mask
+        self.state = {}
+        for tensor in manifest["state"]:
+            match tensor["first"]:
+                case {"empty": shape}:
+                    self.state[tensor["to"]] = np.zeros((self.lanes, *shape), np.float32)
+                case {"encoder": name}:
+                    self.state[tensor["to"]] = encoded[name]
+                case other:
+                    raise ValueError(f"a first state is `empty` or an output of the `encoder`, not {other}")
+
+    def feed(self, tokens):
+        """Feeds i64 `[lanes, new]`; returns the logits f32 `[lanes, new, 310]` of what follows each."""
+        names, state = self.bundle.manifest["decoder"], self.bundle.manifest["state"]
+        new = tokens.shape[1]
+        feeds = {names["tokens"]: tokens, **self.context, **self.state}
+        if "positions" in names:
+            feeds[names["positions"]] = np.tile(np.arange(self.fed, self.fed + new), (self.lanes, 1))
+        if "token_mask" in names:
+            feeds[names["token_mask"]] = np.ones((self.lanes, self.fed + new), np.int64)
+        logits, *returned = self.bundle.decoder.run([names["logits"], *(tensor["from"] for tensor in state)], feeds)
+        self.state = {tensor["to"]: value for tensor, value in zip(state, returned)}
+        self.fed += new
+        return logits
+
+    def greedy(self, steps):
+        """Decodes token by token; returns what was fed `[lanes, steps]` and the logits `[lanes, steps, 310]`."""
+        token, fed, logits = np.full((self.lanes, 1), START), [], []
+        for _ in range(steps):
+            fed.append(token)
+            logits.append(self.feed(token))
+            token = logits[-1].argmax(axis=-1)
+        return np.concatenate(fed, axis=1), np.concatenate(logits, axis=1)
