@@ -24,7 +24,8 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// The arguments that are in `call`, parted by spaces: `@` stands for this folder, `%` for the repository, `?` for ffmpeg's `%d`.
+    /// The arguments that are in `call`, parted by spaces: `@` stands for this folder, `%` for the repository and `?` for
+    /// a picture's number (FFmpeg's `%d`).
     fn arguments(&self, call: &str) -> Vec<String> {
         let (here, repository) = (format!("{}/", self.0.path().display()), format!("{}/", file("").display()));
         let place = |word: &str| word.replace('@', &here).replace('%', &repository).replace('?', "%d");
@@ -37,7 +38,7 @@ impl Place {
         assert_eq!(exit_code(vmt_cli::run(self.arguments(call))), exit_code(ExitCode::SUCCESS), "vmt {call}");
     }
 
-    /// Composes for the demo; returns the file, which was checked.
+    /// Composes for the demo; returns the file's bytes.
     #[track_caller]
     fn demo(&self, options: &str) -> Vec<u8> {
         self.vmt(&format!("compose %tests/data/demo.mp4 -o @demo.mid {options}"));
