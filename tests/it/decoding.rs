@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2, Array4, ArrayD, ArrayView2};
 use proptest::prelude::*;
 use vmt::{
     Clip, Composer, Composition, Decoding, Engine, Error, Geometry, Grammar, Options, Progress, Result, Rules,
-    STEPS_PER_SECOND, Sampling, Score, Session, Token, VOCABULARY, Window, midi,
+    Sampling, Score, Session, Token, VOCABULARY, Window, midi,
 };
 
 use crate::support::{milliseconds, noise, parse};
@@ -238,7 +238,7 @@ fn another_seed_is_another_piece() {
 fn lanes(model: &Scripted, colours: &[u8], sampling: &Sampling, rules: &[Rules]) -> Vec<Vec<Token>> {
     let clips: Vec<_> = colours.iter().copied().map(clip).collect();
     let mut said = vec![Vec::new(); clips.len()];
-    for step in Decoding::new(model.open(&clips).unwrap(), sampling.clone(), 0, rules.to_vec()) {
+    for step in Decoding::new(model.open(&clips).unwrap(), *sampling, 0, rules.to_vec()) {
         let step = step.unwrap();
         assert_eq!(step.len(), said.len());
         for (lane, token) in said.iter_mut().zip(step) {

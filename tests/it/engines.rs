@@ -38,7 +38,7 @@ fn with_both_models(load: fn(&str) -> Box<dyn Engine>, test: fn(&str, &dyn Engin
 fn assert_close<S: Data<Elem = f32>, D: Dimension>(got: &ArrayBase<S, D>, want: &ArrayBase<S, D>) {
     assert_eq!(got.shape(), want.shape());
     // NaN is not close.
-    let far = zip(got, want).find(|(got, want)| !((*got - *want).abs() <= TOLERANCE));
+    let far = zip(got, want).find(|(got, want)| !(0.0..=TOLERANCE).contains(&(*got - *want).abs()));
     assert!(far.is_none(), "{far:?}");
 }
 

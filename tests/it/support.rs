@@ -28,9 +28,6 @@ pub fn open(bundle: &str) -> Bundle {
     Bundle::open(folder(bundle)).unwrap()
 }
 
-/// The engines that run bundles.
-pub const ENGINES: [(&str, Backend); 2] = [("tract", Backend::Tract), ("ort", Backend::Ort)];
-
 /// Loads a bundle, well or badly made; panics only where ONNX Runtime itself is missing.
 pub fn load(bundle: &Bundle, backend: Backend) -> Result<Box<dyn Engine>> {
     if backend == Backend::Ort

@@ -25,6 +25,8 @@ pub struct Args {
     frames: Option<PathBuf>,
     /// Pictures a second in --frames
     #[arg(long, value_name = "N", requires = "frames")]
+    // clap does not insist on `frames` where a video rules it out.
+    #[cfg_attr(feature = "video", arg(conflicts_with = "video"))]
     fps: Option<f64>,
     /// The MIDI file to write; one that is there is replaced
     #[arg(short, long, value_name = "OUT.mid")]
