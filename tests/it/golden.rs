@@ -86,14 +86,14 @@ fn film() -> [Result<Window>; 2] {
 /// bits of the logits decide nothing: noise of 1e-4 does not change it.
 #[test]
 fn a_film_has_its_piece() {
-    let sampling = Sampling { temperature: 0.9, top_p: 0.95, seed: 7, ..Sampling::default() };
+    let sampling = Sampling { temperature: 0.9, top_p: 0.95, seed: 1, ..Sampling::default() };
     let options = Options { sampling, ..Options::default() };
     for bundle in BUNDLES {
         let mut engines = vec![burn(bundle), tract(bundle), ort(bundle)];
         engines.extend((0..8).map(|seed| Box::new(Shaken(tract(bundle), seed)) as Box<dyn Engine>));
         for engine in engines {
             let name = engine.name();
-            let composition = Composer::with_engine(engine, 100).compose(film(), &options, |_| {}).unwrap();
+            let composition = Composer::with_engine(engine, 60).compose(film(), &options, |_| {}).unwrap();
             println!("{bundle} on {name}: {} events", composition.events);
             check(&format!("{bundle}.txt"), &composition.score.to_string());
         }

@@ -10,8 +10,8 @@ use crate::{built_in, frames, output};
 
 /// Composes piano music for a video and writes it as MIDI
 ///
-/// The music is as long as the video: from its first picture to the end of its last. A video over 10 s is composed in
-/// windows of 10 s. The same bundle, video, seed and options give the same file again.
+/// The music is as long as the video: from its first picture to the end of its last. A video over 10 s is one piece,
+/// composed in windows of 10 s that overlap. The same bundle, video, seed and options give the same file again.
 #[derive(clap::Args)]
 pub struct Args {
     /// The video file
@@ -117,7 +117,7 @@ impl Args {
     }
 
     fn summary(&self, composition: &Composition, composer: &Composer, bundle: &Bundle) {
-        let Composition { score, windows, events, unmatched_offs, unclosed, length_error, seconds } = composition;
+        let Composition { score, windows, events, unmatched_offs, unclosed, length_error, seconds, .. } = composition;
         let time = |time: &Duration| time.as_secs_f64();
         println!("wrote    {}", self.output.display());
         println!(

@@ -166,6 +166,8 @@ struct Span {
     start: u32,
     /// Where the music ends then.
     end: u32,
+    /// The moment of `end`, or of the film's end where that comes first.
+    until: Duration,
     /// Nothing follows.
     last: bool,
 }
@@ -219,7 +221,8 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
                         take.play(said.token);
                         take.events += 1;
                         take.log_probability += said.log_probability;
-                        let time = time(take.clock().min(span.end));
+                        // A raw model may run past its window, but the next one starts where this one ends.
+                        let time = time(take.clock()).min(span.until);
                         self.played.push_back(Played { take: index, time, event: said.token.into() });
                     }
                 }
@@ -241,7 +244,9 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
                 return Ok((Vec::new(), Rules::Raw(max_tokens)));
             }
             let beginning = take.since(span.start);
-            let mut grammar = Grammar::new(span.end - span.start, max_tokens + beginning.len())?;
+            // What is known already costs nothing, nor does it to close what sounds.
+            let budget = max_tokens + beginning.len() + take.sounding();
+            let mut grammar = Grammar::new(span.end - span.start, budget)?;
             if !span.last {
                 grammar = grammar.goes_on();
             }
@@ -276,11 +281,12 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
         self.report.score.duration = window.start + window.duration;
         let geometry = self.composer.engine.geometry();
         let end = steps(window.start + window.duration);
-        let half = (geometry.frames / 2).max(1);
+        let until = time(end).min(window.start + window.duration);
+        let half = geometry.frames / 2;
         let from = |frames: usize| Duration::from_millis(geometry.frame_ms * frames as u64);
 
         match &self.previous {
-            Some(before) if !self.options.unconstrained => {
+            Some(before) if !self.options.unconstrained && half > 0 => {
                 let known = before.clip.pixels();
                 let known = known.slice(s![before.clip.frames().saturating_sub(half).., .., .., ..]);
                 let seen = window.clip.frames().min(half);
@@ -290,13 +296,21 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
                 let clip = Clip::new(clip.map_err(|_| wrong)?, &geometry)?;
                 let start = steps(window.start.saturating_sub(from(known.len_of(Axis(0)))));
                 let whole = window.clip.frames() <= half;
-                let middle = if whole { end } else { steps(window.start + from(half)) };
-                self.spans.push_back(Span { clip, start, end: middle, last: last && whole });
+                let middle = if whole { until } else { window.start + from(half) };
+                self.spans.push_back(Span { clip, start, end: steps(middle), until: middle, last: last && whole });
                 if !whole {
-                    self.spans.push_back(Span { clip: window.clip.clone(), start: steps(window.start), end, last });
+                    self.spans.push_back(Span {
+                        clip: window.clip.clone(),
+                        start: steps(window.start),
+                        end,
+                        until,
+                        last,
+                    });
                 }
             }
-            _ => self.spans.push_back(Span { clip: window.clip.clone(), start: steps(window.start), end, last }),
+            _ => {
+                self.spans.push_back(Span { clip: window.clip.clone(), start: steps(window.start), end, until, last });
+            }
         }
         self.previous = Some(window);
         Ok(true)

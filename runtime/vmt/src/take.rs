@@ -40,6 +40,11 @@ impl Take {
         self.clock
     }
 
+    /// Number of notes that sound.
+    pub fn sounding(&self) -> usize {
+        self.notes.iter().filter(|note| note.end == SOUNDING).count()
+    }
+
     /// Plays a token.
     pub fn play(&mut self, token: Token) {
         match Event::from(token) {
