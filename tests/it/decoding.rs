@@ -1,12 +1,19 @@
 //! The decode loop over models whose every logit is scripted.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use ndarray::{Array1, Array2, Array4, ArrayD, ArrayView2};
 use proptest::prelude::*;
 use vmt::{
-    Clip, Composer, Composition, Decoding, Engine, Error, Geometry, Grammar, Options, Progress, Result, Rules,
-    Sampling, Score, Session, Token, VOCABULARY, Window, midi,
+    Clip, Composer, Composition, Controls, Decoding, Engine, Error, Event, Geometry, Grammar, Options, Played,
+    Progress, Rank, Result, Rules, Sampling, Score, Session, Token, VOCABULARY, Window, midi,
 };
 
 use crate::support::{milliseconds, noise, parse};
@@ -37,7 +44,8 @@ impl Engine for Scripted {
     }
 
     fn open(&self, clips: &[Clip]) -> Result<Box<dyn Session + '_>> {
-        let colours: Vec<u8> = clips.iter().map(|clip| clip.pixels()[[0, 0, 0, 0]]).collect();
+        // The last picture is the newest: a window that goes on shows what was before first.
+        let colours: Vec<u8> = clips.iter().map(|clip| clip.pixels()[[clip.frames() - 1, 0, 0, 0]]).collect();
         let logits = Array2::zeros((clips.len(), VOCABULARY));
         Ok(Box::new(ScriptedSession { script: &self.0, colours, step: 0, logits }))
     }
@@ -390,4 +398,282 @@ fn bad_models_are_led() {
     // A note takes two tokens, and the second and the end take one each.
     check_led(1_000, 4, "+60 >100 -60 end", "0-100 60@100\n");
     check_led(1_000, 3, "+60 >100 -60 end", "");
+}
+
+fn controlled(controls: Controls) -> Options {
+    Options { controls, ..with_seed(1) }
+}
+
+/// The most keys that are down at once.
+fn polyphony(score: &Score) -> usize {
+    let at = |step| score.notes.iter().filter(|note| note.start <= step && step < note.end).count();
+    score.notes.iter().map(|note| at(note.start)).max().unwrap_or(0)
+}
+
+/// Half a minute of noise in three windows.
+fn half_a_minute(options: &Options) -> Score {
+    let lengths = [10_000, 10_000, 10_000];
+    let composition = compose(random(3, 2.0), 1024, film(&lengths), options).unwrap();
+    check_playable(&composition, &lengths, 1024);
+    assert!(!composition.score.notes.is_empty());
+    composition.score
+}
+
+#[test]
+fn controls_are_kept_to() {
+    let free = half_a_minute(&with_seed(1));
+    let check = |controls: Controls, keeps: &dyn Fn(&Score) -> bool| {
+        assert!(!keeps(&free), "{controls:?} must say something");
+        assert!(keeps(&half_a_minute(&controlled(controls.clone()))), "{controls:?}");
+    };
+    let every = |keeps: fn(&vmt::Note) -> bool| move |score: &Score| score.notes.iter().all(keeps);
+    let none = Controls::default;
+    check(Controls { pitches: Some(48..=59), ..none() }, &every(|note| (48..=59).contains(&note.pitch.get())));
+    check(Controls { pitches: Some(60..=60), ..none() }, &every(|note| note.pitch.get() == 60));
+    check(Controls { velocities: Some(30..=50), ..none() }, &every(|note| (30..=50).contains(&note.velocity)));
+    check(Controls { velocities: Some(100..=101), ..none() }, &every(|note| note.velocity == 101));
+    check(Controls { polyphony: NonZeroUsize::new(3), ..none() }, &|score| polyphony(score) <= 3);
+    check(Controls { polyphony: NonZeroUsize::new(1), ..none() }, &|score| polyphony(score) <= 1);
+    let white = |note: &vmt::Note| [0, 2, 4, 5, 7, 9, 11].contains(&(note.pitch.get() % 12));
+    check(Controls { scale: Some("A minor".parse().unwrap()), ..none() }, &every(white));
+}
+
+#[test]
+fn a_density_is_aimed_at() {
+    let lengths = [10_000; 6];
+    for density in [0.5, 1.0, 2.0, 5.0, 10.0, 20.0] {
+        // Keys must come up to be struck again.
+        let Scripted(noise) = random(3, 1.0);
+        let lifting = scripted(move |colour, step| {
+            let mut logits = noise(colour, step)?;
+            let ups = Token::all().filter(|&token| matches!(token.into(), Event::NoteOff(_)));
+            ups.for_each(|token| logits[token.index()] += 4.0);
+            Ok(logits)
+        });
+        let options = controlled(Controls { density: Some(density), ..Controls::default() });
+        let score = compose(lifting, 4096, film(&lengths), &options).unwrap().score;
+        let got = score.notes.len() as f64 / 60.0;
+        println!("{density}: {got:.2}");
+        assert!((got / density - 1.0).abs() < 0.25, "{got} notes a second, not {density}");
+    }
+}
+
+#[test]
+fn controls_without_the_grammar_are_refused() {
+    let refused = |options: Options, want: &str| {
+        let error = compose(random(0, 1.0), 1024, film(&[5_000]), &options).unwrap_err();
+        assert_eq!(error.to_string(), want);
+    };
+    let want = "unconstrained must be off where there are controls or a primer, which need the grammar, but is on";
+    let density = Controls { density: Some(1.0), ..Controls::default() };
+    refused(Options { controls: density, ..raw() }, want);
+    refused(Options { primer: parse(">5"), ..raw() }, want);
+    refused(
+        controlled(Controls { density: Some(0.0), ..Controls::default() }),
+        "density must be above 0 and at most 100 notes a second, but is 0",
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn noise_under_controls_becomes_music(
+        model: u64,
+        lengths in proptest::collection::vec(1..12_000_u64, 1..4),
+        spare in prop_oneof![0..8_usize, 0..500_usize],
+        keys in (21..=108_u8, 12..60_u8),
+        velocities in (1..=120_u8, 3..=60_u8),
+        polyphony in prop::option::of(1..=5_usize),
+        density in prop::option::of(0.1..50.0_f64),
+        seed: u64,
+    ) {
+        let max_tokens = (lengths.iter().max().unwrap() / 1000) as usize + 2 + spare;
+        let controls = Controls {
+            pitches: Some(keys.0.min(97)..=(keys.0.saturating_add(keys.1)).min(108)),
+            velocities: Some(velocities.0..=(velocities.0 + velocities.1).min(127)),
+            polyphony: polyphony.and_then(NonZeroUsize::new),
+            scale: Some("F# pentatonic".parse().unwrap()),
+            density,
+        };
+        let options = Options { controls: controls.clone(), ..with_seed(seed) };
+        let composition = compose(random(model, 3.0), max_tokens, film(&lengths), &options).unwrap();
+        check_playable(&composition, &lengths, max_tokens);
+        for note in &composition.score.notes {
+            prop_assert!(controls.pitches.clone().unwrap().contains(&note.pitch.get()), "{:?}", note);
+            prop_assert!([1, 3, 6, 8, 10].contains(&(note.pitch.get() % 12)), "{:?}", note);
+            prop_assert!(controls.velocities.clone().unwrap().contains(&note.velocity), "{:?}", note);
+        }
+        prop_assert!(polyphony.is_none_or(|most| self::polyphony(&composition.score) <= most));
+    }
+}
+
+/// Composes takes to the end; wants every event of every take.
+fn takes(model: Scripted, takes: usize, windows: Vec<Result<Window>>, options: &Options) -> Vec<Composition> {
+    let composer = Composer::with_engine(Box::new(model), 1024);
+    let mut piece = composer.piece(windows, options, NonZeroUsize::new(takes).unwrap()).unwrap();
+    let played: Vec<Played> = piece.by_ref().collect::<Result<_>>().unwrap();
+    let compositions = piece.finish();
+    assert_eq!(compositions.len(), takes);
+    for composition in &compositions {
+        let of_take = played.iter().filter(|played| played.take == composition.take).count();
+        assert!(composition.complete && composition.events == of_take);
+    }
+    compositions
+}
+
+#[test]
+fn takes_are_ranked() {
+    let compositions = takes(random(3, 2.0), 4, film(&[10_000, 10_000]), &with_seed(1));
+    let mut numbers: Vec<_> = compositions.iter().map(|composition| composition.take).collect();
+    for pair in compositions.windows(2) {
+        assert!(pair[0].rank.total() >= pair[1].rank.total() && pair[0].score != pair[1].score);
+    }
+    for composition in &compositions {
+        check_playable(composition, &[10_000, 10_000], 1024);
+        assert_eq!(composition.rank, Rank::new(&composition.score, composition.log_probability, None));
+    }
+    numbers.sort();
+    assert_eq!(numbers, [0, 1, 2, 3]);
+    // In a film of one window, the first take is what is composed alone.
+    let alone = takes(random(3, 2.0), 1, film(&[10_000]), &with_seed(1)).swap_remove(0);
+    let together = takes(random(3, 2.0), 4, film(&[10_000]), &with_seed(1));
+    let first = together.iter().find(|composition| composition.take == 0).unwrap();
+    assert!(alone.score == first.score && alone.rank == first.rank);
+}
+
+#[test]
+fn a_piece_continues_its_primer() {
+    let primer = parse("v20 +60 >100 -60 +64 >80 v25 +67 >20");
+    for lengths in [[10_000, 10_000].as_slice(), &[10_000], &[3_000, 500]] {
+        let options = Options { primer: primer.clone(), ..with_seed(1) };
+        let composition = compose_primed(lengths, &options);
+        let of_the_start = |score: &Score| -> Vec<_> {
+            score
+                .notes
+                .iter()
+                .filter(|note| note.start < 200)
+                .map(|note| (note.start, note.pitch.get(), note.velocity))
+                .collect()
+        };
+        assert_eq!(of_the_start(&composition.score), [(0, 60, 77), (100, 64, 77), (180, 67, 97)]);
+        assert!(composition.score.notes.iter().any(|note| note.start >= 200));
+        assert_eq!(composition.score.notes[0].end, 100);
+        let held = &composition.score.notes[1..3];
+        assert!(held.iter().all(|note| note.end >= 200), "{held:?} were down when the primer ended");
+    }
+    // A film that is shorter ends before its primer does.
+    let options = Options { primer, ..with_seed(1) };
+    assert_eq!(compose_primed(&[1_500], &options).score.to_string(), "0-100 60@77\n100-150 64@77\n");
+    assert_eq!(compose_primed(&[1_800], &options).score.to_string(), "0-100 60@77\n100-180 64@77\n");
+}
+
+/// Composes with a primer, which is among what is played, but not among what the model says.
+fn compose_primed(lengths: &[u64], options: &Options) -> Composition {
+    let composer = Composer::with_engine(Box::new(random(3, 2.0)), 1024);
+    let mut piece = composer.piece(film(lengths), options, NonZeroUsize::MIN).unwrap();
+    let played: Vec<Played> = piece.by_ref().collect::<Result<_>>().unwrap();
+    let composition = piece.finish().swap_remove(0);
+    check_playable(&composition, lengths, 1024);
+    let tokens = played.iter().map(|played| Token::from(played.event)).filter(|&token| token != Token::END);
+    assert_eq!(Score::decode(tokens, composition.score.duration).score, composition.score);
+    composition
+}
+
+#[test]
+fn a_primer_is_what_the_model_hears() {
+    let primer = parse("v20 +60 >100 -60 +64 >50");
+    let want = primer.clone();
+    let fed = Arc::new(AtomicUsize::new(0));
+    let model = Listening(random(3, 2.0), Arc::clone(&fed), want);
+    let options = Options { primer, ..with_seed(1) };
+    Composer::with_engine(Box::new(model), 1024).compose(film(&[10_000]), &options, |_| {}).unwrap();
+    assert!(fed.load(Ordering::Relaxed) > 1);
+}
+
+#[test]
+fn primers_that_are_none_are_refused() {
+    let refused = |primer: &str, want: &str| {
+        let options = Options { primer: parse(primer), ..Options::default() };
+        let error = compose(random(0, 1.0), 1024, film(&[5_000]), &options).unwrap_err();
+        assert_eq!(error.to_string(), want);
+    };
+    refused("+60 >100 >100 >100 >100 >100 >1", "primer must be at most half a window, but is over 5s");
+    refused("+60 +60", "primer must be playable from token to token, but is NoteOn(Pitch(60)) at place 1");
+    refused(">1 end", "primer must be playable from token to token, but is End at place 1");
+    let whole = Options { primer: parse("v20 +60 >100 >100 >100 >100 >100 -60"), ..Options::default() };
+    compose_primed(&[10_000], &whole);
+}
+
+/// Counts how often it is fed, and wants to be fed this first.
+struct Listening(Scripted, Arc<AtomicUsize>, Vec<Token>);
+
+struct ListeningSession<'e>(Box<dyn Session + 'e>, &'e Listening);
+
+impl Engine for Listening {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn geometry(&self) -> Geometry {
+        DOT
+    }
+
+    fn open(&self, clips: &[Clip]) -> Result<Box<dyn Session + '_>> {
+        Ok(Box::new(ListeningSession(self.0.open(clips)?, self)))
+    }
+
+    fn context(&self, clips: &[Clip]) -> Result<Vec<ArrayD<f32>>> {
+        self.0.context(clips)
+    }
+}
+
+impl Session for ListeningSession<'_> {
+    fn lanes(&self) -> usize {
+        self.0.lanes()
+    }
+
+    fn feed(&mut self, tokens: &[&[Token]]) -> Result<ArrayView2<'_, f32>> {
+        if self.1.1.fetch_add(1, Ordering::Relaxed) == 0 {
+            assert_eq!(tokens[0][1..], self.1.2);
+        }
+        self.0.feed(tokens)
+    }
+}
+
+/// The model runs when the next event is asked for, and not before.
+#[test]
+fn a_piece_stops_within_a_step() {
+    for stop in [1, 2, 17, 60] {
+        let fed = Arc::new(AtomicUsize::new(0));
+        let composer = Composer::with_engine(Box::new(Listening(random(3, 2.0), Arc::clone(&fed), Vec::new())), 1024);
+        let options = with_seed(1);
+        let mut piece = composer.piece(film(&[10_000, 10_000]), &options, NonZeroUsize::new(2).unwrap()).unwrap();
+        let played: Vec<Played> = piece.by_ref().take(2 * stop).collect::<Result<_>>().unwrap();
+        assert_eq!(fed.load(Ordering::Relaxed), stop);
+
+        for composition in piece.finish() {
+            let last = played.iter().rfind(|played| played.take == composition.take).unwrap();
+            assert!(!composition.complete && composition.events == stop);
+            assert_eq!(composition.score.duration, last.time);
+            let end = (last.time.as_millis() / 10) as u32;
+            assert!(composition.score.notes.iter().all(|note| note.start < note.end && note.end <= end));
+            assert_eq!(u128::from(midi_end(&composition.score)), last.time.as_millis());
+        }
+        assert_eq!(fed.load(Ordering::Relaxed), stop);
+    }
+}
+
+#[test]
+fn a_piece_that_failed_is_not_complete() {
+    let mut windows = film(&[10_000, 10_000]);
+    windows[1] = Err(Error::Midi("a window that is none".into()));
+    let composer = Composer::with_engine(Box::new(random(3, 2.0)), 1024);
+    let options = with_seed(1);
+    let mut piece = composer.piece(windows, &options, NonZeroUsize::MIN).unwrap();
+    assert!(piece.by_ref().any(|played| played.is_err()));
+    assert!(piece.next().is_none());
+    let composition = piece.finish().swap_remove(0);
+    assert!(!composition.complete && composition.score.duration == Duration::from_secs(10));
+    assert!(!composition.score.notes.is_empty());
 }

@@ -8,6 +8,7 @@ mod error;
 mod pixels;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
@@ -106,10 +107,21 @@ impl Video {
     ///
     /// A packet that cannot be decoded is passed over, as players do: the picture before it stays. It is an error if
     /// no picture at all can be decoded, or if the file ends over a second before its header says.
-    pub fn windows(mut self, geometry: Geometry) -> impl Iterator<Item = Result<Window, Error>> {
+    pub fn windows(self, geometry: Geometry) -> impl Iterator<Item = Result<Window, Error>> {
+        self.windows_between(Duration::ZERO..Duration::MAX, geometry)
+    }
+
+    /// The same for a part of it, which need not be there: see [`vmt::excerpt`]. What comes before is decoded too, since
+    /// that alone tells exactly which picture is shown when; what comes after is not read.
+    pub fn windows_between(
+        mut self,
+        range: Range<Duration>,
+        geometry: Geometry,
+    ) -> impl Iterator<Item = Result<Window, Error>> {
         let path = self.path.clone();
         let mut pixels = Pixels::new(geometry, self.display_matrix);
-        vmt::windows(iter::from_fn(move || self.frame().transpose()), geometry, move |picture| {
+        let frames = iter::from_fn(move || self.frame().transpose());
+        vmt::windows(vmt::excerpt(frames, range), geometry, move |picture| {
             pixels.of(picture).map_err(|error| Error::Unreadable {
                 path: path.clone(),
                 reason: format!("a picture cannot be converted to RGB: {error}"),

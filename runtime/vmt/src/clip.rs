@@ -1,6 +1,7 @@
 //! Pictures as the models see them.
 
 use std::iter::{Fuse, Peekable};
+use std::ops::Range;
 use std::time::Duration;
 
 use ndarray::{Array3, Array4, ArrayView4, Axis};
@@ -117,6 +118,29 @@ pub fn windows<P, E: From<Error>>(
 ) -> impl Iterator<Item = Result<Window, E>> {
     let frames = frames.into_iter().fuse().peekable();
     Windows { frames, geometry, pixels, start: Duration::ZERO, shown: None, over: false }
+}
+
+/// A part of a video, to be cut into [`windows`]: exactly from `range.start`, where a new count of time begins, to
+/// `range.end`, or to the video's end where that comes first.
+///
+/// What is before is read and passed over; what is after is not read. Frames outside have no duration, and no window
+/// shows them but the one that stays on screen at the start.
+pub fn excerpt<P, E>(
+    frames: impl IntoIterator<Item = Result<Frame<P>, E>>,
+    range: Range<Duration>,
+) -> impl Iterator<Item = Result<Frame<P>, E>> {
+    let mut over = false;
+    let within = move |moment: Duration| moment.min(range.end).saturating_sub(range.start);
+    frames.into_iter().map_while(move |frame| {
+        if over {
+            return None;
+        }
+        Some(frame.map(|Frame { time, duration, picture }| {
+            over = time >= range.end;
+            let (time, end) = (within(time), within(time.saturating_add(duration)));
+            Frame { time, duration: end - time, picture }
+        }))
+    })
 }
 
 struct Windows<P, I: Iterator, F> {
@@ -279,6 +303,48 @@ mod tests {
             [(0, 10_000, vec![1; 40]), (10_000, 10_000, vec![1; 40]), (20_000, 500, vec![2; 2])]
         );
         assert_eq!(cut([at(300, 200, 1)]), [(0, 500, vec![1; 2])], "the first is there from the start");
+    }
+
+    fn cut_between(
+        frames: impl IntoIterator<Item = Result<Frame<u8>>>,
+        range: Range<u64>,
+    ) -> Vec<(u128, u128, Vec<u8>)> {
+        cut(excerpt(frames, Duration::from_millis(range.start)..Duration::from_millis(range.end)))
+    }
+
+    #[test]
+    fn an_excerpt_is_exact() {
+        assert_eq!(cut_between(steady(20_000), 0..30_000), cut(steady(20_000)));
+        assert_eq!(cut_between(steady(20_000), 2_000..4_000), [(0, 2_000, numbers(8..16))]);
+        assert_eq!(
+            cut_between(steady(20_000), 5_000..16_001),
+            [(0, 10_000, numbers(20..60)), (10_000, 1_001, numbers(60..64))]
+        );
+        // The moments are counted from the start: 2001 + 125 ms, ...
+        assert_eq!(cut_between(steady(20_000), 2_001..2_901), [(0, 900, numbers(8..12))]);
+        assert_eq!(cut_between(steady(3_000), 2_000..9_000), [(0, 1_000, numbers(8..12))], "the video is over");
+    }
+
+    #[test]
+    fn an_excerpt_may_lie_within_a_frame() {
+        let frames = || [at(0, 40, 1), at(4_000, 40, 2), at(9_000, 40, 3)];
+        assert_eq!(cut_between(frames(), 5_000..5_600), [(0, 600, vec![2, 2])]);
+        assert_eq!(cut_between(frames(), 5_000..8_999), [(0, 3_999, vec![2; 16])]);
+        assert_eq!(cut_between(frames(), 3_800..4_300), [(0, 500, vec![1, 2])]);
+        assert_eq!(cut_between(frames(), 9_020..9_500), [(0, 20, vec![3])]);
+    }
+
+    #[test]
+    fn outside_of_the_video_is_nothing() {
+        assert_eq!(cut_between(steady(3_000), 3_000..4_000), []);
+        assert_eq!(cut_between(steady(3_000), 9_000..10_000), []);
+        assert_eq!(cut_between(steady(3_000), 1_000..1_000), []);
+    }
+
+    #[test]
+    fn what_follows_an_excerpt_is_not_read() {
+        let frames = steady(1_000).chain([Err(Error::Midi("read".into()))]);
+        assert_eq!(cut_between(frames, 250..996), [(0, 746, numbers(1..4))]);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use ndarray::{Axis, concatenate, s};
 
 use crate::take::{Take, time};
 use crate::{
-    Backend, Bundle, Clip, Decoding, Engine, Error, Event, Grammar, Result, Rules, STEPS_PER_SECOND, Sampling, Score,
-    Window,
+    Backend, Bundle, Clip, Controls, Decoding, Engine, Error, Event, Geometry, Grammar, Rank, Result, Rules,
+    STEPS_PER_SECOND, Sampling, Score, Token, Window,
 };
 
 /// A model that composes.
@@ -26,6 +26,41 @@ pub struct Options {
     pub sampling: Sampling,
     /// Takes whatever the model says, playable or not, instead of keeping to the grammar; each window on its own.
     pub unconstrained: bool,
+    /// What the music must keep to.
+    pub controls: Controls,
+    /// What the piece begins with and continues, such as [`Score::beginning`]; at most half a window. It takes the place of
+    /// music for the film's first seconds.
+    pub primer: Vec<Token>,
+}
+
+impl Options {
+    /// Checks that all of them are in their ranges and go together, for a model of this `geometry`.
+    pub fn validate(&self, geometry: Geometry) -> Result<()> {
+        self.sampling.validate()?;
+        self.controls.validate()?;
+        if self.unconstrained && (self.controls != Controls::default() || !self.primer.is_empty()) {
+            let want = "off where there are controls or a primer, which need the grammar";
+            return Err(Error::Option { option: "unconstrained", want, got: "on".into() });
+        }
+        self.check_primer(geometry)
+    }
+
+    fn check_primer(&self, geometry: Geometry) -> Result<()> {
+        let refuse = |want, got| Err(Error::Option { option: "primer", want, got });
+        let most = half_window(geometry);
+        // A step more, so that keys may come up at the end.
+        let mut grammar = Grammar::new(most + 1, usize::MAX)?.goes_on();
+        for (place, &token) in self.primer.iter().enumerate() {
+            if matches!(token.into(), Event::TimeShift(shift) if u32::from(shift.get()) >= grammar.rest()) {
+                return refuse("at most half a window", format!("over {:?}", time(most)));
+            }
+            if !grammar.allowed()[token.index()] {
+                return refuse("playable from token to token", format!("{:?} at place {place}", Event::from(token)));
+            }
+            grammar.advance(token);
+        }
+        Ok(())
+    }
 }
 
 /// How far composing has come.
@@ -59,9 +94,15 @@ pub struct Composition {
     pub events: usize,
     /// The model's natural logarithmic probability of an event, on average.
     pub log_probability: f64,
+    /// Which of the takes it is, from 0.
+    pub take: usize,
+    /// How good a take it is.
+    pub rank: Rank,
+    /// Whether the film's end was reached; if not, the music is as long as it had become.
+    pub complete: bool,
     /// Note-offs of keys that were not down (paper section 4.3); 0 unless unconstrained.
     pub unmatched_offs: usize,
-    /// Notes that the model left open (paper section 4.3); 0 unless unconstrained.
+    /// Notes that the model left open (paper section 4.3); 0 unless unconstrained or stopped.
     pub unclosed: usize,
     /// Sum over windows of how far the music's end was from the window's, either way; 0 unless unconstrained.
     pub length_error: Duration,
@@ -122,7 +163,7 @@ impl Composer {
         options: &Options,
         takes: NonZeroUsize,
     ) -> Result<Piece<'_, W::IntoIter>> {
-        options.sampling.validate()?;
+        options.validate(self.engine.geometry())?;
         Ok(Piece {
             composer: self,
             options: options.clone(),
@@ -139,7 +180,10 @@ impl Composer {
     }
 }
 
-/// A piece that is being composed: an iterator over what is played, as soon as it is decoded. Drop it to stop.
+/// A piece that is being composed: an iterator over what is played, as soon as it is decoded.
+///
+/// Nothing is decoded ahead: each call runs the decoder once at most, for all takes. So to stop is to call no more, and
+/// either to drop it or to [`finish`](Self::finish) with what there is.
 ///
 /// The first window is composed as a whole. From then on the film goes on by half windows: the model sees the last half
 /// again, hears its own music for it, and continues that for the next half, with the notes that still sound. An
@@ -190,21 +234,30 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Iterator for Piece<'
 }
 
 impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
-    /// The takes as they are now. If the piece was stopped before its end, notes that sounded end where it stopped.
+    /// The takes as they are now, the best first; see [`Rank`]. If the piece was stopped before its end, the music and
+    /// the notes that sounded end where it stopped.
     pub fn finish(mut self) -> Vec<Composition> {
-        let finish = |take: &mut Take| {
+        let finish = |(index, take): (usize, &mut Take)| {
+            let duration = self.report.score.duration;
+            let duration = if self.report.complete { duration } else { duration.min(time(take.clock())) };
             take.close(take.clock());
+            let score = take.score(duration);
+            let log_probability = take.log_probability / take.events.max(1) as f64;
             Composition {
-                score: take.score(self.report.score.duration),
+                take: index,
+                rank: Rank::new(&score, log_probability, self.options.controls.density),
+                score,
                 events: take.events,
-                log_probability: take.log_probability / take.events.max(1) as f64,
+                log_probability,
                 unmatched_offs: take.unmatched_offs,
                 unclosed: take.unclosed,
                 length_error: time(take.length_error),
                 ..self.report.clone()
             }
         };
-        self.takes.iter_mut().map(finish).collect()
+        let mut takes: Vec<_> = self.takes.iter_mut().enumerate().map(finish).collect();
+        takes.sort_by(|a, b| b.rank.total().total_cmp(&a.rank.total()));
+        takes
     }
 
     /// One step of the decoder, or what must be done before the next; false at the film's end.
@@ -237,25 +290,35 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
         self.next_window()
     }
 
+    /// Plays the primer, or as much of it as the first window is long.
+    fn prime(&mut self, end: u32) {
+        for (index, take) in self.takes.iter_mut().enumerate() {
+            for &token in &self.options.primer {
+                let Some(token) = take.prime(token, end) else { break };
+                self.played.push_back(Played { take: index, time: time(take.clock()), event: token.into() });
+            }
+        }
+    }
+
     fn begin_span(&mut self, span: Span) -> Result<()> {
         let max_tokens = self.composer.max_tokens;
-        let lane = |take: &Take| {
+        let lane = |take: &mut Take| {
             if self.options.unconstrained {
                 return Ok((Vec::new(), Rules::Raw(max_tokens)));
             }
             let beginning = take.since(span.start);
             // What is known already costs nothing, nor does it to close what sounds.
             let budget = max_tokens + beginning.len() + take.sounding();
-            let mut grammar = Grammar::new(span.end - span.start, budget)?;
+            let mut grammar = Grammar::new(span.end - span.start, budget)?.controlled(&self.options.controls);
             if !span.last {
                 grammar = grammar.goes_on();
             }
             beginning.iter().for_each(|&token| grammar.advance(token));
             Ok((beginning, Rules::Grammar(grammar)))
         };
-        let lanes: Vec<_> = self.takes.iter().map(lane).collect::<Result<_>>()?;
+        let lanes: Vec<_> = self.takes.iter_mut().map(lane).collect::<Result<_>>()?;
         let began = Instant::now();
-        let session = self.composer.engine.open(&vec![span.clip.clone(); lanes.len()])?;
+        let session = self.composer.engine.open_takes(&span.clip, lanes.len())?;
         self.report.seconds.encode += began.elapsed();
         self.running = Some((Decoding::new(session, self.options.sampling, self.draws, lanes), span));
         Ok(())
@@ -276,7 +339,13 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
         let window = self.windows.next().transpose()?;
         let last = self.windows.peek().is_none();
         self.report.seconds.video += waited.elapsed();
-        let Some(window) = window else { return Ok(false) };
+        let Some(window) = window else {
+            self.report.complete = true;
+            return Ok(false);
+        };
+        if self.report.windows == 0 {
+            self.prime(steps(window.duration));
+        }
         self.report.windows += 1;
         self.report.score.duration = window.start + window.duration;
         let geometry = self.composer.engine.geometry();
@@ -315,6 +384,11 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
         self.previous = Some(window);
         Ok(true)
     }
+}
+
+/// The most steps that are known when a part of the film is composed.
+fn half_window(geometry: Geometry) -> u32 {
+    steps(Duration::from_millis(geometry.frame_ms * (geometry.frames / 2) as u64))
 }
 
 /// The step nearest to a moment of the film; halves go up.

@@ -1,7 +1,9 @@
 //! The decode loop, the same for every engine and any number of lanes.
 
+use ndarray::{ArrayView1, CowArray, Ix1};
+
 use crate::sampling::log_probability;
-use crate::{Grammar, Result, Sampling, Session, Token};
+use crate::{Event, Grammar, Result, Sampling, Session, Token};
 
 /// One lane's rules while it is decoded.
 #[derive(Clone, Debug)]
@@ -68,12 +70,13 @@ impl<'s> Decoding<'s> {
                 said.push(None);
                 continue;
             }
-            let allowed = match &lane.rules {
-                Rules::Grammar(grammar) => Some(grammar.allowed()),
-                Rules::Raw(_) => None,
+            let (allowed, bias) = match &lane.rules {
+                Rules::Grammar(grammar) => (Some(grammar.allowed()), grammar.bias()),
+                Rules::Raw(_) => (None, 0.0),
             };
             let logits = logits.row(index);
-            let token = self.sampling.sample(logits, allowed.as_ref(), index as u64, self.step)?;
+            let leaning = biased(logits, bias);
+            let token = self.sampling.sample(leaning.view(), allowed.as_ref(), index as u64, self.step)?;
             lane.next = vec![token];
             lane.ended = match &mut lane.rules {
                 Rules::Grammar(grammar) => {
@@ -105,4 +108,15 @@ impl Iterator for Decoding<'_> {
         }
         Some(said)
     }
+}
+
+/// `logits`, `[310]`, with `bias` added to whatever makes a note.
+fn biased(logits: ArrayView1<f32>, bias: f32) -> CowArray<f32, Ix1> {
+    let mut logits = CowArray::from(logits);
+    if bias != 0.0 {
+        for token in Token::all().filter(|&token| matches!(token.into(), Event::NoteOn(_) | Event::Velocity(_))) {
+            logits[token.index()] += bias;
+        }
+    }
+    logits
 }

@@ -17,6 +17,11 @@ pub trait Engine: Send + Sync {
     /// Encodes `clips` (one per lane; they may differ in length) and opens a session that decodes them side by side.
     fn open(&self, clips: &[Clip]) -> Result<Box<dyn Session + '_>>;
 
+    /// The same for one clip in so many lanes; engines that can encode it only once.
+    fn open_takes(&self, clip: &Clip, lanes: usize) -> Result<Box<dyn Session + '_>> {
+        self.open(&vec![clip.clone(); lanes])
+    }
+
     /// What the encoder gives for `clips`, in the manifest's order, for comparing engines.
     fn context(&self, clips: &[Clip]) -> Result<Vec<ArrayD<f32>>>;
 }

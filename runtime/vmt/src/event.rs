@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
 /// Number of tokens in the vocabulary.
 pub const VOCABULARY: usize = 310;
 
@@ -96,7 +100,8 @@ pub enum Event {
 }
 
 /// An event's number, `0..310`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
 pub struct Token(u16);
 
 impl Token {
@@ -123,6 +128,20 @@ impl Token {
     /// Every token, in order.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..VOCABULARY as u16).map(Self)
+    }
+}
+
+impl TryFrom<u16> for Token {
+    type Error = Error;
+
+    fn try_from(id: u16) -> Result<Self> {
+        Self::new(id).ok_or_else(|| Error::Option { option: "token", want: "0-309", got: id.to_string() })
+    }
+}
+
+impl From<Token> for u16 {
+    fn from(token: Token) -> Self {
+        token.0
     }
 }
 

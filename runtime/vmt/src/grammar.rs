@@ -1,9 +1,20 @@
 //! Which tokens may follow, so that whatever a model says can be played.
 
-use crate::{Error, Event, Pitch, Result, Shift, Token, VOCABULARY, VelocityBin};
+use std::collections::VecDeque;
+
+use crate::{Controls, Error, Event, Pitch, Result, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
 
 /// Number of keys.
 const KEYS: usize = (Pitch::MAX.get() - Pitch::MIN.get()) as usize + 1;
+
+/// How far back [`Grammar::bias`] counts notes, in steps: 4 s. At a seam, so much is always known.
+const MEMORY: u32 = 4 * STEPS_PER_SECOND;
+
+/// The bias for each time that the notes wanted are missing, before it is clipped: a quarter too few or too many gives 8.
+const GAIN: f64 = 32.0;
+
+/// The strongest bias: a note becomes at most e^8, about 3000, times as likely or unlikely.
+const LIMIT: f64 = 8.0;
 
 /// Leads one piece through its window: every key that goes down comes up later and within the window, the piece ends
 /// exactly with the window, and no more tokens are said than there is room for.
@@ -25,6 +36,9 @@ pub struct Grammar {
     /// Another window follows.
     goes_on: bool,
     end_said: bool,
+    controls: Controls,
+    /// When keys went down, as far back as the memory goes.
+    struck: VecDeque<u32>,
 }
 
 impl Grammar {
@@ -39,7 +53,14 @@ impl Grammar {
         }
         let (down, bin) = ([None; KEYS], None);
         let (velocity_said, goes_on, end_said) = (false, false, false);
-        Ok(Self { steps, clock: 0, left: max_tokens, down, bin, velocity_said, goes_on, end_said })
+        let (controls, struck) = (Controls::default(), VecDeque::new());
+        Ok(Self { steps, clock: 0, left: max_tokens, down, bin, velocity_said, goes_on, end_said, controls, struck })
+    }
+
+    /// The same, kept to `controls`, which should be [valid](Controls::validate).
+    pub fn controlled(mut self, controls: &Controls) -> Self {
+        self.controls = controls.clone();
+        self
     }
 
     /// The same, but another window follows: nothing need be closed, and [`Event::End`] is not said.
@@ -53,20 +74,31 @@ impl Grammar {
         self.end_said || (self.goes_on && self.clock == self.steps)
     }
 
+    /// Steps to the window's end.
+    pub(crate) fn rest(&self) -> u32 {
+        self.steps - self.clock
+    }
+
     /// The tokens that may follow, by id: at least one until it has [`ended`](Self::ended), then none.
     pub fn allowed(&self) -> [bool; VOCABULARY] {
-        let rest = self.steps - self.clock;
+        let rest = self.rest();
         let sounding = self.down.iter().flatten().count();
         // After a token, `left` must still hold an off for each sounding key, the shifts to the window's end, and the end.
         let to_close = if self.goes_on { 0 } else { sounding };
         let fits = |tokens: usize, rest: u32| tokens + to_close + shifts(rest) < self.left;
-        let strikable = |tokens| rest > 0 && fits(tokens, rest);
+        let controls = &self.controls;
+        let room = controls.polyphony.is_none_or(|most| sounding < most.get());
+        let strikable = |tokens| rest > 0 && room && fits(tokens, rest);
+        let open = |pitch| self.down[key(pitch)].is_none() && controls.key(pitch);
+        let any_open = Pitch::all().any(open);
+        // Before the first velocity, notes would sound at a default that nobody chose.
+        let loud = controls.velocities.is_none() || self.bin.is_some_and(|bin| controls.loudness(bin));
 
         let mut allowed = [false; VOCABULARY];
         for token in Token::all() {
             allowed[token.index()] = match Event::from(token) {
                 _ if self.ended() => false,
-                Event::NoteOn(pitch) => self.down[key(pitch)].is_none() && strikable(2),
+                Event::NoteOn(pitch) => open(pitch) && loud && strikable(2),
                 _ if self.velocity_said => false,
                 Event::Pad => false,
                 Event::End => rest == 0 && sounding == 0,
@@ -75,10 +107,21 @@ impl Grammar {
                     self.down[key(pitch)].is_some_and(|step| step < self.clock) && (!self.goes_on || fits(1, rest))
                 }
                 Event::TimeShift(shift) => rest.checked_sub(shift.get().into()).is_some_and(|rest| fits(1, rest)),
-                Event::Velocity(bin) => self.bin != Some(bin) && sounding < KEYS && strikable(3),
+                Event::Velocity(bin) => self.bin != Some(bin) && controls.loudness(bin) && any_open && strikable(3),
             };
         }
         allowed
+    }
+
+    /// What to add to the logits of notes and velocities, so that there come about [`Controls::density`] notes a second;
+    /// 0 without that control.
+    ///
+    /// It is 32 times the share of notes that the last 4 s lack (negative where they have too many), and at most 8.
+    pub fn bias(&self) -> f32 {
+        let Some(density) = self.controls.density else { return 0.0 };
+        let notes = |steps: u32| density * f64::from(steps) / f64::from(STEPS_PER_SECOND);
+        let missing = notes(self.clock.min(MEMORY)) - self.struck.len() as f64;
+        (GAIN * missing / notes(MEMORY)).clamp(-LIMIT, LIMIT) as f32
     }
 
     /// Goes on after `token`, which should be an allowed one.
@@ -88,10 +131,16 @@ impl Grammar {
         match Event::from(token) {
             Event::Pad => {}
             Event::End => self.end_said = true,
-            Event::NoteOn(pitch) => self.down[key(pitch)] = Some(self.clock),
+            Event::NoteOn(pitch) => {
+                self.down[key(pitch)] = Some(self.clock);
+                self.struck.push_back(self.clock);
+            }
             Event::NoteOff(pitch) => self.down[key(pitch)] = None,
             Event::TimeShift(shift) => self.clock = self.steps.min(self.clock.saturating_add(shift.get().into())),
             Event::Velocity(bin) => (self.bin, self.velocity_said) = (Some(bin), true),
+        }
+        while self.struck.front().is_some_and(|&step| step + MEMORY <= self.clock) {
+            self.struck.pop_front();
         }
     }
 }

@@ -100,7 +100,11 @@ impl<G: Graph> OnnxEngine<G> {
     }
 
     fn open_onnx(&self, clips: &[Clip]) -> Result<OnnxSession<'_, G>> {
-        let (mask, mut context) = self.encode(clips)?;
+        let (mask, context) = self.encode(clips)?;
+        self.open_encoded(clips.len(), mask, context)
+    }
+
+    fn open_encoded(&self, lanes: usize, mask: Array2<i64>, mut context: Vec<G::Value>) -> Result<OnnxSession<'_, G>> {
         let mut encoded = context.split_off(self.manifest.context.len()).into_iter();
         if self.manifest.decoder.frame_mask.is_some() {
             context.insert(0, self.decoder.value(Tensor::I64(mask.into_dyn()))?);
@@ -108,7 +112,7 @@ impl<G: Graph> OnnxEngine<G> {
         let state = self.manifest.state.iter().map(|state| match &state.first {
             First::Encoder(_) => encoded.next().ok_or_else(|| self.error("the encoder gave too few outputs".into())),
             First::Empty(shape) => {
-                let shape: Vec<usize> = std::iter::once(clips.len()).chain(shape.iter().copied()).collect();
+                let shape: Vec<usize> = std::iter::once(lanes).chain(shape.iter().copied()).collect();
                 let zeros = ArrayD::from_shape_vec(shape, Vec::new())
                     .map_err(|_| self.error(format!("the empty state of `{}` must have a 0 in its shape", state.to)))?;
                 self.decoder.value(Tensor::F32(zeros))
@@ -118,9 +122,9 @@ impl<G: Graph> OnnxEngine<G> {
             state: state.collect::<Result<_>>()?,
             engine: self,
             context,
-            mask: Array2::zeros((clips.len(), 0)),
-            fed: vec![0; clips.len()],
-            logits: Array2::zeros((clips.len(), VOCABULARY)),
+            mask: Array2::zeros((lanes, 0)),
+            fed: vec![0; lanes],
+            logits: Array2::zeros((lanes, VOCABULARY)),
         })
     }
 }
@@ -136,6 +140,21 @@ impl<G: Graph> Engine for OnnxEngine<G> {
 
     fn open(&self, clips: &[Clip]) -> Result<Box<dyn Session + '_>> {
         Ok(Box::new(self.open_onnx(clips)?))
+    }
+
+    fn open_takes(&self, clip: &Clip, lanes: usize) -> Result<Box<dyn Session + '_>> {
+        let (mask, mut encoded) = self.encode(std::slice::from_ref(clip))?;
+        if lanes > 1 {
+            for value in &mut encoded {
+                let one = self.encoder.floats(value)?;
+                let all = vec![one; lanes];
+                let all = ndarray::concatenate(Axis(0), &all).map_err(|error| self.error(error.to_string()))?;
+                *value = self.decoder.value(Tensor::F32(all))?;
+            }
+        }
+        let mask =
+            ndarray::concatenate(Axis(0), &vec![mask.view(); lanes]).map_err(|error| self.error(error.to_string()))?;
+        Ok(Box::new(self.open_encoded(lanes, mask, encoded)?))
     }
 
     fn context(&self, clips: &[Clip]) -> Result<Vec<ArrayD<f32>>> {

@@ -1,9 +1,10 @@
 //! Notes on the grid of 10 ms, and their way to tokens and back (Oore et al. 2018; Magenta's performance encoding).
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VelocityBin};
+use crate::{Event, Pitch, STEPS_PER_SECOND, Shift, Tempo, Token, VelocityBin};
 
 /// A note as it was played, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -102,6 +103,47 @@ impl Score {
         events.into_iter().map(Token::from).collect()
     }
 
+    /// The tokens of the first `steps`, silence included and without [`Event::End`]: what sounds then is still down.
+    ///
+    /// They are what the [`Grammar`](crate::Grammar) takes: a key that is struck while it is down comes up first.
+    pub fn beginning(&self, steps: u32) -> Vec<Token> {
+        // What sounds at the end ends later.
+        let until = |note: &Note| Note { end: note.end.min(steps.saturating_add(1)), ..*note };
+        let mut notes: Vec<Note> = self.notes.iter().filter(|note| note.start < steps).map(until).collect();
+        untangle(&mut notes);
+        let (mut clock, mut beginning) = (0, Vec::new());
+        for token in (Self { notes, duration: self.duration }).tokens() {
+            let pause = match token.into() {
+                Event::TimeShift(shift) => u32::from(shift.get()),
+                _ => 0,
+            };
+            if token == Token::END || clock + pause > steps {
+                break;
+            }
+            clock += pause;
+            beginning.push(token);
+        }
+        beginning.extend(Shift::over(steps - clock).map(|shift| Token::from(Event::TimeShift(shift))));
+        beginning
+    }
+
+    /// Moves every onset to the nearest sixteenth of `tempo`, or rather to the step nearest to that; see
+    /// [`Tempo::snapped`] for a MIDI file that has them exactly there.
+    ///
+    /// A note ends where it did, or is as long as it was if that is too early now. None goes beyond the end, and none
+    /// sounds into the next of its key; of two that meet, one is left.
+    pub fn snap(&mut self, tempo: Tempo) {
+        let end = self.notes.iter().map(|note| note.end).max().unwrap_or(0);
+        for note in &mut self.notes {
+            let length = note.end - note.start;
+            let number = tempo.nearest(note.start);
+            let inside = |number: &u32| tempo.sixteenth(*number) < end;
+            note.start = tempo.sixteenth(Some(number).filter(inside).unwrap_or(number.saturating_sub(1)));
+            note.end = Some(note.end).filter(|&end| end > note.start).unwrap_or(note.start + length).min(end);
+        }
+        untangle(&mut self.notes);
+    }
+
     /// Reads `tokens` up to [`Event::End`] as a piece of length `duration`.
     ///
     /// A note-off closes the oldest open note of its key. Notes without length are dropped.
@@ -132,6 +174,16 @@ impl Score {
         notes.sort_by_key(|note| (note.start, note.pitch));
         Decoded { score: Self { notes, duration }, unmatched_offs, unclosed, end_step: clock, ended }
     }
+}
+
+/// Sorts notes, and ends those that sound into the next of their key there.
+fn untangle(notes: &mut Vec<Note>) {
+    notes.sort_by_key(|note| (note.start, note.pitch));
+    let mut next = HashMap::new();
+    for note in notes.iter_mut().rev() {
+        note.end = next.insert(note.pitch, note.start).map_or(note.end, |next| note.end.min(next));
+    }
+    notes.retain(|note| note.start < note.end);
 }
 
 /// The step nearest to `seconds`; halves go up.
@@ -219,6 +271,41 @@ pub(crate) mod tests {
         assert_eq!((decoded.unmatched_offs, decoded.unclosed), (2, 1));
         assert_eq!((decoded.end_step, decoded.ended), (5, false));
         assert!(decode(">5 end").ended);
+    }
+
+    #[test]
+    fn a_beginning_leaves_down_what_sounds() {
+        let score = decode("v20 +60 >50 -60 +64 >100 v10 +65 >20 -64 -65 end").score;
+        let check = |steps, want: &str| assert_eq!(score.beginning(steps), parse(want), "{steps}");
+        check(0, "");
+        check(30, "v20 +60 >30");
+        check(50, "v20 +60 >50 -60");
+        check(51, "v20 +60 >50 -60 +64 >1");
+        check(160, "v20 +60 >50 -60 +64 >100 v10 +65 >10");
+        check(170, "v20 +60 >50 -60 +64 >100 v10 +65 >20 -64 -65");
+        check(180, "v20 +60 >50 -60 +64 >100 v10 +65 >20 -64 -65 >10");
+    }
+
+    #[test]
+    fn in_a_beginning_no_key_is_struck_while_it_is_down() {
+        let tangled = decode("v1 +60 >5 v2 +60 +60 >5 -60 >5 -60 -60 end").score;
+        assert_eq!(tangled.beginning(20), parse("v1 +60 >5 -60 v2 +60 >10 -60 >5"));
+    }
+
+    #[test]
+    fn snapping_moves_onsets() {
+        // Sixteenths at 150 beats a minute: every 10 steps.
+        let check = |events: &str, want: &str| {
+            let mut score = decode(events).score;
+            score.snap(Tempo::new(150.0).unwrap());
+            assert_eq!(score.to_string(), want, "{events}");
+        };
+        check("v1 >4 +60 >20 -60 end", "0-24 60@1\n");
+        check("v1 >5 +60 >20 -60 end", "10-25 60@1\n");
+        check("v1 >6 +60 >3 -60 +64 >50 -64 end", "10-13 60@1\n10-59 64@1\n");
+        check("v1 >10 +60 >14 -60 +60 >10 -60 end", "10-20 60@1\n20-34 60@1\n");
+        check("v1 >96 +60 >2 -60 end", "90-98 60@1\n");
+        check("v1 +60 >1 -60 +60 >2 -60 end", "0-3 60@1\n");
     }
 
     /// Performed notes `(start, end, pitch)`, in a window of 10 s.

@@ -73,31 +73,34 @@ impl Take {
         (self.clock, self.velocity) = (next, 100);
     }
 
+    /// Plays a token of a primer, or as much of it as there is time for until step `end`; `None` where the time is over.
+    pub fn prime(&mut self, token: Token, end: u32) -> Option<Token> {
+        let rest = end.saturating_sub(self.clock);
+        let event = match Event::from(token) {
+            Event::TimeShift(shift) => Event::TimeShift(Shift::new(rest.min(shift.get().into()) as u8)?),
+            Event::NoteOn(_) | Event::Velocity(_) if rest == 0 => return None,
+            event => event,
+        };
+        self.play(event.into());
+        Some(event.into())
+    }
+
     /// The music from step `start` to now as the beginning of a piece; what sounds at `start` is struck there.
-    pub fn since(&self, start: u32) -> Vec<Token> {
-        let length = self.clock.saturating_sub(start);
+    ///
+    /// The take goes on as loud as whoever reads that believes it to be.
+    pub fn since(&mut self, start: u32) -> Vec<Token> {
         let moved = self.notes.iter().filter(|note| note.end > start).map(|note| Note {
             start: note.start.saturating_sub(start),
-            // What sounds now ends later.
-            end: note.end.saturating_sub(start).min(length.saturating_add(1)),
+            end: note.end.saturating_sub(start),
             ..*note
         });
-        let mut notes: Vec<Note> = moved.collect();
-        notes.sort_by_key(|note| (note.start, note.pitch));
-
-        let (mut clock, mut beginning) = (0, Vec::new());
-        for token in (Score { notes, duration: Duration::ZERO }).tokens() {
-            let pause = match token.into() {
-                Event::TimeShift(shift) => u32::from(shift.get()),
-                _ => 0,
-            };
-            if token == Token::END || clock + pause > length {
-                break;
-            }
-            clock += pause;
-            beginning.push(token);
-        }
-        beginning.extend(Shift::over(length - clock).map(|shift| Token::from(Event::TimeShift(shift))));
+        let beginning =
+            Score { notes: moved.collect(), duration: Duration::ZERO }.beginning(self.clock.saturating_sub(start));
+        let loud = beginning.iter().rev().find_map(|&token| match token.into() {
+            Event::Velocity(bin) => Some(bin.velocity()),
+            _ => None,
+        });
+        self.velocity = loud.unwrap_or(self.velocity);
         beginning
     }
 

@@ -1,0 +1,144 @@
+//! Which of several takes to keep.
+
+use std::collections::HashSet;
+
+use crate::{Note, STEPS_PER_SECOND, Score};
+
+/// Notes in a phrase whose coming back counts as repetition.
+const PHRASE: usize = 4;
+/// The share of phrases that may have been heard before: music does repeat itself.
+const REPEATED: f64 = 0.5;
+/// What it costs if all are.
+const REPETITION: f64 = 2.0;
+
+/// Seconds that nothing may sound.
+const PAUSE: f64 = 2.0;
+/// What each second more costs.
+const SILENCE: f64 = 0.1;
+
+/// Notes a second that pass where no density is asked for.
+const DENSITIES: [f64; 2] = [0.5, 15.0];
+/// How many times what is asked for, or less, passes.
+const TOLERANCE: f64 = 1.25;
+/// What half as many as that costs, or twice as many.
+const DENSITY: f64 = 0.5;
+
+/// How good a take is: what the model thinks of it, less what its likelihood does not show. The unit is the model's
+/// natural logarithmic probability of an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rank {
+    /// The model's logarithmic probability of an event, on average.
+    pub likelihood: f64,
+    /// Costs of degenerate repetition: 4 for the share of phrases that were heard before as far as it is above a half. A
+    /// phrase is four notes in a row, with the times between them (Welleck et al. 2020, seq-rep-4).
+    pub repetition: f64,
+    /// Costs of gaps: 0.1 for each second that the longest silence has above 2 s.
+    pub silence: f64,
+    /// Costs of too few notes or too many: 0.5 for each halving or doubling beyond 0.5-15 notes a second, or beyond
+    /// 1.25 times the density that was asked for, or its 1.25th part.
+    pub density: f64,
+}
+
+impl Rank {
+    /// Of a score whose events have this `likelihood` on average, where so many notes a second were asked for.
+    pub fn new(score: &Score, likelihood: f64, density: Option<f64>) -> Self {
+        let repetition = REPETITION * (repeated(&score.notes) - REPEATED).max(0.0) / (1.0 - REPEATED);
+        let silence = SILENCE * (silence(score) - PAUSE).max(0.0);
+        let [few, many] = density.map_or(DENSITIES, |wanted| [wanted / TOLERANCE, wanted * TOLERANCE]);
+        let seconds = score.duration.as_secs_f64().max(1.0);
+        // Silence is as bad as one note.
+        let played = score.notes.len().max(1) as f64 / seconds;
+        let density = DENSITY * (few / played).max(played / many).max(1.0).log2();
+        Self { likelihood, repetition, silence, density }
+    }
+
+    /// The higher, the better.
+    pub fn total(&self) -> f64 {
+        self.likelihood - self.repetition - self.silence - self.density
+    }
+}
+
+/// The share of phrases that were heard before.
+fn repeated(notes: &[Note]) -> f64 {
+    let phrase =
+        |notes: &[Note]| -> Vec<_> { notes.iter().map(|note| (note.pitch, note.start - notes[0].start)).collect() };
+    let phrases: Vec<_> = notes.windows(PHRASE).map(phrase).collect();
+    let distinct: HashSet<_> = phrases.iter().collect();
+    1.0 - distinct.len().max(1) as f64 / phrases.len().max(1) as f64
+}
+
+/// The longest time without a sound, in seconds.
+fn silence(score: &Score) -> f64 {
+    let (mut longest, mut sounded) = (0.0_f64, 0.0_f64);
+    let seconds = |step: u32| f64::from(step) / f64::from(STEPS_PER_SECOND);
+    for note in &score.notes {
+        longest = longest.max(seconds(note.start) - sounded);
+        sounded = sounded.max(seconds(note.end));
+    }
+    longest.max(score.duration.as_secs_f64() - sounded)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::Pitch;
+
+    /// Notes `(start, end, pitch)` in seconds.
+    fn score(seconds: u64, notes: impl IntoIterator<Item = (u32, u32, u8)>) -> Score {
+        let note = |(start, end, pitch)| Note {
+            start: start * STEPS_PER_SECOND,
+            end: end * STEPS_PER_SECOND,
+            pitch: Pitch::new(pitch).unwrap(),
+            velocity: 77,
+        };
+        Score { notes: notes.into_iter().map(note).collect(), duration: Duration::from_secs(seconds) }
+    }
+
+    #[track_caller]
+    fn check(score: &Score, density: Option<f64>, want: [f64; 3]) {
+        let rank = Rank::new(score, -1.5, density);
+        for (got, want) in [rank.repetition, rank.silence, rank.density].into_iter().zip(want) {
+            assert!((got - want).abs() < 1e-9, "{rank:?}, not {want:?}");
+        }
+        assert!((rank.total() - (-1.5 - want.iter().sum::<f64>())).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_changes_and_never_rests_costs_nothing() {
+        check(&score(20, (0..20).map(|step| (step, step + 1, 60 + step as u8))), None, [0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn repetition_costs() {
+        // 21 phrases, of which 20 were heard before.
+        let same = score(24, (0..24).map(|step| (step, step + 1, 60)));
+        check(&same, None, [2.0 * (20.0 / 21.0 - 0.5) / 0.5, 0.0, 0.0]);
+        // A theme that comes once more is music.
+        let twice = score(24, (0..24).map(|step| (step, step + 1, 60 + step as u8 % 12)));
+        check(&twice, None, [0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn gaps_cost() {
+        check(&score(7, [(0, 1, 60), (1, 2, 61), (5, 6, 62), (6, 7, 63)]), None, [0.0, 0.1, 0.0]);
+        // Under a long note, nothing is silent; the end may be, and the beginning.
+        check(
+            &score(16, [(0, 9, 60)].into_iter().chain((1..9).map(|step| (step, step + 1, 61 + step as u8)))),
+            None,
+            [0.0, 0.5, 0.0],
+        );
+        check(&score(8, (4..8).map(|step| (step, step + 1, 60 + step as u8))), None, [0.0, 0.2, 0.0]);
+    }
+
+    #[test]
+    fn the_wrong_density_costs() {
+        let steady = score(16, (0..16).map(|step| (step, step + 1, 60 + step as u8)));
+        check(&steady, Some(1.0), [0.0, 0.0, 0.0]);
+        check(&steady, Some(1.2), [0.0, 0.0, 0.0]);
+        check(&steady, Some(2.5), [0.0, 0.0, 0.5]);
+        check(&steady, Some(0.4), [0.0, 0.0, 0.5]);
+        check(&score(16, []), None, [0.0, 1.4, 1.5]);
+    }
+}
