@@ -1,24 +1,41 @@
 //! `vmt compose`: from a video to its music.
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    io::{self, Write},
+    num::NonZeroUsize,
+    ops::Range,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use anyhow::{Result, bail, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
-use vmt::{Backend, Bundle, Composer, Composition, Geometry, Options, Sampling, Window, midi};
+use anyhow::{Context, Result, bail, ensure};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use serde::Serialize;
+use vmt::{
+    Backend, Bundle, Composer, Composition, Event, Geometry, Options, Played, STEPS_PER_SECOND, Sampling, Score, Tempo,
+    Token, Window, midi,
+};
 
-use crate::{built_in, frames, output};
+#[cfg(feature = "video")]
+use crate::folder;
+use crate::{built_in, controls, frames, output, shard::Shard};
 
 /// Composes piano music for a video and writes it as MIDI
 ///
 /// The music is as long as the video: from its first picture to the end of its last. A video over 10 s is one piece,
 /// composed in windows of 10 s that overlap. The same bundle, video, seed and options give the same file again.
+///
+/// A folder instead of a video is many films: -o names a folder too, each film becomes FILM.mid there, and films whose
+/// file is there and not older are skipped; delete it to compose again. Sub-folders are not looked into.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The video file
+    /// The video file, or a folder of them
     #[cfg(feature = "video")]
     #[arg(required_unless_present = "frames")]
     video: Option<PathBuf>,
-    /// A folder of PNG or JPEG pictures in the order of their names, instead of a video
+    /// A folder of PNG or JPEG pictures in the order of their names, instead of a video; - reads raw pictures from
+    /// standard input, 3 bytes a pixel (FFmpeg's rgb24), and needs --size
     #[arg(long, value_name = "DIR", requires = "fps")]
     #[cfg_attr(feature = "video", arg(conflicts_with = "video"))]
     #[cfg_attr(not(feature = "video"), arg(required = true))]
@@ -28,9 +45,46 @@ pub struct Args {
     // clap does not insist on `frames` where a video rules it out.
     #[cfg_attr(feature = "video", arg(conflicts_with = "video"))]
     fps: Option<f64>,
-    /// The MIDI file to write; one that is there is replaced
-    #[arg(short, long, value_name = "OUT.mid")]
-    output: PathBuf,
+    /// Width and height of the pictures that standard input brings
+    #[arg(long, value_name = "WxH", requires = "frames", value_parser = size)]
+    #[cfg_attr(feature = "video", arg(conflicts_with = "video"))]
+    size: Option<[u32; 2]>,
+    /// Begin at this second of the film, and count time from there
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
+    start: f64,
+    /// End at this second of the film, if it is that long
+    #[arg(long, value_name = "SECONDS")]
+    end: Option<f64>,
+    /// The MIDI file to write; one that is there is replaced. - is standard output
+    #[arg(short, long, value_name = "OUT.mid", required_unless_present = "events")]
+    output: Option<PathBuf>,
+    /// Print what is played as it is decoded: a line of JSON each, with its time in the film in seconds
+    #[arg(long, conflicts_with = "takes")]
+    events: bool,
+    /// Compose N takes side by side and keep the best; each needs memory of its own for what it has heard
+    #[arg(long, value_name = "N", default_value = "1")]
+    takes: NonZeroUsize,
+    /// Keep the others too: OUT.2.mid, OUT.3.mid, ... from the second best
+    #[arg(long, requires = "takes")]
+    keep_takes: bool,
+    /// Begin with this MIDI file's first seconds (at most half a window, 5 s) and continue them
+    #[arg(long, value_name = "FILE.mid")]
+    primer: Option<PathBuf>,
+    /// Beats a minute that the MIDI file counts; they change no time
+    #[arg(long, value_name = "BPM", default_value_t = 120.0)]
+    tempo: f64,
+    /// Move each note to the nearest sixteenth of --tempo
+    #[arg(long, requires = "tempo")]
+    snap: bool,
+    /// Of a folder's films, only every Nth from the Ith; JOB_COMPLETION_INDEX (Kubernetes) and SLURM_ARRAY_TASK_ID say so
+    /// too
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// How many shards there are, where JOB_COMPLETION_INDEX says which and JOB_COMPLETIONS does not say it
+    #[arg(long, value_name = "N", conflicts_with = "shard")]
+    pub shards: Option<usize>,
+    #[command(flatten)]
+    controls: controls::Args,
     /// The model's folder [default: the one inside this program]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
@@ -66,83 +120,256 @@ enum Engine {
     Cuda,
 }
 
-impl Args {
-    pub fn run(self) -> Result<()> {
-        ensure!(
-            self.output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mid")),
-            "{}: must end in .mid",
-            self.output.display()
-        );
-        output::check(&self.output)?;
-        let sampling =
-            Sampling { temperature: self.temperature, top_k: self.top_k, top_p: self.top_p, seed: self.seed };
-        sampling.validate()?;
-        let options = Options { sampling, unconstrained: self.unconstrained };
+/// All that is needed to compose, except a film.
+pub struct Studio {
+    bundle: Bundle,
+    composer: Composer,
+    options: Options,
+    range: Range<Duration>,
+    tempo: Tempo,
+}
 
-        let bundle = self.bundle.as_ref().map_or_else(built_in, |dir| Ok(Bundle::open(dir)?))?;
-        let backend = match self.engine {
+impl Studio {
+    /// Checks the options, then loads the model.
+    pub fn new(args: &Args) -> Result<Self> {
+        let sampling =
+            Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p, seed: args.seed };
+        sampling.validate()?;
+        let controls = args.controls.controls()?;
+        let range = range(args.start, args.end)?;
+        let tempo = Tempo::new(args.tempo)?;
+        let tempo = if args.snap { tempo.snapped() } else { tempo };
+
+        let bundle = args.bundle.as_ref().map_or_else(built_in, |dir| Ok(Bundle::open(dir)?))?;
+        let backend = match args.engine {
             Engine::Auto => Backend::Auto,
             Engine::Tract => Backend::Tract,
             Engine::Ort => Backend::Ort,
             Engine::Cuda => Backend::Cuda,
         };
-        let composer = Composer::new(&bundle, backend, self.threads)?;
+        let composer = Composer::new(&bundle, backend, args.threads)?;
+        let geometry = composer.engine().geometry();
+        let primer = args.primer.as_ref().map(|file| primer(file, geometry)).transpose()?.unwrap_or_default();
+        let options = Options { sampling, unconstrained: args.unconstrained, controls, primer };
+        options.validate(geometry)?;
+        Ok(Self { bundle, composer, options, range, tempo })
+    }
+}
 
-        let (windows, length) = self.windows(composer.engine().geometry())?;
-        let bar = progress_bar(length)?;
-        let composition = composer.compose(windows, &options, |progress| {
-            bar.set_position(progress.time.as_millis() as u64);
-            bar.set_message(format!("{:.1} s of music, {} events", progress.time.as_secs_f64(), progress.events));
-        });
-        bar.finish_and_clear();
-        let composition = composition?;
-        ensure!(composition.windows > 0, "there is no picture to compose for");
-        output::write(&self.output, &midi::write(&composition.score))?;
-        self.summary(&composition, &composer, &bundle);
+impl Args {
+    pub fn run(self) -> Result<()> {
+        #[cfg(feature = "video")]
+        if let Some(video) = self.video.as_deref().filter(|video| video.is_dir()) {
+            let out = self.output.as_deref().filter(|out| !self.events && !output::is_standard(out));
+            return folder::run(&self, video, out.context("a folder's music needs a folder to go to: -o FOLDER")?);
+        }
+        ensure!(self.shard.is_none() && self.shards.is_none(), "--shard and --shards are for a folder of films");
+        if let Some(output) = &self.output {
+            let is_midi = output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mid"));
+            let to_stdout = output::is_standard(output);
+            ensure!(is_midi || to_stdout, "{}: must end in .mid", output.display());
+            ensure!(
+                !to_stdout || !(self.events || self.keep_takes),
+                "standard output takes one thing: drop --events, --keep-takes or -o -"
+            );
+            self.outputs(output).iter().try_for_each(|output| output::check(output))?;
+        }
+        let studio = Studio::new(&self)?;
+        #[cfg(feature = "video")]
+        let takes = self.compose(&studio, self.video.as_deref())?;
+        #[cfg(not(feature = "video"))]
+        let takes = self.compose(&studio, None)?;
+        if let Some(output) = &self.output {
+            self.write(&studio, output, &takes)?;
+        }
+        self.summary(&takes, &studio);
         Ok(())
     }
 
-    /// The windows, and how long the video says it is.
-    fn windows(&self, geometry: Geometry) -> Result<(Windows, Option<Duration>)> {
+    /// Composes for a video, or else for the pictures that the options name.
+    pub fn compose(&self, studio: &Studio, video: Option<&Path>) -> Result<Vec<Composition>> {
+        let composer = &studio.composer;
+        let (windows, length) = self.windows(video, studio.range.clone(), composer.engine().geometry())?;
+        let bar = progress_bar(length)?;
+        let mut piece = composer.piece(windows, &studio.options, self.takes)?;
+        let (mut furthest, mut events) = (Duration::ZERO, 0);
+        while let Some(played) = piece.next().transpose()? {
+            if self.events {
+                print_event(&played).context("standard output")?;
+            }
+            furthest = furthest.max(played.time);
+            events += 1;
+            bar.set_position(furthest.as_millis() as u64);
+            bar.set_message(format!("{:.1} s of music, {events} events", furthest.as_secs_f64()));
+        }
+        bar.finish_and_clear();
+        let mut takes = piece.finish();
+        ensure!(takes[0].windows > 0, "there is no picture to compose for");
+        if self.snap {
+            takes.iter_mut().for_each(|take| take.score.snap(studio.tempo));
+        }
+        Ok(takes)
+    }
+
+    /// The files that `output` stands for, that of the best take first.
+    pub fn outputs(&self, output: &Path) -> Vec<PathBuf> {
+        let count = if self.keep_takes { self.takes.get() } else { 1 };
+        let numbered = |number| {
+            let extension = output.extension().unwrap_or_default().to_string_lossy();
+            if number == 1 { output.into() } else { output.with_extension(format!("{number}.{extension}")) }
+        };
+        (1..=count).map(numbered).collect()
+    }
+
+    /// The best last: once it is there, all are.
+    pub fn write(&self, studio: &Studio, output: &Path, takes: &[Composition]) -> Result<()> {
+        self.outputs(output)
+            .iter()
+            .zip(takes)
+            .rev()
+            .try_for_each(|(output, take)| output::write(output, &midi::write_at(&take.score, studio.tempo)))
+    }
+
+    /// The windows, and how long the video says its part is.
+    #[cfg_attr(not(feature = "video"), expect(unused_variables))]
+    fn windows(
+        &self,
+        video: Option<&Path>,
+        range: Range<Duration>,
+        geometry: Geometry,
+    ) -> Result<(Windows, Option<Duration>)> {
         if let (Some(folder), Some(fps)) = (&self.frames, self.fps) {
-            return Ok((Box::new(frames::windows(folder, fps, geometry)?), None));
+            let windows: Windows = match (output::is_standard(folder), self.size) {
+                (true, Some(size)) => Box::new(frames::raw(io::stdin().lock(), size, fps, range, geometry)?),
+                (true, None) => bail!("--frames - needs --size, such as --size 320x180"),
+                (false, Some(_)) => bail!("--size is for --frames -: the files say how large they are"),
+                (false, None) => Box::new(frames::windows(folder, fps, range, geometry)?),
+            };
+            return Ok((windows, None));
         }
         #[cfg(feature = "video")]
-        if let Some(video) = &self.video {
+        if let Some(video) = video {
             let video = vmt_video::Video::open(video)?;
-            let length = video.claimed_duration();
-            return Ok((Box::new(video.windows(geometry).map(|window| Ok(window?))), length));
+            let length = video.claimed_duration().map(|length| length.min(range.end).saturating_sub(range.start));
+            return Ok((Box::new(video.windows_between(range, geometry).map(|window| Ok(window?))), length));
         }
         bail!("a video or --frames is needed")
     }
 
-    fn summary(&self, composition: &Composition, composer: &Composer, bundle: &Bundle) {
-        let Composition { score, windows, events, unmatched_offs, unclosed, length_error, seconds, .. } = composition;
+    fn summary(&self, takes: &[Composition], studio: &Studio) {
+        let Studio { bundle, composer, .. } = studio;
+        let Composition { score, windows, events, unmatched_offs, unclosed, length_error, seconds, .. } = &takes[0];
         let time = |time: &Duration| time.as_secs_f64();
-        println!("wrote    {}", self.output.display());
-        println!(
+        let piped = self.events || self.output.as_deref().is_some_and(output::is_standard);
+        let say = |line: String| if piped { eprintln!("{line}") } else { println!("{line}") };
+        for output in self.output.iter().flat_map(|output| self.outputs(output)) {
+            say(format!("wrote    {}", output.display()));
+        }
+        say(format!(
             "music    {:.2} s: {events} events, {} notes, {windows} {}",
             time(&score.duration),
             score.notes.len(),
             if *windows == 1 { "window" } else { "windows" }
-        );
-        println!("model    {}", bundle.manifest().name);
-        println!("engine   {}", composer.engine().name());
-        println!("seed     {}", self.seed);
-        println!(
+        ));
+        if takes.len() > 1 {
+            say("takes    the score is the likelihood of an event (log), less repetition, gaps and a density out of range".into());
+            for (place, Composition { take, rank, .. }) in takes.iter().enumerate() {
+                say(format!(
+                    "         {}. {:.3} = {:.3} - {:.3} - {:.3} - {:.3} (lane {take})",
+                    place + 1,
+                    rank.total(),
+                    rank.likelihood,
+                    rank.repetition,
+                    rank.silence,
+                    rank.density
+                ));
+            }
+        }
+        say(format!("model    {}", bundle.manifest().name));
+        say(format!("engine   {}", composer.engine().name()));
+        say(format!("seed     {}", self.seed));
+        say(format!(
             "time     video {:.2} s, encoder {:.2} s, decoder {:.2} s ({:.0} events a second)",
             time(&seconds.video),
             time(&seconds.encode),
             time(&seconds.decode),
-            *events as f64 / time(&seconds.decode).max(1e-9)
-        );
+            takes.iter().map(|take| take.events).sum::<usize>() as f64 / time(&seconds.decode).max(1e-9)
+        ));
         if self.unconstrained {
             let mean = time(length_error) / *windows as f64;
-            println!(
+            say(format!(
                 "raw      {unmatched_offs} unmatched note-offs, {unclosed} unclosed notes, length off by {mean:.2} s a window"
-            );
+            ));
         }
     }
+}
+
+fn range(start: f64, end: Option<f64>) -> Result<Range<Duration>> {
+    let moment = |option, seconds: f64| {
+        let moment = Duration::try_from_secs_f64(seconds).ok();
+        moment.with_context(|| format!("{option} must be seconds of the film, at least 0, but is {seconds}"))
+    };
+    let range = moment("--start", start)?..end.map_or(Ok(Duration::MAX), |end| moment("--end", end))?;
+    ensure!(
+        range.start < range.end,
+        "--start must be before --end, but {:?} is not before {:?}",
+        range.start,
+        range.end
+    );
+    Ok(range)
+}
+
+/// The beginning of a MIDI file, of at most half a window.
+fn primer(file: &Path, geometry: Geometry) -> Result<Vec<Token>> {
+    let name = || file.display().to_string();
+    let bytes = fs::read(file).with_context(name)?;
+    let score = Score::quantise(&midi::read(&bytes, true).with_context(name)?, Duration::from_secs(24 * 3600));
+    let half = (geometry.frame_ms * (geometry.frames / 2) as u64 * u64::from(STEPS_PER_SECOND) / 1000) as u32;
+    let ends = score.notes.iter().filter(|note| note.start < half).map(|note| note.end.min(half));
+    let seconds = f64::from(half) / f64::from(STEPS_PER_SECOND);
+    let length =
+        ends.max().with_context(|| format!("{}: must have a note in its first {seconds} s, but has none", name()))?;
+    Ok(score.beginning(length))
+}
+
+/// What was played, for other programs.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Line {
+    NoteOn { time: f64, pitch: u8 },
+    NoteOff { time: f64, pitch: u8 },
+    TimeShift { time: f64, seconds: f64 },
+    Velocity { time: f64, velocity: u8 },
+    Pad { time: f64 },
+    End { time: f64 },
+}
+
+fn print_event(played: &Played) -> io::Result<()> {
+    let time = played.time.as_secs_f64();
+    let line = match played.event {
+        Event::NoteOn(pitch) => Line::NoteOn { time, pitch: pitch.get() },
+        Event::NoteOff(pitch) => Line::NoteOff { time, pitch: pitch.get() },
+        Event::TimeShift(shift) => {
+            Line::TimeShift { time, seconds: f64::from(shift.get()) / f64::from(STEPS_PER_SECOND) }
+        }
+        Event::Velocity(bin) => Line::Velocity { time, velocity: bin.velocity() },
+        Event::Pad => Line::Pad { time },
+        Event::End => Line::End { time },
+    };
+    // Line by line, as they come.
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", serde_json::to_string(&line)?)?;
+    out.flush()
+}
+
+/// Width and height, `320x180`.
+fn size(text: &str) -> Result<[u32; 2]> {
+    let parse = || {
+        let (width, height) = text.split_once('x')?;
+        let size = [width.parse().ok()?, height.parse().ok()?];
+        size.iter().all(|side| (1..=1 << 14).contains(side)).then_some(size)
+    };
+    parse().context("it must be WIDTHxHEIGHT, each 1-16384")
 }
 
 type Windows = Box<dyn Iterator<Item = Result<Window>>>;
@@ -153,5 +380,5 @@ fn progress_bar(length: Option<Duration>) -> Result<ProgressBar> {
         Some(length) => (ProgressBar::new(length.as_millis() as u64), "{wide_bar} {percent}% {msg}, {eta} left"),
         None => (ProgressBar::new_spinner(), "{spinner} {msg}, {elapsed} so far"),
     };
-    Ok(bar.with_style(ProgressStyle::with_template(template)?))
+    Ok(bar.with_style(ProgressStyle::with_template(template)?).with_finish(ProgressFinish::AndClear))
 }

@@ -1,17 +1,25 @@
-//! A folder of pictures as a video: no FFmpeg needed.
+//! A folder or a stream of pictures as a video: no FFmpeg needed.
 
-use std::fs;
+use std::io::{ErrorKind, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, iter};
 
 use anyhow::{Context, Result, ensure};
 use image::imageops::FilterType;
+use image::{DynamicImage, RgbImage};
 use ndarray::{Array3, ArrayView3};
 use vmt::{Frame, Geometry, Window};
 
 /// Reads the PNG and JPEG files of `folder`, `rate` of them a second, in the natural order of their names: 9 before 10.
-pub fn windows(folder: &Path, rate: f64, geometry: Geometry) -> Result<impl Iterator<Item = Result<Window>> + use<>> {
-    ensure!((0.001..=1000.0).contains(&rate), "pictures a second must be 0.001..=1000, but are {rate}");
+pub fn windows(
+    folder: &Path,
+    rate: f64,
+    range: Range<Duration>,
+    geometry: Geometry,
+) -> Result<impl Iterator<Item = Result<Window>> + use<>> {
+    check(rate)?;
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry.with_context(|| folder.display().to_string())?.path();
@@ -24,17 +32,65 @@ pub fn windows(folder: &Path, rate: f64, geometry: Geometry) -> Result<impl Iter
     files.sort();
     files.sort_by_cached_key(|path| natural(path));
 
-    // Each ends where the next begins, in whole nanoseconds.
-    let time = move |index: usize| Duration::from_secs_f64(index as f64 / rate);
-    let frames = files
-        .into_iter()
-        .enumerate()
-        .map(move |(index, picture)| Ok(Frame { time: time(index), duration: time(index + 1) - time(index), picture }));
-    Ok(vmt::windows(frames, geometry, move |path: &PathBuf| pixels(path, geometry)))
+    let frames = timed(files.into_iter().map(Ok), rate);
+    Ok(vmt::windows(vmt::excerpt(frames, range), geometry, move |path: &PathBuf| {
+        squeeze(image::open(path).with_context(|| path.display().to_string())?, geometry)
+    }))
 }
 
-fn pixels(path: &Path, geometry: Geometry) -> Result<Array3<u8>> {
-    let picture = image::open(path).with_context(|| path.display().to_string())?;
+/// Reads raw pictures, 3 bytes a pixel (RGB), `rate` of them a second, until `stream` ends.
+pub fn raw(
+    mut stream: impl Read,
+    [width, height]: [u32; 2],
+    rate: f64,
+    range: Range<Duration>,
+    geometry: Geometry,
+) -> Result<impl Iterator<Item = Result<Window>>> {
+    check(rate)?;
+    let bytes = 3 * width as usize * height as usize;
+    let pictures = iter::from_fn(move || {
+        let mut picture = vec![0; bytes];
+        match fill(&mut stream, &mut picture) {
+            Ok(0) => None,
+            Ok(got) if got < bytes => {
+                Some(Err(anyhow::anyhow!("the last picture must have {bytes} bytes, but {got} came")))
+            }
+            Ok(_) => RgbImage::from_raw(width, height, picture).map(Ok),
+            Err(error) => Some(Err(error).context("reading pictures")),
+        }
+    });
+    let squeezed = move |picture: &RgbImage| squeeze(DynamicImage::ImageRgb8(picture.clone()), geometry);
+    Ok(vmt::windows(vmt::excerpt(timed(pictures, rate), range), geometry, squeezed))
+}
+
+/// Reads until `bytes` are full or nothing more comes; returns how many came.
+fn fill(stream: &mut impl Read, bytes: &mut [u8]) -> std::io::Result<usize> {
+    let mut got = 0;
+    while got < bytes.len() {
+        match stream.read(&mut bytes[got..]) {
+            Ok(0) => break,
+            Ok(more) => got += more,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(got)
+}
+
+fn check(rate: f64) -> Result<()> {
+    ensure!((0.001..=1000.0).contains(&rate), "pictures a second must be 0.001..=1000, but are {rate}");
+    Ok(())
+}
+
+/// Each picture ends where the next begins, in whole nanoseconds.
+fn timed<P>(pictures: impl Iterator<Item = Result<P>>, rate: f64) -> impl Iterator<Item = Result<Frame<P>>> {
+    let time = move |index: usize| Duration::from_secs_f64(index as f64 / rate);
+    pictures.enumerate().map(move |(index, picture)| {
+        picture.map(|picture| Frame { time: time(index), duration: time(index + 1) - time(index), picture })
+    })
+}
+
+fn squeeze(picture: DynamicImage, geometry: Geometry) -> Result<Array3<u8>> {
     let Geometry { width, height, .. } = geometry;
     // Downwards, a triangle weighs all pixels that a smaller one covers.
     let picture = picture.resize_exact(width.try_into()?, height.try_into()?, FilterType::Triangle).into_rgb8();
@@ -59,6 +115,8 @@ mod tests {
 
     use super::*;
 
+    const ALL: Range<Duration> = Duration::ZERO..Duration::MAX;
+
     #[test]
     fn names_sort_as_people_count() {
         let mut names = ["b1.png", "a10.png", "a9.png", "a010.png", "a.png", "2.png", "10.png"];
@@ -75,7 +133,8 @@ mod tests {
             picture.save(folder.path().join(format!("frame{index}.png"))).unwrap();
         }
         fs::write(folder.path().join("notes.txt"), "no picture").unwrap();
-        let windows: Vec<_> = windows(folder.path(), 4.0, Geometry::PAPER).unwrap().collect::<Result<_>>().unwrap();
+        let windows: Vec<_> =
+            windows(folder.path(), 4.0, ALL, Geometry::PAPER).unwrap().collect::<Result<_>>().unwrap();
         let got: Vec<_> =
             windows.iter().map(|window| (window.start.as_secs(), window.duration.as_secs_f64())).collect();
         assert_eq!(got, [(0, 10.0), (10, 2.0)]);
@@ -86,10 +145,44 @@ mod tests {
         }
     }
 
+    /// Gives a stream in pieces of seven bytes, as a pipe may.
+    struct Pipe<'a>(&'a [u8]);
+
+    impl Read for Pipe<'_> {
+        fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+            let most = bytes.len().min(7);
+            self.0.read(&mut bytes[..most])
+        }
+    }
+
+    #[test]
+    fn a_stream_is_a_video() {
+        // Twelve seconds of grey pictures, four a second, each brighter than the one before.
+        let bytes: Vec<u8> = (0..48).flat_map(|index| [index * 5; 3 * 20 * 10]).collect();
+        let read =
+            |bytes, range| raw(Pipe(bytes), [20, 10], 4.0, range, Geometry::PAPER).unwrap().collect::<Result<Vec<_>>>();
+        let all = read(&bytes, ALL).unwrap();
+        let brightness = |windows: &[Window]| -> Vec<u8> {
+            windows
+                .iter()
+                .flat_map(|window| window.clip.pixels().outer_iter().map(|it| it[[0, 64, 64]]).collect::<Vec<_>>())
+                .collect()
+        };
+        assert_eq!(brightness(&all), (0..48).map(|index| index * 5).collect::<Vec<u8>>());
+        assert_eq!(all[1].duration, Duration::from_secs(2));
+
+        let part = read(&bytes, Duration::from_secs(2)..Duration::from_secs(3)).unwrap();
+        assert_eq!((brightness(&part), part[0].duration), (vec![40, 45, 50, 55], Duration::from_secs(1)));
+
+        assert_eq!(read(&[], ALL).unwrap(), []);
+        let error = read(&bytes[..2 * 600 + 17], ALL).unwrap_err().to_string();
+        assert_eq!(error, "the last picture must have 600 bytes, but 17 came");
+    }
+
     #[test]
     fn bad_folders() {
         let check = |folder: &Path, rate, want: &str| {
-            let read = || windows(folder, rate, Geometry::PAPER)?.collect::<Result<Vec<_>>>();
+            let read = || windows(folder, rate, ALL, Geometry::PAPER)?.collect::<Result<Vec<_>>>();
             let error = format!("{:#}", read().unwrap_err());
             assert!(error.contains(want), "{error}, not {want}");
         };

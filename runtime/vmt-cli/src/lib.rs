@@ -1,10 +1,14 @@
 //! The `vmt` command as a library: [`run`] is all of it.
 
 mod compose;
+mod controls;
 mod doctor;
+#[cfg(feature = "video")]
+mod folder;
 pub mod frames;
 mod inspect;
 mod output;
+mod shard;
 mod tokens;
 
 use std::{ffi::OsString, process::ExitCode};

@@ -1,11 +1,25 @@
 //! Files that appear whole or not at all.
 
-use std::{fs, io::Write, path::Path};
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+};
 
 use anyhow::{Context, Result};
 
+/// Whether a name stands for standard output, or input.
+pub fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
 /// Writes `bytes` beside `path` under another name, then renames: whatever goes wrong, what was there stays.
+/// To standard output they go as they are.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    if is_standard(path) {
+        let mut out = io::stdout().lock();
+        return out.write_all(bytes).and_then(|()| out.flush()).context("standard output");
+    }
     let write = || {
         let mut file = tempfile::Builder::new().prefix(".vmt-").tempfile_in(folder(path))?;
         file.write_all(bytes)?;
@@ -20,6 +34,9 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// An error now, instead of after minutes of work, where `path` is a folder or lies in none.
 pub fn check(path: &Path) -> Result<()> {
+    if is_standard(path) {
+        return Ok(());
+    }
     anyhow::ensure!(!path.is_dir(), "{}: must be a file to write, but is a folder", path.display());
     let folder = folder(path);
     let is_folder = fs::metadata(folder).with_context(|| folder.display().to_string())?.is_dir();

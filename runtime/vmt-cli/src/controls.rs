@@ -1,0 +1,61 @@
+//! The options of `vmt compose` that steer the music.
+
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+
+use anyhow::{Context, Result};
+use vmt::{Controls, Pitch};
+
+/// What the music must keep to
+#[derive(clap::Args)]
+#[command(next_help_heading = "Controls")]
+pub struct Args {
+    /// Strike only keys from LOW to HIGH, such as C3-C6 or 48-84
+    #[arg(long, value_name = "LOW-HIGH", value_parser = pitches)]
+    pitch_range: Option<RangeInclusive<u8>>,
+    /// Strike them only so hard, within 1-127
+    #[arg(long, value_name = "LOW-HIGH", value_parser = range)]
+    velocity_range: Option<RangeInclusive<u8>>,
+    /// Hold at most N keys down at once
+    #[arg(long, value_name = "N")]
+    max_polyphony: Option<NonZeroUsize>,
+    /// Strike only keys of the scale on this note: C, F#, Bb, ...
+    #[arg(long, value_name = "NOTE")]
+    key: Option<String>,
+    /// Which scale --key means: major, minor, harmonic-minor, melodic-minor, dorian, phrygian, lydian, mixolydian, locrian,
+    /// pentatonic, minor-pentatonic, blues or whole-tone [default: major]
+    #[arg(long, value_name = "NAME", requires = "key")]
+    scale: Option<String>,
+    /// Aim at N notes a second
+    #[arg(long, value_name = "N")]
+    density: Option<f64>,
+}
+
+impl Args {
+    pub fn controls(&self) -> Result<Controls> {
+        let scale = |key| format!("{key} {}", self.scale.as_deref().unwrap_or("major")).parse();
+        let controls = Controls {
+            pitches: self.pitch_range.clone(),
+            velocities: self.velocity_range.clone(),
+            polyphony: self.max_polyphony,
+            scale: self.key.as_ref().map(scale).transpose()?,
+            density: self.density,
+        };
+        controls.validate()?;
+        Ok(controls)
+    }
+}
+
+fn pitches(text: &str) -> Result<RangeInclusive<u8>> {
+    let (low, high) = ends(text)?;
+    Ok(low.parse::<Pitch>()?.get()..=high.parse::<Pitch>()?.get())
+}
+
+fn range(text: &str) -> Result<RangeInclusive<u8>> {
+    let (low, high) = ends(text)?;
+    Ok(low.parse()?..=high.parse()?)
+}
+
+fn ends(text: &str) -> Result<(&str, &str)> {
+    text.split_once('-').context("it must be LOW-HIGH")
+}
