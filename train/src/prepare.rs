@@ -60,7 +60,8 @@ impl Split {
         read().with_context(|| path.display().to_string())
     }
 
-    fn share(&self, name: &str) -> Option<Share> {
+    /// What a song is for, if anything.
+    pub fn share(&self, name: &str) -> Option<Share> {
         match self {
             Self::Given(shares) => shares.get(name).copied(),
             Self::ByName(parts) => {
