@@ -64,11 +64,7 @@ pub fn targets(score: &Score) -> Vec<Token> {
 
     let mut tokens = score.tokens();
     tokens.pop();
-    let mut silence = end - last;
-    while let Some(shift) = Shift::new(silence.min(100) as u8) {
-        tokens.push(Event::TimeShift(shift).into());
-        silence -= u32::from(shift.get());
-    }
+    tokens.extend(Shift::over(end - last).map(|shift| Token::from(Event::TimeShift(shift))));
     tokens.push(Token::END);
     tokens
 }

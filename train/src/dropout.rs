@@ -20,7 +20,7 @@ thread_local! {
 /// by the first row's stream: moving masks there would take longer than a step.
 pub fn with<T>(mut rows: Vec<Stream>, device: &Device, train: impl FnOnce() -> T) -> T {
     if !on_host(device) {
-        device.seed(rows[0].next());
+        device.seed(rows[0].number());
     }
     let before = ROWS.replace(Some(rows));
     let result = train();

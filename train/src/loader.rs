@@ -50,7 +50,7 @@ impl Loader {
     }
 
     /// The next step's batch.
-    pub fn next(&mut self) -> Result<Batch> {
+    pub fn batch(&mut self) -> Result<Batch> {
         let thread = self.next as usize % self.threads.len();
         self.next += 1;
         self.threads[thread].recv().context("a thread that makes batches panicked")?

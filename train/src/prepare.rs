@@ -68,7 +68,7 @@ impl Split {
                 let hash = Sha256::digest(name);
                 let number = u32::from_be_bytes(hash[..4].try_into().expect("four bytes"));
                 let parts = parts.map(u64::from);
-                let place = u64::from(number) * parts.iter().sum::<u64>() >> 32;
+                let place = (u64::from(number) * parts.iter().sum::<u64>()) >> 32;
                 Some(match place {
                     place if place < parts[0] => Share::Train,
                     place if place < parts[0] + parts[1] => Share::Validation,

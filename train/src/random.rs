@@ -22,19 +22,19 @@ impl Stream {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0.next_u64()
     }
 
     /// Uniform in `0.0..1.0`.
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        (self.number() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Uniform in `0..count`; `count` must not be 0.
     pub fn below(&mut self, count: usize) -> usize {
         // The largest bias, count / 2^64, is of no concern.
-        (self.next() % count as u64) as usize
+        (self.number() % count as u64) as usize
     }
 
     /// Brings `items` into a random order (Fisher and Yates).
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn names_and_numbers_tell_streams_apart() {
-        let draw = |seed, name, numbers: &[u64]| Stream::new(seed, name, numbers).next();
+        let draw = |seed, name, numbers: &[u64]| Stream::new(seed, name, numbers).number();
         let first = draw(1, "a", &[2, 3]);
         assert_eq!(first, draw(1, "a", &[2, 3]));
         for other in [draw(2, "a", &[2, 3]), draw(1, "b", &[2, 3]), draw(1, "a", &[3, 2]), draw(1, "a", &[2])] {

@@ -70,7 +70,7 @@ impl Run<'_> {
             while state.step < recipe.steps {
                 let step = state.step + 1;
                 let waiting = Instant::now();
-                let batch = loader.next()?;
+                let batch = loader.batch()?;
                 let waited = waiting.elapsed();
                 let rate = recipe.learning_rate(step);
                 let report = learner.step(step, rate, &batch)?;
