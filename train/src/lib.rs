@@ -10,7 +10,9 @@ pub mod frames;
 pub mod gru;
 mod init;
 pub mod model;
+pub mod music;
 pub mod seq2seq;
+pub mod synth;
 pub mod vmt;
 
 pub use crate::config::{Architecture, ModelConfig};
