@@ -43,7 +43,7 @@ use look::{Look, Shot, shots};
 /// How long the shutter is open for one picture, in seconds: [`Geometry::PAPER`]'s whole frame.
 const SHUTTER: f64 = 0.25;
 /// Positions of the dancer that are laid over each other while the shutter is open.
-const EXPOSURES: usize = 4;
+const EXPOSURES: usize = 6;
 
 /// What a scene shows of its music.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,8 +202,8 @@ impl Scene {
             let (from, to) = (end(&before), end(&after));
             let radius = particle.size * (2.6 - 1.5 * now.register);
             let length = particle.pace * (after.travel - before.travel);
-            // The same light on more pixels.
-            let opacity = particle.opacity * (4.0 * radius / (4.0 * radius + length)).sqrt();
+            // Paler where it is spread over more pixels, but not as much as it should be: speed must be seen.
+            let opacity = particle.opacity * (4.0 * radius / (4.0 * radius + length)).powf(0.25);
             if self.look.soft {
                 canvas.glow(middle, 4.0 * radius, spark, 0.5 * particle.opacity);
             }

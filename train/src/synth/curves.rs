@@ -83,7 +83,7 @@ impl Curves {
         let silences = silences(song);
         let beats = bounces(&song.beats);
         let (mut next_chord, mut next_mode, mut travel) = (0, 0, 0.0);
-        let (mut pose, mut struck) = ([0.0; 4], f64::NEG_INFINITY);
+        let (mut thrown, mut struck) = ([0.0; 4], f64::NEG_INFINITY);
         let mut moment = fixed;
         let first = song.notes.first().map_or(0.0, |note| note.start);
         let steps = ((song.duration() + 2.0 * SLOW) / STEP) as usize;
@@ -103,10 +103,9 @@ impl Curves {
                 if channels.register {
                     let pitch = mean(|note| note.pitch);
                     moment.register = place(pitch, 57.0, 69.0);
-                    let near = |to: f32, from: f32| from + (to - from) * (STEP / 0.12) as f32;
                     let (top, bottom) = chords[..next_chord.max(1)].last().map_or((pitch, pitch), |chord| chord.ends);
-                    moment.melody = near(place(top - pitch, 0.0, 20.0), moment.melody);
-                    moment.bass = near(place(pitch - bottom, 0.0, 24.0), moment.bass);
+                    moment.melody = near(place(top - pitch, 0.0, 20.0), moment.melody, 0.12);
+                    moment.bass = near(place(pitch - bottom, 0.0, 24.0), moment.bass, 0.12);
                 }
             }
 
@@ -114,13 +113,14 @@ impl Curves {
                 let strength = place(f32::from(chord.velocity), 30.0, 110.0).max(0.15);
                 if channels.onset {
                     moment.hit = moment.hit.max(strength);
-                    pose = std::array::from_fn(|_| poses.sign() * poses.between(0.6, 1.0) * strength);
+                    thrown = std::array::from_fn(|_| poses.sign() * poses.between(0.6, 1.0) * strength);
                     struck = chord.time;
                 }
                 next_chord += 1;
             }
             let fade = (-(time - struck) / HIT).exp() as f32;
-            moment.pose = pose.map(|joint| joint * fade);
+            // Limbs are not thrown at once, but within some 50 ms.
+            moment.pose = std::array::from_fn(|joint| near(thrown[joint] * fade, moment.pose[joint], 0.05));
 
             moment.still = if channels.silence { stillness(&silences, time) } else { 0.0 };
             let notes = starting(&song.notes, time - FAST, time + FAST).len() as f32 / (2.0 * FAST) as f32;
@@ -163,6 +163,11 @@ impl Curves {
 /// Where `value` lies between `low` (0) and `high` (1).
 fn place(value: f32, low: f32, high: f32) -> f32 {
     ((value - low) / (high - low)).clamp(0.0, 1.0)
+}
+
+/// `from`, one step later on its way `to` where it mostly is after `seconds`.
+fn near(to: f32, from: f32, seconds: f64) -> f32 {
+    from + (to - from) * (STEP / seconds) as f32
 }
 
 /// Notes that begin together.

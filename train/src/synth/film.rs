@@ -13,6 +13,7 @@ use std::thread;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use vmt::midi;
 
+use super::dice::Dice;
 use super::{Channels, Scene};
 use crate::music::Song;
 
@@ -38,6 +39,13 @@ impl Default for Options {
     fn default() -> Self {
         let jobs = thread::available_parallelism().map_or(1, usize::from);
         Self { rate: 25, side: 128, seconds: None, seed: 1, channels: None, jobs }
+    }
+}
+
+impl Options {
+    /// The seed of the [`Scene`] of a pair, which does not depend on what other pairs there are.
+    pub fn seed_of(&self, name: &str) -> u64 {
+        name.bytes().fold(self.seed, |seed, byte| Dice::new(seed ^ u64::from(byte)).seed())
     }
 }
 
@@ -130,7 +138,7 @@ fn write_pair(name: &str, path: &Path, out: &Path, options: &Options) -> Result<
     // Whole pictures: the music ends when the film does.
     let count = (seconds * f64::from(options.rate)).ceil().max(1.0) as usize;
     let seconds = count as f64 / f64::from(options.rate);
-    let seed = name.bytes().fold(options.seed, |seed, byte| super::Dice::new(seed ^ u64::from(byte)).seed());
+    let seed = options.seed_of(name);
     let scene = Scene::new(&song, seed, options.channels.unwrap_or_else(|| Channels::drawn(!seed)));
 
     // Hidden while unfinished. The music comes last: where it is, the pair is whole.

@@ -20,7 +20,7 @@ pub struct Palette {
 impl Palette {
     /// Colours around a ground of this hue (degrees), saturation and lightness.
     fn new(hue: f32, saturation: f32, lightness: f32, dice: &mut Dice) -> Self {
-        let (spread, drift) = (dice.between(0.08, 0.15), dice.between(-14.0, 14.0));
+        let (spread, drift) = (dice.between(0.08, 0.15), dice.between(-6.0, 6.0));
         let shade = |hue, part| hsl(hue, saturation, lightness + spread * part);
         let [red, green, blue] = shade(hue, 0.0);
         let dark = 0.3 * red + 0.59 * green + 0.11 * blue > 0.45;
@@ -102,7 +102,7 @@ impl Shot {
             place: dice.between(-18.0, 18.0),
             side: dice.sign(),
             flight: dice.between(0.0, std::f32::consts::TAU),
-            tint: [dice.between(0.9, 1.1), dice.between(0.94, 1.06), dice.between(0.9, 1.1)],
+            tint: [dice.between(0.95, 1.05), dice.between(0.95, 1.05), dice.between(0.9, 1.1)],
             texture: textures[(dice.unit() * textures.len() as f32) as usize],
             weave: (weave, dice.between(1.0 / 34.0, 1.0 / 12.0), dice.between(0.1, 0.4)),
             slope,
@@ -184,8 +184,8 @@ impl Look {
         let dancers = if dice.chance(0.25) { 3 } else { 1 };
         // Drawn in any case, so that switching a channel leaves everything else as it is.
         let any = (dice.between(0.0, 360.0), dice.between(0.2, 0.8), dice.between(0.35, 0.6));
-        let major = (dice.between(30.0, 60.0), dice.between(0.6, 0.8), 0.6);
-        let minor = (dice.between(200.0, 250.0), dice.between(0.2, 0.4), 0.35);
+        let major = (dice.between(34.0, 56.0), dice.between(0.6, 0.8), 0.6);
+        let minor = (dice.between(206.0, 244.0), dice.between(0.2, 0.4), 0.35);
         let colours = dice.seed();
         let palette = |(hue, saturation, lightness)| Palette::new(hue, saturation, lightness, &mut Dice::new(colours));
         let particle = |dice: &mut Dice| Particle {
@@ -226,21 +226,27 @@ impl Look {
 /// The shots of a song; the first one begins before it.
 ///
 /// Phrases are taken to begin at every fourth downbeat, where cuts are likely. Some films cut at other downbeats, too.
-/// Without the channel, they cut as often but whenever they like.
+/// Without the channel, cuts follow bars that the dice choose.
 pub fn shots(song: &Song, channels: Channels, dice: &mut Dice) -> Vec<Shot> {
     /// Seconds between cuts at least.
     const SHORTEST: f64 = 1.0;
     /// Share of the cuts that come at any time.
     const STRAY: f32 = 0.15;
     let pace = dice.between(0.1, 0.7);
-    let mut cuts: Vec<f64> = Vec::new();
-    for (bar, &downbeat) in song.downbeats.iter().enumerate() {
-        let likely = if bar % 4 == 0 { 0.8 } else { pace };
-        let (cut, early) = (dice.chance(likely), f64::from(dice.between(0.0, 0.1)));
-        let anywhere = f64::from(dice.unit()) * song.duration();
-        let stray = dice.chance(STRAY) || !channels.phrase;
-        cuts.extend(cut.then_some(if stray { anywhere } else { downbeat - early }));
-    }
+    let (bar, offset) = (f64::from(dice.between(1.9, 4.1)), f64::from(dice.unit()));
+    let mut throws = Dice::new(dice.seed());
+    let mut cut = |(index, downbeat): (usize, f64)| {
+        let likely = if index.is_multiple_of(4) { 0.8 } else { pace };
+        let (cut, early) = (throws.chance(likely), f64::from(throws.between(0.0, 0.1)));
+        let (stray, aside) = (throws.chance(STRAY), f64::from(throws.between(-2.0, 2.0)));
+        cut.then_some(if stray { downbeat + aside } else { downbeat - early })
+    };
+    let mut cuts: Vec<f64> = if channels.phrase {
+        song.downbeats.iter().copied().enumerate().filter_map(&mut cut).collect()
+    } else {
+        let count = (song.duration() / bar) as usize + 1;
+        (0..count).map(|index| (index, (index as f64 + offset) * bar)).filter_map(&mut cut).collect()
+    };
     cuts.sort_by(f64::total_cmp);
     let mut shots = vec![Shot::new(f64::NEG_INFINITY, dice)];
     for cut in cuts {
