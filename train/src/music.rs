@@ -22,7 +22,8 @@ pub enum Mode {
 pub struct Song {
     /// The file's name without its ending.
     pub name: String,
-    /// By start, then by pitch; the pedal is applied, and of equal notes one is left.
+    /// By start, then by pitch. The pedal is applied; a key that several tracks strike at one moment is struck once, as
+    /// loud as the loudest and as long as the longest.
     pub notes: Vec<PerformedNote>,
     /// Rising.
     pub beats: Vec<f64>,
@@ -51,11 +52,15 @@ impl Song {
     /// A song of which only the `notes` are known, in any order: beats are estimated from their onsets, bars (of four
     /// beats) from their basses, modes from their pitches.
     pub fn new(name: &str, mut notes: Vec<PerformedNote>) -> Result<Self> {
-        let order = |a: &PerformedNote, b: &PerformedNote| {
-            a.start.total_cmp(&b.start).then(a.pitch.cmp(&b.pitch)).then(a.end.total_cmp(&b.end))
-        };
-        notes.sort_by(|a, b| order(a, b).then(b.velocity.cmp(&a.velocity)));
-        notes.dedup_by(|a, b| order(a, b) == Ordering::Equal);
+        let key = |a: &PerformedNote, b: &PerformedNote| a.start.total_cmp(&b.start).then(a.pitch.cmp(&b.pitch));
+        notes.sort_by(key);
+        notes.dedup_by(|again, kept| {
+            let same = key(again, kept) == Ordering::Equal;
+            if same {
+                (kept.end, kept.velocity) = (kept.end.max(again.end), kept.velocity.max(again.velocity));
+            }
+            same
+        });
         ensure!(!notes.is_empty(), "it has no notes");
         let beats = beats(&notes);
         let downbeats = downbeats(&notes, &beats);
@@ -200,7 +205,7 @@ fn mean_label(spans: &[(f64, f64, f64)], time: f64) -> f64 {
     for &(from, to, label) in spans {
         let weight = overlap((from, to), time);
         sum += weight * label;
-        total += weight * f64::abs(label);
+        total += weight;
     }
     if total > 0.0 { sum / total } else { 0.0 }
 }
@@ -210,19 +215,21 @@ fn overlap((from, to): (f64, f64), time: f64) -> f64 {
     (to.min(time + MODE_REACH) - from.max(time - MODE_REACH)).max(0.0)
 }
 
-/// Modes from the evidence for major (positive) or minor (negative) at each second; weak evidence changes nothing.
+/// Modes from the evidence for major (positive) or minor (negative) at each second. Evidence that is weak, or gone in
+/// the next second, changes nothing.
 fn modes(duration: f64, evidence: impl Fn(f64) -> f64) -> Vec<(f64, Mode)> {
     const ENOUGH: f64 = 0.15;
+    let found = |second: u32| match evidence(f64::from(second)) {
+        ENOUGH.. => Some(Mode::Major),
+        balance if balance <= -ENOUGH => Some(Mode::Minor),
+        _ => None,
+    };
     let mut modes: Vec<(f64, Mode)> = Vec::new();
+    let mut next = found(0);
     for second in 0..duration.ceil() as u32 {
-        let time = f64::from(second);
-        let found = match evidence(time) {
-            ENOUGH.. => Mode::Major,
-            balance if balance <= -ENOUGH => Mode::Minor,
-            _ => continue,
-        };
-        if modes.last().is_none_or(|&(_, mode)| mode != found) {
-            modes.push((time, found));
+        let now = std::mem::replace(&mut next, found(second + 1));
+        if let Some(mode) = now.filter(|&mode| next == Some(mode) && modes.last().is_none_or(|last| last.1 != mode)) {
+            modes.push((f64::from(second), mode));
         }
     }
     if modes.is_empty() {
