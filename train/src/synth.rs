@@ -9,7 +9,7 @@
 //! | onset | notes begin | limbs are thrown, light flashes; fades in 0.30 s, stronger with velocity |
 //! | density | notes in 0.5 s, 2 to 12 a second | limbs and particles move 2 to 14 units in 0.25 s |
 //! | loudness | mean velocity, 68 to 102 | size 0.7 to 1.25, contrast, width of movements |
-//! | register | mean pitch, 57 to 69 | height `y` 90 to 40, particles get smaller; melody lifts a hand, bass spreads feet |
+//! | register | mean pitch, 57 to 69 | `y` 90 to 40, smaller particles; melody lifts a hand, bass spreads feet |
 //! | mode | minor or major | cold and dark, or warm and bright, in 1 s |
 //! | beat | beats, every other one above 1.8 Hz | bounce of 4 to 6 units |
 //! | bar | bars | sway of 8 to 12 units |
@@ -74,12 +74,12 @@ impl Channels {
         Self::each(|| true)
     }
 
-    /// Nothing: the music cannot be told from the picture.
+    /// Nothing: the picture says nothing of the music.
     pub fn none() -> Self {
         Self::each(|| false)
     }
 
-    /// In one case of ten nothing, else each channel with probability 3/4, so that a model does not rely on any of them.
+    /// In one case of ten nothing, else each channel with probability 3/4, so that no model relies on one.
     pub fn drawn(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         if dice.chance(0.1) { Self::none() } else { Self::each(|| dice.chance(0.75)) }
