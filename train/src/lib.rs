@@ -14,6 +14,7 @@ pub mod gru;
 mod init;
 pub mod loader;
 pub mod model;
+pub mod music;
 #[cfg(feature = "video")]
 pub mod prepare;
 pub mod prepared;
@@ -21,6 +22,7 @@ pub mod random;
 pub mod recipe;
 pub mod run;
 pub mod seq2seq;
+pub mod synth;
 pub mod train;
 pub mod vmt;
 
