@@ -22,6 +22,7 @@ pub mod random;
 pub mod recipe;
 pub mod run;
 pub mod seq2seq;
+pub mod songs;
 pub mod synth;
 pub mod train;
 pub mod vmt;

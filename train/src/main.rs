@@ -9,9 +9,10 @@ use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use clap::{Parser, Subcommand};
 use vmt_train::data::{Augment, Fragments};
-use vmt_train::prepared::{Prepared, Share};
+use vmt_train::prepared::{DATASET, PAPER_SPLIT, Prepared, Share, Split};
 use vmt_train::recipe::RunConfig;
 use vmt_train::run::{End, Run};
+use vmt_train::songs::Songs;
 
 /// Teaches a model to write piano music for video.
 ///
@@ -74,9 +75,14 @@ struct RunArgs {
     /// The run's folder
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
-    /// A folder made by `vmt-train prepare` [default: `data` in the recipe]
+    /// A folder made by `vmt-train prepare`, or one with MIDI files below it, for which pictures are drawn on the fly
+    /// [default: `data` in the recipe]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// For MIDI files, a YAML file that says which song is for what, as in `prepare`
+    /// [default: decided by a hash of each name, 90 : 10 : 28 as in the paper]
+    #[arg(long, value_name = "FILE")]
+    split: Option<PathBuf>,
     /// Stop after this many steps [default: `steps` in the recipe]
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
@@ -100,7 +106,7 @@ fn main() -> ExitCode {
 #[cfg(feature = "video")]
 impl PrepareArgs {
     fn run(self) -> Result<ExitCode> {
-        use vmt_train::prepare::{Options, PAPER_SPLIT, Split, prepare};
+        use vmt_train::prepare::{Options, prepare};
         let options = Options {
             geometry: vmt::Geometry { height: self.size, width: self.size, ..vmt::Geometry::PAPER },
             split: self.split.map_or(Ok(PAPER_SPLIT), Split::load)?,
@@ -132,22 +138,17 @@ impl RunArgs {
 
         let data = config.data.as_ref().context("no data: name a folder with --data, or as `data` in the recipe")?;
         let augment = Augment { semitones: config.recipe.semitones, tempo: config.recipe.tempo };
-        let training = Prepared::open(data, Share::Train, augment)?;
-        let validation = Prepared::open(data, Share::Validation, Augment::NONE)?;
-        let (want, got) = (config.model.geometry, training.geometry());
-        ensure!(
-            want == got,
-            "{}: the model wants {} pictures of {} x {}, {} ms each, but these are {} of {} x {}, {} ms each",
-            data.display(),
-            want.frames,
-            want.height,
-            want.width,
-            want.frame_ms,
-            got.frames,
-            got.height,
-            got.width,
-            got.frame_ms
-        );
+        let split = self.split.map_or(Ok(PAPER_SPLIT), Split::load)?;
+        let geometry = config.model.geometry;
+        let source = |share, augment| -> Result<Box<dyn Fragments>> {
+            if data.join(DATASET).exists() {
+                Ok(Box::new(Prepared::open(data, share, augment)?.fitting(geometry)?))
+            } else {
+                Ok(Box::new(Songs::open(data, share, &split, geometry, augment)?))
+            }
+        };
+        let training = source(Share::Train, augment)?;
+        let validation = source(Share::Validation, Augment::NONE)?;
         eprintln!("{} fragments to learn from, {} to validate with", training.count(), validation.count());
 
         ctrlc::set_handler(|| {
@@ -156,7 +157,7 @@ impl RunArgs {
             }
             eprintln!("stopping after this step; once more to stop at once, without saving");
         })?;
-        let run = Run { config: &config, folder: &self.out, training: &training, validation: &validation, threads };
+        let run = Run { config: &config, folder: &self.out, training: &*training, validation: &*validation, threads };
         match run.run(&Device::flex(), &STOP)? {
             End::Done(state) => {
                 if let Some((step, loss)) = state.best {

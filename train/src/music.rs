@@ -89,6 +89,25 @@ impl Song {
         Score::quantise(&notes, Duration::from_secs_f64(seconds))
     }
 
+    /// What begins in `start..end`, its times counted from `start`.
+    pub fn excerpt(&self, start: f64, end: f64) -> Self {
+        let times = |times: &[f64]| -> Vec<f64> {
+            times.iter().filter(|time| (start..end).contains(time)).map(|time| time - start).collect()
+        };
+        let shifted =
+            |note: &PerformedNote| PerformedNote { start: note.start - start, end: note.end - start, ..*note };
+        // The mode that holds at the start began before it.
+        let first = self.modes.partition_point(|&(time, _)| time <= start).saturating_sub(1);
+        let modes = self.modes[first.min(self.modes.len())..].iter().take_while(|(time, _)| *time < end);
+        Self {
+            name: self.name.clone(),
+            notes: starting(&self.notes, start, end).iter().map(shifted).collect(),
+            beats: times(&self.beats),
+            downbeats: times(&self.downbeats),
+            modes: modes.map(|&(time, mode)| ((time - start).max(0.0), mode)).collect(),
+        }
+    }
+
     /// The song, higher by `semitones`; notes that no MIDI file can hold are dropped.
     pub fn transposed(&self, semitones: i8) -> Self {
         let higher = |note: &PerformedNote| {

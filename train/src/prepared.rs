@@ -6,6 +6,7 @@
 //! DATA/NAME.tokens       u16, little-endian: the fragments' tokens one after the other, each ends with 1 (the end)
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use ndarray::Array4;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use vmt::{Clip, Geometry, Token};
 
 use crate::data::{Augment, Fragment, Fragments, transposed};
@@ -34,6 +36,55 @@ pub enum Share {
     Validation,
     /// For the final comparison; training never sees it.
     Test,
+}
+
+/// Who is for what.
+#[derive(Clone, Debug)]
+pub enum Split {
+    /// Decided by each song's name, so that a song keeps its share when others come or go. Numbers: parts for training,
+    /// validation and test.
+    ByName([u32; 3]),
+    /// Given by name. Other songs are passed over.
+    Given(BTreeMap<String, Share>),
+}
+
+/// The paper's songs for training, validation and test (section 2, table 1).
+pub const PAPER_SPLIT: Split = Split::ByName([90, 10, 28]);
+
+impl Split {
+    /// Reads a YAML file: `train: [NAME, ..]`, `validation: [..]`, `test: [..]`.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let read = || -> Result<Self> {
+            let lists: BTreeMap<Share, Vec<String>> = serde_yaml::from_str(&fs::read_to_string(path)?)?;
+            let mut shares = BTreeMap::new();
+            for (share, name) in lists.into_iter().flat_map(|(share, names)| names.into_iter().map(move |n| (share, n)))
+            {
+                let twice = shares.insert(name.clone(), share);
+                ensure!(twice.is_none(), "`{name}` must be named once, but is named twice");
+            }
+            Ok(Self::Given(shares))
+        };
+        read().with_context(|| path.display().to_string())
+    }
+
+    /// What a song is for, if anything.
+    pub fn share(&self, name: &str) -> Option<Share> {
+        match self {
+            Self::Given(shares) => shares.get(name).copied(),
+            Self::ByName(parts) => {
+                let hash = Sha256::digest(name);
+                let number = u32::from_be_bytes(hash[..4].try_into().expect("four bytes"));
+                let parts = parts.map(u64::from);
+                let place = (u64::from(number) * parts.iter().sum::<u64>()) >> 32;
+                Some(match place {
+                    place if place < parts[0] => Share::Train,
+                    place if place < parts[0] + parts[1] => Share::Validation,
+                    _ => Share::Test,
+                })
+            }
+        }
+    }
 }
 
 /// The table of contents.
@@ -116,9 +167,11 @@ impl Prepared {
         Ok(Self { folder: folder.to_owned(), geometry, augment, fragments })
     }
 
-    /// The size of the clips.
-    pub fn geometry(&self) -> Geometry {
-        self.geometry
+    /// Itself, unless its clips are not the ones that a model `want`s.
+    pub fn fitting(self, want: Geometry) -> Result<Self> {
+        let folder = self.folder.display();
+        ensure!(want == self.geometry, "{folder}: must hold clips of {want:?}, but they are of {:?}", self.geometry);
+        Ok(self)
     }
 }
 

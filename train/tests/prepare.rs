@@ -10,8 +10,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use vmt::{Geometry, PerformedNote, Score, midi};
 use vmt_train::data::{Augment, Fragments, targets, transposed};
-use vmt_train::prepare::{Options, PAPER_SPLIT, Report, Split, prepare};
-use vmt_train::prepared::{Prepared, Share, Song};
+use vmt_train::prepare::{Options, Report, prepare};
+use vmt_train::prepared::{PAPER_SPLIT, Prepared, Share, Song, Split};
 use vmt_train::random::Stream;
 use vmt_video::Video;
 
