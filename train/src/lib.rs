@@ -1,7 +1,9 @@
-//! The models in burn: VMT (a transformer) and SEQ2SEQ (its recurrent baseline), and an engine over them.
+//! The models in burn: VMT (a transformer) and SEQ2SEQ (its recurrent baseline), an engine over them, and their training.
 //!
 //! Both see the pictures of a window and say which of the 310 events comes next. [`ModelConfig`] builds a [`Model`];
 //! [`EncoderDecoder`] is what both can do; [`BurnEngine`] decodes with either through the runtime's [`::vmt::Engine`].
+//!
+//! [`run::Run`] trains a model on any [`data::Fragments`]; [`checkpoint::load_model`] reads what it learned.
 
 pub mod attention;
 pub mod checkpoint;

@@ -17,7 +17,6 @@ use vmt_train::songs::Songs;
 /// Teaches a model to write piano music for video.
 ///
 /// Two steps: `prepare` cuts your videos and their MIDI files into fragments of ten seconds, `run` trains a model on them.
-/// Then `vmt-export --weights RUN -o BUNDLE` makes a bundle that `vmt compose` plays with.
 #[derive(Parser)]
 #[command(name = "vmt-train", version, propagate_version = true)]
 struct Args {
