@@ -37,7 +37,8 @@ impl Engine for Scripted {
     }
 
     fn open(&self, clips: &[Clip]) -> Result<Box<dyn Session + '_>> {
-        let colours: Vec<u8> = clips.iter().map(|clip| clip.pixels()[[0, 0, 0, 0]]).collect();
+        // The last picture is the newest: a window that goes on shows what was before first.
+        let colours: Vec<u8> = clips.iter().map(|clip| clip.pixels()[[clip.frames() - 1, 0, 0, 0]]).collect();
         let logits = Array2::zeros((clips.len(), VOCABULARY));
         Ok(Box::new(ScriptedSession { script: &self.0, colours, step: 0, logits }))
     }
