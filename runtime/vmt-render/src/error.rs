@@ -1,0 +1,22 @@
+//! What can go wrong, in words that say what was wanted and what came.
+
+/// The result of everything here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// What was rendered could not be written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The soundfont cannot be played.
+    #[error("must be a soundfont (SF2) with a piano, but {0}")]
+    SoundFont(String),
+    /// A WAV file holds 4 GB at most.
+    #[error("a WAV file holds {} hours at most, but the music is {got:.1?} long", u32::MAX / 4 / 44_100 / 3600)]
+    TooLong {
+        /// The music's length.
+        got: std::time::Duration,
+    },
+}
