@@ -13,6 +13,9 @@ pub enum Error {
     /// The soundfont cannot be played.
     #[error("must be a soundfont (SF2) with a piano, but {0}")]
     SoundFont(String),
+    /// The picture could not be drawn.
+    #[error("the piano roll cannot be drawn: {0}")]
+    Picture(String),
     /// A WAV file holds 4 GB at most.
     #[error("a WAV file holds {} hours at most, but the music is {got:.1?} long", u32::MAX / 4 / 44_100 / 3600)]
     TooLong {
