@@ -5,11 +5,13 @@
 
 mod error;
 mod lettering;
+mod notation;
 mod phrases;
 mod roll;
 mod sound;
 
 pub use error::{Error, Result};
+pub use notation::musicxml;
 pub use phrases::{Phrase, phrases};
 pub use roll::{piano_roll_png, piano_roll_svg, thumbnails};
 pub use sound::{SampleRate, SoundFont, wav};
