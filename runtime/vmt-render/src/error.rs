@@ -16,6 +16,9 @@ pub enum Error {
     /// The picture could not be drawn.
     #[error("the piano roll cannot be drawn: {0}")]
     Picture(String),
+    /// A record of another format, or no record.
+    #[error("must be a record that vmt wrote, but {0}")]
+    Record(String),
     /// A WAV file holds 4 GB at most.
     #[error("a WAV file holds {} hours at most, but the music is {got:.1?} long", u32::MAX / 4 / 44_100 / 3600)]
     TooLong {

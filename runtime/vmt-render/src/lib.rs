@@ -7,11 +7,13 @@ mod error;
 mod lettering;
 mod notation;
 mod phrases;
+mod record;
 mod roll;
 mod sound;
 
 pub use error::{Error, Result};
 pub use notation::musicxml;
 pub use phrases::{Phrase, phrases};
+pub use record::{Film, Model, Provenance, Record};
 pub use roll::{piano_roll_png, piano_roll_svg, thumbnails};
 pub use sound::{SampleRate, SoundFont, wav};

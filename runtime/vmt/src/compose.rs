@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     Backend, Bundle, Decoded, Decoding, Engine, Error, Grammar, Note, Result, Rules, STEPS_PER_SECOND, Sampling, Score,
     Token, Window,
@@ -14,7 +16,8 @@ pub struct Composer {
 }
 
 /// How to compose.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Options {
     /// How tokens are chosen.
     pub sampling: Sampling,
