@@ -257,7 +257,7 @@ fn longest(at: u32, room: u32) -> u32 {
         16 => at == 0,
         12 => at == 0 || at == 4,
         8 => at.is_multiple_of(4),
-        6 => at % 8 == 0 || at % 8 == 2,
+        6 => matches!(at % 8, 0 | 2),
         4 => at.is_multiple_of(4) || at % 8 == 2,
         3 => at % 4 < 2,
         2 => at % 4 < 3,
