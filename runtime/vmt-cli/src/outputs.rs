@@ -1,0 +1,204 @@
+//! What `vmt compose -o` can write, chosen by extension: everything is rendered before anything is renamed.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use tempfile::{NamedTempFile, TempPath};
+use vmt::{Clip, Geometry, Score, Window, midi};
+use vmt_render::{Film, Provenance, Record, SampleRate, SoundFont};
+
+use crate::{frames, output};
+
+/// Where the music goes, and how it is to look and sound there.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The file to write: .mid, .wav, .mp4 or .mkv (the film with its music), .png or .svg (a piano roll), .musicxml or
+    /// .json; may be given several times. Files that are there are replaced
+    #[arg(short, long, value_name = "FILE", required = true, value_parser = OsStringValueParser::new().try_map(Output::new))]
+    output: Vec<Output>,
+    /// The piano for .wav, .mp4 and .mkv [default: the one inside this program]
+    #[arg(long, value_name = "FILE.sf2")]
+    soundfont: Option<PathBuf>,
+    /// How loud the film's own sound stays under the music, in .mp4 and .mkv: 0 is silent, 1 as it was
+    #[arg(long, value_name = "X")]
+    original_volume: Option<f32>,
+    /// Show the film along the time axis of the piano roll, in .png and .svg
+    #[arg(long)]
+    thumbnails: bool,
+}
+
+/// A file to write.
+#[derive(Clone, Debug, PartialEq)]
+struct Output {
+    path: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Midi,
+    Wav,
+    Film,
+    Png,
+    Svg,
+    MusicXml,
+    Json,
+}
+
+impl Kind {
+    const ALL: [(&str, Self); 8] = [
+        ("mid", Self::Midi),
+        ("wav", Self::Wav),
+        ("mp4", Self::Film),
+        ("mkv", Self::Film),
+        ("png", Self::Png),
+        ("svg", Self::Svg),
+        ("musicxml", Self::MusicXml),
+        ("json", Self::Json),
+    ];
+}
+
+impl Output {
+    fn new(path: OsString) -> Result<Self, String> {
+        let path = PathBuf::from(path);
+        let extension = path.extension().unwrap_or_default();
+        let kind = Kind::ALL.iter().find(|(known, _)| extension.eq_ignore_ascii_case(known)).map(|(_, kind)| *kind);
+        let known = || Kind::ALL.map(|(extension, _)| format!(".{extension}")).join(", ");
+        Ok(Self { kind: kind.ok_or_else(|| format!("must end in one of {}", known()))?, path })
+    }
+}
+
+impl Args {
+    /// The files to be written.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.output.iter().map(|output| output.path.as_path())
+    }
+
+    /// Finds what would go wrong after minutes of work, before it; returns the soundfont if one is needed.
+    pub fn check(&self, film: &Film) -> Result<Prepared> {
+        for (index, Output { path, kind }) in self.output.iter().enumerate() {
+            output::check(path)?;
+            ensure!(self.paths().take(index).all(|other| other != path), "{}: is to be written twice", path.display());
+            if *kind == Kind::Film {
+                let Film::Video(video) = film else {
+                    anyhow::bail!("{}: needs a video to copy, not --frames", path.display());
+                };
+                let same = path.canonicalize().is_ok_and(|path| video.canonicalize().is_ok_and(|video| path == video));
+                ensure!(!same, "{}: is the film itself, which must stay", path.display());
+                #[cfg(feature = "video")]
+                vmt_video::muxer()?;
+            }
+        }
+        let wants = |kinds: &[Kind]| self.output.iter().any(|output| kinds.contains(&output.kind));
+        let sound = wants(&[Kind::Wav, Kind::Film]);
+        ensure!(sound || self.soundfont.is_none(), "--soundfont: there is no .wav, .mp4 or .mkv to write");
+        ensure!(
+            self.original_volume.is_none() || wants(&[Kind::Film]),
+            "--original-volume: there is no .mp4 or .mkv to write"
+        );
+        let volume = self.original_volume.unwrap_or(0.0);
+        ensure!((0.0..=1.0).contains(&volume), "--original-volume: must be 0 to 1, but is {volume}");
+        ensure!(!self.thumbnails || wants(&[Kind::Png, Kind::Svg]), "--thumbnails: there is no .png or .svg to write");
+        Ok(Prepared { font: sound.then(|| self.font()).transpose()? })
+    }
+
+    fn font(&self) -> Result<SoundFont> {
+        let Some(path) = &self.soundfont else { return Ok(SoundFont::piano()) };
+        let at = || path.display().to_string();
+        SoundFont::read(BufReader::new(File::open(path).with_context(at)?)).with_context(at)
+    }
+
+    /// Writes all files: each appears under its name, complete, after all of them have been rendered.
+    pub fn write(&self, prepared: &Prepared, score: &Score, provenance: &Provenance) -> Result<()> {
+        let thumbnails = match self.thumbnails {
+            true => Some(thumbnails(&provenance.film, score.duration)?),
+            false => None,
+        };
+        let mut rendered = Vec::new();
+        for Output { path, kind } in &self.output {
+            let render = || -> Result<TempPath> {
+                let film = thumbnails.as_ref();
+                match kind {
+                    Kind::Midi => whole(path, &midi::write(score)),
+                    Kind::Png => whole(path, &vmt_render::piano_roll_png(score, film)?),
+                    Kind::Svg => whole(path, vmt_render::piano_roll_svg(score, film)?.as_bytes()),
+                    Kind::MusicXml => whole(path, vmt_render::musicxml(score, 120.0).as_bytes()),
+                    Kind::Json => whole(path, Record::new(score, provenance.clone()).to_json()?.as_bytes()),
+                    Kind::Wav => prepared.sound(path, score, SampleRate::Hz44100),
+                    Kind::Film => self.film(prepared, path, score, &provenance.film),
+                }
+            };
+            rendered.push((render().with_context(|| path.display().to_string())?, path));
+        }
+        for (file, path) in rendered {
+            file.persist(path).with_context(|| path.display().to_string())?;
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "video")]
+    fn film(&self, prepared: &Prepared, path: &Path, score: &Score, film: &Film) -> Result<TempPath> {
+        let Film::Video(video) = film else { anyhow::bail!("there is no video to copy") };
+        let sound = prepared.sound(path, score, SampleRate::Hz48000)?;
+        let file = output::temporary(path)?.into_temp_path();
+        vmt_video::mux(video, &sound, &file, self.original_volume.unwrap_or(0.0))?;
+        Ok(file)
+    }
+
+    #[cfg(not(feature = "video"))]
+    fn film(&self, _: &Prepared, _: &Path, _: &Score, _: &Film) -> Result<TempPath> {
+        anyhow::bail!("this program was built without FFmpeg")
+    }
+}
+
+/// What was made ready before the work.
+pub struct Prepared {
+    font: Option<SoundFont>,
+}
+
+impl Prepared {
+    fn sound(&self, path: &Path, score: &Score, rate: SampleRate) -> Result<TempPath> {
+        let font = self.font.as_ref().context("no soundfont was read")?;
+        let mut file = BufWriter::new(output::temporary(path)?);
+        vmt_render::wav(score, font, rate, &mut file)?;
+        Ok(file.into_inner()?.into_temp_path())
+    }
+}
+
+/// A temporary file of `bytes` beside `path`.
+fn whole(path: &Path, bytes: &[u8]) -> Result<TempPath> {
+    let mut file: NamedTempFile = output::temporary(path)?;
+    file.write_all(bytes)?;
+    Ok(file.into_temp_path())
+}
+
+/// The film in as many pictures as fit under a piano roll of this `length`: it is read once more.
+fn thumbnails(film: &Film, length: Duration) -> Result<Clip> {
+    const HEIGHT: usize = 144;
+    let geometry = |aspect: f64| {
+        let frames = vmt_render::thumbnails(length, aspect);
+        let width = (HEIGHT as f64 * aspect).round().clamp(16.0, 1024.0) as usize;
+        // The last picture's share may be some milliseconds longer: no second window.
+        Geometry { frames, height: HEIGHT, width, frame_ms: (length.as_millis() as u64).div_ceil(frames as u64).max(1) }
+    };
+    let first: Option<Result<Window>> = match film {
+        #[cfg(feature = "video")]
+        Film::Video(path) => {
+            let video = vmt_video::Video::open(path)?;
+            let geometry = geometry(video.aspect());
+            video.windows(geometry).next().map(|window| Ok(window?))
+        }
+        #[cfg(not(feature = "video"))]
+        Film::Video(_) => None,
+        Film::Frames { folder, fps } => {
+            let aspect = frames::aspect(folder)?;
+            frames::windows(folder, *fps, geometry(aspect))?.next()
+        }
+    };
+    Ok(first.context("there is no picture to show")??.clip)
+}
