@@ -4,13 +4,26 @@
 //! [`EncoderDecoder`] is what both can do; [`BurnEngine`] decodes with either through the runtime's [`::vmt::Engine`].
 
 pub mod attention;
+pub mod checkpoint;
 pub mod config;
+pub mod data;
+pub mod dropout;
 pub mod engine;
 pub mod frames;
 pub mod gru;
 mod init;
+pub mod loader;
 pub mod model;
+pub mod music;
+#[cfg(feature = "video")]
+pub mod prepare;
+pub mod prepared;
+pub mod random;
+pub mod recipe;
+pub mod run;
 pub mod seq2seq;
+pub mod synth;
+pub mod train;
 pub mod vmt;
 
 pub use crate::config::{Architecture, ModelConfig};

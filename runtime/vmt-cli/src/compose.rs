@@ -11,8 +11,8 @@ use crate::{built_in, frames, outputs};
 
 /// Composes piano music for a video
 ///
-/// The music is as long as the video: from its first picture to the end of its last. A video over 10 s is composed in
-/// windows of 10 s. The same bundle, video, seed and options give the same file again.
+/// The music is as long as the video: from its first picture to the end of its last. A video over 10 s is one piece,
+/// composed in windows of 10 s that overlap. The same bundle, video, seed and options give the same file again.
 #[derive(clap::Args)]
 pub struct Args {
     /// The video file
@@ -26,6 +26,8 @@ pub struct Args {
     frames: Option<PathBuf>,
     /// Pictures a second in --frames
     #[arg(long, value_name = "N", requires = "frames")]
+    // clap does not insist on `frames` where a video rules it out.
+    #[cfg_attr(feature = "video", arg(conflicts_with = "video"))]
     fps: Option<f64>,
     #[command(flatten)]
     outputs: outputs::Args,
@@ -116,7 +118,7 @@ impl Args {
     }
 
     fn summary(&self, composition: &Composition, composer: &Composer, bundle: &Bundle) {
-        let Composition { score, windows, events, unmatched_offs, unclosed, length_error, seconds } = composition;
+        let Composition { score, windows, events, unmatched_offs, unclosed, length_error, seconds, .. } = composition;
         let time = |time: &Duration| time.as_secs_f64();
         self.outputs.paths().for_each(|path| println!("wrote    {}", path.display()));
         println!(

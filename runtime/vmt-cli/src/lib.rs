@@ -34,26 +34,27 @@ enum Command {
 /// Runs the command `args` (the program's name first) and says how it went: 0, 1 where it failed, 2 where the call is
 /// wrong. Results go to standard output, complaints to standard error.
 pub fn run(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
-    let args = match Args::try_parse_from(args) {
-        Ok(args) => args,
-        Err(error) => {
+    let Err(error) = execute(args) else { return ExitCode::SUCCESS };
+    match error.downcast::<clap::Error>() {
+        Ok(error) => {
             // Nothing is left to do where even this cannot be printed.
             let _ = error.print();
-            return ExitCode::from(error.exit_code().try_into().unwrap_or(2));
+            ExitCode::from(error.exit_code().try_into().unwrap_or(2))
         }
-    };
-    let done = match args.command {
-        Command::Compose(args) => args.run(),
-        Command::Inspect(args) => args.run(),
-        Command::Doctor(args) => args.run(),
-        Command::Tokens(command) => command.run(),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vmt: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// As [`run`], but leaves the complaint to the caller. It is a [`clap::Error`] where the call is wrong, or asks for help.
+pub fn execute(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<()> {
+    match Args::try_parse_from(args)?.command {
+        Command::Compose(args) => args.run(),
+        Command::Inspect(args) => args.run(),
+        Command::Doctor(args) => args.run(),
+        Command::Tokens(command) => command.run(),
     }
 }
 

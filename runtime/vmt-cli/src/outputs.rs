@@ -1,12 +1,13 @@
 //! What `vmt compose -o` can write, chosen by extension: everything is rendered before anything is renamed.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use tempfile::{NamedTempFile, TempPath};
 use vmt::{Clip, Geometry, Score, Window, midi};
@@ -79,31 +80,31 @@ impl Args {
         self.output.iter().map(|output| output.path.as_path())
     }
 
-    /// Finds what would go wrong after minutes of work, before it; returns the soundfont if one is needed.
+    /// Finds what would go wrong after minutes of work, before it.
     pub fn check(&self, film: &Film) -> Result<Prepared> {
         for (index, Output { path, kind }) in self.output.iter().enumerate() {
+            let path_is = |problem: &str| format!("{}: {problem}", path.display());
             output::check(path)?;
-            ensure!(self.paths().take(index).all(|other| other != path), "{}: is to be written twice", path.display());
+            call(self.paths().take(index).all(|other| other != path), path_is("is to be written twice"))?;
             if *kind == Kind::Film {
-                let Film::Video(video) = film else {
-                    anyhow::bail!("{}: needs a video to copy, not --frames", path.display());
-                };
-                let same = path.canonicalize().is_ok_and(|path| video.canonicalize().is_ok_and(|video| path == video));
-                ensure!(!same, "{}: is the film itself, which must stay", path.display());
+                let video = if let Film::Video(video) = film { Some(video) } else { None };
+                call(video.is_some(), path_is("needs a video to copy, not --frames"))?;
+                let real = |path: &Path| path.canonicalize().ok();
+                let same = real(path).is_some() && real(path) == video.and_then(|video| real(video));
+                call(!same, path_is("is the film itself, which must stay"))?;
                 #[cfg(feature = "video")]
                 vmt_video::muxer()?;
             }
         }
         let wants = |kinds: &[Kind]| self.output.iter().any(|output| kinds.contains(&output.kind));
         let sound = wants(&[Kind::Wav, Kind::Film]);
-        ensure!(sound || self.soundfont.is_none(), "--soundfont: there is no .wav, .mp4 or .mkv to write");
-        ensure!(
-            self.original_volume.is_none() || wants(&[Kind::Film]),
-            "--original-volume: there is no .mp4 or .mkv to write"
-        );
+        call(sound || self.soundfont.is_none(), "--soundfont: there is no .wav, .mp4 or .mkv to write")?;
+        let film = wants(&[Kind::Film]);
+        call(film || self.original_volume.is_none(), "--original-volume: there is no .mp4 or .mkv to write")?;
         let volume = self.original_volume.unwrap_or(0.0);
-        ensure!((0.0..=1.0).contains(&volume), "--original-volume: must be 0 to 1, but is {volume}");
-        ensure!(!self.thumbnails || wants(&[Kind::Png, Kind::Svg]), "--thumbnails: there is no .png or .svg to write");
+        call((0.0..=1.0).contains(&volume), format!("--original-volume: must be 0 to 1, but is {volume}"))?;
+        let roll = wants(&[Kind::Png, Kind::Svg]);
+        call(roll || !self.thumbnails, "--thumbnails: there is no .png or .svg to write")?;
         Ok(Prepared { font: sound.then(|| self.font()).transpose()? })
     }
 
@@ -154,6 +155,12 @@ impl Args {
     fn film(&self, _: &Prepared, _: &Path, _: &Score, _: &Film) -> Result<TempPath> {
         anyhow::bail!("this program was built without FFmpeg")
     }
+}
+
+/// An error of the call, as clap's are, unless all `is_well`.
+fn call(is_well: bool, problem: impl Display) -> Result<(), clap::Error> {
+    let problem = || clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, format!("{problem}\n"));
+    if is_well { Ok(()) } else { Err(problem()) }
 }
 
 /// What was made ready before the work.

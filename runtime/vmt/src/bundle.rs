@@ -1,12 +1,12 @@
 //! A model on disk: a manifest and two graphs, checked before use. The one place that reads files.
 
-use std::{borrow::Cow, fs, path::Path};
+use std::{borrow::Cow, fs, iter, path::Path};
 
 use sha2::{Digest, Sha256};
 
 use crate::{
     Error, Result,
-    manifest::{FORMAT, MANIFEST, Manifest, PERFORMANCE_310},
+    manifest::{FORMAT, First, MANIFEST, Manifest, PERFORMANCE_310},
 };
 
 /// A model, read and checked, that an engine can load.
@@ -92,8 +92,37 @@ fn parse(yaml: &str, path: &Path) -> Result<Manifest> {
         format!("`geometry` must be 1..=4096 frames, rows and columns of 1..=60000 ms, but is {geometry:?}")
     } else if manifest.max_tokens < 2 {
         format!("`max_tokens` must be at least 2, but is {}", manifest.max_tokens)
+    } else if let Some((graph, name)) = named_twice(&manifest) {
+        format!("each tensor has one role, but the {graph} has two for `{name}`")
     } else {
         return Ok(manifest);
     };
     Err(bundle(path, wrong))
+}
+
+/// An input or output that a graph has twice: tract panics on some, and ONNX Runtime overlooks the first.
+fn named_twice(manifest: &Manifest) -> Option<(&'static str, &str)> {
+    let Manifest { encoder: e, decoder: d, context, state, .. } = manifest;
+    let first = state.iter().filter_map(|state| match &state.first {
+        First::Encoder(from) => Some(from),
+        First::Empty(_) => None,
+    });
+    let masks = [&d.positions, &d.token_mask, &d.frame_mask].into_iter().flatten();
+    let roles: [(_, Vec<&String>); 4] = [
+        ("encoder", vec![&e.pixels, &e.frame_mask]),
+        ("encoder", context.iter().map(|context| &context.from).chain(first).collect()),
+        (
+            "decoder",
+            iter::once(&d.tokens)
+                .chain(masks)
+                .chain(context.iter().map(|context| &context.to))
+                .chain(state.iter().map(|state| &state.to))
+                .collect(),
+        ),
+        ("decoder", iter::once(&d.logits).chain(state.iter().map(|state| &state.from)).collect()),
+    ];
+    roles.into_iter().find_map(|(graph, names)| {
+        let twice = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name));
+        twice.map(|(_, name)| (graph, name.as_str()))
+    })
 }

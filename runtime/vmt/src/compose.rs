@@ -1,12 +1,17 @@
 //! From pictures to a score: the line that everything else serves.
 
+use std::collections::VecDeque;
+use std::iter::Peekable;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
+use ndarray::{Axis, concatenate, s};
 use serde::{Deserialize, Serialize};
 
+use crate::take::{Take, time};
 use crate::{
-    Backend, Bundle, Decoded, Decoding, Engine, Error, Grammar, Note, Result, Rules, STEPS_PER_SECOND, Sampling, Score,
-    Token, Window,
+    Backend, Bundle, Clip, Decoding, Engine, Error, Event, Grammar, Result, Rules, STEPS_PER_SECOND, Sampling, Score,
+    Window,
 };
 
 /// A model that composes.
@@ -21,7 +26,7 @@ pub struct Composer {
 pub struct Options {
     /// How tokens are chosen.
     pub sampling: Sampling,
-    /// Takes whatever the model says, playable or not, instead of keeping to the grammar.
+    /// Takes whatever the model says, playable or not, instead of keeping to the grammar; each window on its own.
     pub unconstrained: bool,
 }
 
@@ -34,22 +39,35 @@ pub struct Progress {
     pub events: usize,
 }
 
+/// Something that was just played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Played {
+    /// Which of the takes.
+    pub take: usize,
+    /// When in the film; of a pause, when it is over.
+    pub time: Duration,
+    /// What.
+    pub event: Event,
+}
+
 /// A score and how it came about.
 #[derive(Clone, Debug, Default)]
 pub struct Composition {
     /// The music, as long as the film.
     pub score: Score,
-    /// Windows of the film that were composed one by one.
+    /// Windows of the film that the music was composed for.
     pub windows: usize,
-    /// Tokens, [`Token::END`]s among them.
+    /// Events that the model said, [`Event::End`]s among them.
     pub events: usize,
+    /// The model's natural logarithmic probability of an event, on average.
+    pub log_probability: f64,
     /// Note-offs of keys that were not down (paper section 4.3); 0 unless unconstrained.
     pub unmatched_offs: usize,
     /// Notes that the model left open (paper section 4.3); 0 unless unconstrained.
     pub unclosed: usize,
     /// Sum over windows of how far the music's end was from the window's, either way; 0 unless unconstrained.
     pub length_error: Duration,
-    /// Time it took to get pictures, to encode them and to decode events.
+    /// Time it took.
     pub seconds: Stages,
 }
 
@@ -66,11 +84,11 @@ pub struct Stages {
 
 impl Composer {
     /// Loads `bundle` with an engine of the caller's choice; see [`Backend::load`].
-    pub fn new(bundle: &Bundle, backend: Backend, threads: Option<std::num::NonZeroUsize>) -> Result<Self> {
+    pub fn new(bundle: &Bundle, backend: Backend, threads: Option<NonZeroUsize>) -> Result<Self> {
         Ok(Self::with_engine(backend.load(bundle, threads)?, bundle.manifest().max_tokens))
     }
 
-    /// Composes with any engine; a window takes at most `max_tokens` tokens.
+    /// Composes with any engine; at most `max_tokens` tokens at a time.
     pub fn with_engine(engine: Box<dyn Engine>, max_tokens: usize) -> Self {
         Self { engine, max_tokens }
     }
@@ -80,69 +98,224 @@ impl Composer {
         &*self.engine
     }
 
-    /// Composes for a film, window by window, and tells `progress` after every event.
+    /// Composes one piece for a film, however long, and tells `progress` after every event.
     ///
-    /// The score is as long as the windows together. Unless [`Options::unconstrained`], every note is closed within its
-    /// window, and the music ends with the film.
+    /// The score is as long as the windows together. Unless [`Options::unconstrained`], every note is closed, and the
+    /// music ends with the film. See [`Piece`] for how windows are joined.
     pub fn compose<E: From<Error>>(
         &self,
         windows: impl IntoIterator<Item = Result<Window, E>>,
         options: &Options,
         mut progress: impl FnMut(Progress),
     ) -> Result<Composition, E> {
-        options.sampling.validate()?;
-        let mut composition = Composition::default();
-        let mut windows = windows.into_iter();
-        loop {
-            let waited = Instant::now();
-            let window = windows.next().transpose()?;
-            composition.seconds.video += waited.elapsed();
-            let Some(window) = window else { return Ok(composition) };
+        let mut piece = self.piece(windows, options, NonZeroUsize::MIN)?;
+        let mut events = 0;
+        while let Some(played) = piece.next().transpose()? {
+            events += 1;
+            progress(Progress { time: played.time, events });
+        }
+        Ok(piece.finish().swap_remove(0))
+    }
 
-            let (start, end) = (steps(window.start), steps(window.start + window.duration));
-            let decoded = self.window(&window, end - start, options, &mut composition, &mut progress)?;
-            let place = |note: &Note| Note { start: note.start + start, end: note.end + start, ..*note };
-            composition.score.notes.extend(decoded.score.notes.iter().map(place));
-            composition.score.duration = window.start + window.duration;
-            composition.windows += 1;
-            composition.unmatched_offs += decoded.unmatched_offs;
-            composition.unclosed += decoded.unclosed;
-            let error = decoded.end_step.abs_diff(end - start);
-            composition.length_error += Duration::from_secs(error.into()) / STEPS_PER_SECOND;
+    /// Begins a piece in so many `takes`, decoded side by side.
+    pub fn piece<E: From<Error>, W: IntoIterator<Item = Result<Window, E>>>(
+        &self,
+        windows: W,
+        options: &Options,
+        takes: NonZeroUsize,
+    ) -> Result<Piece<'_, W::IntoIter>> {
+        options.sampling.validate()?;
+        Ok(Piece {
+            composer: self,
+            options: options.clone(),
+            windows: windows.into_iter().peekable(),
+            previous: None,
+            spans: VecDeque::new(),
+            running: None,
+            takes: vec![Take::new(); takes.get()],
+            played: VecDeque::new(),
+            draws: 0,
+            over: false,
+            report: Composition::default(),
+        })
+    }
+}
+
+/// A piece that is being composed: an iterator over what is played, as soon as it is decoded. Drop it to stop.
+///
+/// The first window is composed as a whole. From then on the film goes on by half windows: the model sees the last half
+/// again, hears its own music for it, and continues that for the next half, with the notes that still sound. An
+/// unconstrained piece is composed window by window instead, each on its own, as the paper's fragments are.
+pub struct Piece<'c, W: Iterator> {
+    composer: &'c Composer,
+    options: Options,
+    windows: Peekable<W>,
+    previous: Option<Window>,
+    spans: VecDeque<Span>,
+    running: Option<(Decoding<'c>, Span)>,
+    takes: Vec<Take>,
+    played: VecDeque<Played>,
+    /// Random numbers that were used, for each take.
+    draws: u64,
+    over: bool,
+    report: Composition,
+}
+
+/// A part of the film to be composed at once.
+struct Span {
+    clip: Clip,
+    /// What the clip shows first, in steps of the film.
+    start: u32,
+    /// Where the music ends then.
+    end: u32,
+    /// The moment of `end`, or of the film's end where that comes first.
+    until: Duration,
+    /// Nothing follows.
+    last: bool,
+}
+
+impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Iterator for Piece<'_, W> {
+    type Item = Result<Played, E>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.played.is_empty() && !self.over {
+            match self.go_on() {
+                Ok(going) => self.over = !going,
+                Err(error) => {
+                    self.over = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        self.played.pop_front().map(Ok)
+    }
+}
+
+impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
+    /// The takes as they are now. If the piece was stopped before its end, notes that sounded end where it stopped.
+    pub fn finish(mut self) -> Vec<Composition> {
+        let finish = |take: &mut Take| {
+            take.close(take.clock());
+            Composition {
+                score: take.score(self.report.score.duration),
+                events: take.events,
+                log_probability: take.log_probability / take.events.max(1) as f64,
+                unmatched_offs: take.unmatched_offs,
+                unclosed: take.unclosed,
+                length_error: time(take.length_error),
+                ..self.report.clone()
+            }
+        };
+        self.takes.iter_mut().map(finish).collect()
+    }
+
+    /// One step of the decoder, or what must be done before the next; false at the film's end.
+    fn go_on(&mut self) -> Result<bool, E> {
+        if let Some((decoding, span)) = &mut self.running {
+            let began = Instant::now();
+            let step = decoding.next().transpose()?;
+            self.report.seconds.decode += began.elapsed();
+            match step {
+                Some(said) => {
+                    self.draws += 1;
+                    for (index, (take, said)) in self.takes.iter_mut().zip(said).enumerate() {
+                        let Some(said) = said else { continue };
+                        take.play(said.token);
+                        take.events += 1;
+                        take.log_probability += said.log_probability;
+                        // A raw model may run past its window, but the next one starts where this one ends.
+                        let time = time(take.clock()).min(span.until);
+                        self.played.push_back(Played { take: index, time, event: said.token.into() });
+                    }
+                }
+                None => self.end_span(),
+            }
+            return Ok(true);
+        }
+        if let Some(span) = self.spans.pop_front() {
+            self.begin_span(span)?;
+            return Ok(true);
+        }
+        self.next_window()
+    }
+
+    fn begin_span(&mut self, span: Span) -> Result<()> {
+        let max_tokens = self.composer.max_tokens;
+        let lane = |take: &Take| {
+            if self.options.unconstrained {
+                return Ok((Vec::new(), Rules::Raw(max_tokens)));
+            }
+            let beginning = take.since(span.start);
+            // What is known already costs nothing, nor does it to close what sounds.
+            let budget = max_tokens + beginning.len() + take.sounding();
+            let mut grammar = Grammar::new(span.end - span.start, budget)?;
+            if !span.last {
+                grammar = grammar.goes_on();
+            }
+            beginning.iter().for_each(|&token| grammar.advance(token));
+            Ok((beginning, Rules::Grammar(grammar)))
+        };
+        let lanes: Vec<_> = self.takes.iter().map(lane).collect::<Result<_>>()?;
+        let began = Instant::now();
+        let session = self.composer.engine.open(&vec![span.clip.clone(); lanes.len()])?;
+        self.report.seconds.encode += began.elapsed();
+        self.running = Some((Decoding::new(session, self.options.sampling, self.draws, lanes), span));
+        Ok(())
+    }
+
+    fn end_span(&mut self) {
+        let Some((_, span)) = self.running.take() else { return };
+        if self.options.unconstrained {
+            for take in &mut self.takes {
+                take.length_error += take.clock().abs_diff(span.end);
+                take.close(span.end);
+            }
         }
     }
 
-    fn window(
-        &self,
-        window: &Window,
-        steps: u32,
-        options: &Options,
-        composition: &mut Composition,
-        progress: &mut impl FnMut(Progress),
-    ) -> Result<Decoded> {
-        let rules = match options.unconstrained {
-            true => Rules::Raw(self.max_tokens),
-            false => Rules::Grammar(Grammar::new(steps, self.max_tokens)?),
-        };
-        let began = Instant::now();
-        let session = self.engine.open(std::slice::from_ref(&window.clip))?;
-        composition.seconds.encode += began.elapsed();
+    fn next_window(&mut self) -> Result<bool, E> {
+        let waited = Instant::now();
+        let window = self.windows.next().transpose()?;
+        let last = self.windows.peek().is_none();
+        self.report.seconds.video += waited.elapsed();
+        let Some(window) = window else { return Ok(false) };
+        self.report.windows += 1;
+        self.report.score.duration = window.start + window.duration;
+        let geometry = self.composer.engine.geometry();
+        let end = steps(window.start + window.duration);
+        let until = time(end).min(window.start + window.duration);
+        let half = geometry.frames / 2;
+        let from = |frames: usize| Duration::from_millis(geometry.frame_ms * frames as u64);
 
-        let began = Instant::now();
-        let mut tokens: Vec<Token> = Vec::new();
-        let mut clock = 0;
-        for step in Decoding::new(session, options.sampling, composition.events as u64, vec![rules]) {
-            let Some(token) = step?[0] else { break };
-            tokens.push(token);
-            composition.events += 1;
-            if let crate::Event::TimeShift(shift) = token.into() {
-                clock += u32::from(shift.get());
+        match &self.previous {
+            Some(before) if !self.options.unconstrained && half > 0 => {
+                let known = before.clip.pixels();
+                let known = known.slice(s![before.clip.frames().saturating_sub(half).., .., .., ..]);
+                let seen = window.clip.frames().min(half);
+                let pixels = window.clip.pixels();
+                let clip = concatenate(Axis(0), &[known, pixels.slice(s![..seen, .., .., ..])]);
+                let wrong = Error::ClipShape { got: pixels.shape().to_vec(), want: geometry };
+                let clip = Clip::new(clip.map_err(|_| wrong)?, &geometry)?;
+                let start = steps(window.start.saturating_sub(from(known.len_of(Axis(0)))));
+                let whole = window.clip.frames() <= half;
+                let middle = if whole { until } else { window.start + from(half) };
+                self.spans.push_back(Span { clip, start, end: steps(middle), until: middle, last: last && whole });
+                if !whole {
+                    self.spans.push_back(Span {
+                        clip: window.clip.clone(),
+                        start: steps(window.start),
+                        end,
+                        until,
+                        last,
+                    });
+                }
             }
-            let time = window.start + Duration::from_secs(clock.into()) / STEPS_PER_SECOND;
-            progress(Progress { time, events: composition.events });
+            _ => {
+                self.spans.push_back(Span { clip: window.clip.clone(), start: steps(window.start), end, until, last });
+            }
         }
-        composition.seconds.decode += began.elapsed();
-        Ok(Score::decode(tokens, window.duration))
+        self.previous = Some(window);
+        Ok(true)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The decode loop, the same for every engine and any number of lanes.
 
+use crate::sampling::log_probability;
 use crate::{Grammar, Result, Sampling, Session, Token};
 
 /// One lane's rules while it is decoded.
@@ -12,9 +13,18 @@ pub enum Rules {
     Raw(usize),
 }
 
+/// A token that a lane has said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Said {
+    /// The token.
+    pub token: Token,
+    /// The natural logarithm of the model's probability for it, before temperature, grammar and limits.
+    pub log_probability: f64,
+}
+
 /// Decodes the lanes of a session side by side: an iterator over steps, each with one token a lane.
 ///
-/// A lane yields [`Token::END`] last, unless its rules are raw and it runs out of tokens; then `None`, while others go on.
+/// A lane that has ended yields `None` while others go on. An error ends the iteration.
 pub struct Decoding<'s> {
     session: Box<dyn Session + 's>,
     sampling: Sampling,
@@ -25,61 +35,74 @@ pub struct Decoding<'s> {
 
 struct Lane {
     rules: Rules,
-    last: Token,
+    /// What is fed next.
+    next: Vec<Token>,
     ended: bool,
 }
 
 impl<'s> Decoding<'s> {
-    /// Starts at `step` of the random numbers: 0, or what an earlier window has used.
-    pub fn new(session: Box<dyn Session + 's>, sampling: Sampling, step: u64, rules: Vec<Rules>) -> Self {
-        let lanes = rules.into_iter().map(|rules| Lane { rules, last: Token::PAD, ended: false }).collect();
-        Self { session, sampling, step, lanes }
+    /// Each lane begins with tokens that are known already (none, for a new piece) and goes on by its rules, which know
+    /// of that beginning. `step` is the number of the first random number: 0, or how many were used before.
+    pub fn new(
+        session: Box<dyn Session + 's>,
+        sampling: Sampling,
+        step: u64,
+        lanes: impl IntoIterator<Item = (Vec<Token>, Rules)>,
+    ) -> Self {
+        let lane = |(mut next, rules): (Vec<Token>, Rules)| {
+            next.insert(0, Token::PAD);
+            let ended = matches!(&rules, Rules::Grammar(grammar) if grammar.ended());
+            Lane { rules, next, ended }
+        };
+        Self { session, sampling, step, lanes: lanes.into_iter().map(lane).collect() }
     }
-}
 
-impl Iterator for Decoding<'_> {
-    type Item = Result<Vec<Option<Token>>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.lanes.iter().all(|lane| lane.ended) {
-            return None;
-        }
-        let step = self.step();
-        if step.is_err() {
-            self.lanes.iter_mut().for_each(|lane| lane.ended = true);
-        }
-        Some(step)
-    }
-}
-
-impl Decoding<'_> {
-    fn step(&mut self) -> Result<Vec<Option<Token>>> {
-        // A lane that has ended is fed padding, because the others need the batch.
-        let fed: Vec<Token> = self.lanes.iter().map(|lane| if lane.ended { Token::PAD } else { lane.last }).collect();
-        let logits = self.session.step(&fed)?;
-        let mut tokens = Vec::with_capacity(self.lanes.len());
+    fn step(&mut self) -> Result<Vec<Option<Said>>> {
+        let feed: Vec<&[Token]> = self.lanes.iter().map(|lane| lane.next.as_slice()).collect();
+        let logits = self.session.feed(&feed)?;
+        let mut said = Vec::with_capacity(self.lanes.len());
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             if lane.ended {
-                tokens.push(None);
+                // The others need the batch.
+                lane.next = vec![Token::PAD];
+                said.push(None);
                 continue;
             }
             let allowed = match &lane.rules {
                 Rules::Grammar(grammar) => Some(grammar.allowed()),
                 Rules::Raw(_) => None,
             };
-            let token = self.sampling.sample(logits.row(index), allowed.as_ref(), index as u64, self.step)?;
-            lane.last = token;
-            lane.ended = token == Token::END;
-            match &mut lane.rules {
-                Rules::Grammar(grammar) => grammar.advance(token),
+            let logits = logits.row(index);
+            let token = self.sampling.sample(logits, allowed.as_ref(), index as u64, self.step)?;
+            lane.next = vec![token];
+            lane.ended = match &mut lane.rules {
+                Rules::Grammar(grammar) => {
+                    grammar.advance(token);
+                    grammar.ended()
+                }
                 Rules::Raw(left) => {
                     *left = left.saturating_sub(1);
-                    lane.ended |= *left == 0;
+                    *left == 0 || token == Token::END
                 }
-            }
-            tokens.push(Some(token));
+            };
+            said.push(Some(Said { token, log_probability: log_probability(logits, token) }));
         }
         self.step += 1;
-        Ok(tokens)
+        Ok(said)
+    }
+}
+
+impl Iterator for Decoding<'_> {
+    type Item = Result<Vec<Option<Said>>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.lanes.iter().all(|lane| lane.ended) {
+            return None;
+        }
+        let said = self.step();
+        if said.is_err() {
+            self.lanes.iter_mut().for_each(|lane| lane.ended = true);
+        }
+        Some(said)
     }
 }

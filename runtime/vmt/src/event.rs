@@ -53,6 +53,14 @@ bounded! {
     /// A pause in steps of 10 ms.
     Shift in 1..=100
 }
+impl Shift {
+    /// The fewest pauses that last `steps` together: the longest first.
+    pub fn over(steps: u32) -> impl Iterator<Item = Self> {
+        let (long, rest) = (steps / u32::from(Self::MAX.0), (steps % u32::from(Self::MAX.0)) as u8);
+        (0..long).map(|_| Self::MAX).chain(Self::new(rest))
+    }
+}
+
 bounded! {
     /// A loudness class of four MIDI velocities.
     VelocityBin in 1..=32

@@ -7,6 +7,8 @@ const KEYS: usize = (Pitch::MAX.get() - Pitch::MIN.get()) as usize + 1;
 
 /// Leads one piece through its window: every key that goes down comes up later and within the window, the piece ends
 /// exactly with the window, and no more tokens are said than there is room for.
+///
+/// Where the piece goes on after the window, keys may stay down, and [`ended`](Self::ended) is when the clock is there.
 #[derive(Clone, Debug)]
 pub struct Grammar {
     /// Length of the window.
@@ -20,7 +22,9 @@ pub struct Grammar {
     bin: Option<VelocityBin>,
     /// The last token was a velocity, and a note must follow.
     velocity_said: bool,
-    ended: bool,
+    /// Another window follows.
+    goes_on: bool,
+    end_said: bool,
 }
 
 impl Grammar {
@@ -34,27 +38,42 @@ impl Grammar {
             });
         }
         let (down, bin) = ([None; KEYS], None);
-        Ok(Self { steps, clock: 0, left: max_tokens, down, bin, velocity_said: false, ended: false })
+        let (velocity_said, goes_on, end_said) = (false, false, false);
+        Ok(Self { steps, clock: 0, left: max_tokens, down, bin, velocity_said, goes_on, end_said })
     }
 
-    /// The tokens that may follow, by id: at least one until [`Event::End`], then none.
+    /// The same, but another window follows: nothing need be closed, and [`Event::End`] is not said.
+    pub fn goes_on(mut self) -> Self {
+        self.goes_on = true;
+        self
+    }
+
+    /// Whether no more tokens follow.
+    pub fn ended(&self) -> bool {
+        self.end_said || (self.goes_on && self.clock == self.steps)
+    }
+
+    /// The tokens that may follow, by id: at least one until it has [`ended`](Self::ended), then none.
     pub fn allowed(&self) -> [bool; VOCABULARY] {
         let rest = self.steps - self.clock;
         let sounding = self.down.iter().flatten().count();
         // After a token, `left` must still hold an off for each sounding key, the shifts to the window's end, and the end.
-        let fits = |tokens: usize, rest: u32| tokens + sounding + shifts(rest) < self.left;
+        let to_close = if self.goes_on { 0 } else { sounding };
+        let fits = |tokens: usize, rest: u32| tokens + to_close + shifts(rest) < self.left;
         let strikable = |tokens| rest > 0 && fits(tokens, rest);
 
         let mut allowed = [false; VOCABULARY];
         for token in Token::all() {
             allowed[token.index()] = match Event::from(token) {
-                _ if self.ended => false,
+                _ if self.ended() => false,
                 Event::NoteOn(pitch) => self.down[key(pitch)].is_none() && strikable(2),
                 _ if self.velocity_said => false,
                 Event::Pad => false,
                 Event::End => rest == 0 && sounding == 0,
                 // A note without length would be lost.
-                Event::NoteOff(pitch) => self.down[key(pitch)].is_some_and(|step| step < self.clock),
+                Event::NoteOff(pitch) => {
+                    self.down[key(pitch)].is_some_and(|step| step < self.clock) && (!self.goes_on || fits(1, rest))
+                }
                 Event::TimeShift(shift) => rest.checked_sub(shift.get().into()).is_some_and(|rest| fits(1, rest)),
                 Event::Velocity(bin) => self.bin != Some(bin) && sounding < KEYS && strikable(3),
             };
@@ -68,7 +87,7 @@ impl Grammar {
         self.velocity_said = false;
         match Event::from(token) {
             Event::Pad => {}
-            Event::End => self.ended = true,
+            Event::End => self.end_said = true,
             Event::NoteOn(pitch) => self.down[key(pitch)] = Some(self.clock),
             Event::NoteOff(pitch) => self.down[key(pitch)] = None,
             Event::TimeShift(shift) => self.clock = self.steps.min(self.clock.saturating_add(shift.get().into())),

@@ -16,13 +16,14 @@ mod onnx;
 pub mod ort;
 mod sampling;
 mod score;
+mod take;
 #[cfg(feature = "tract")]
 mod tract;
 
 pub use bundle::Bundle;
 pub use clip::{Clip, Frame, Geometry, Window, windows};
-pub use compose::{Composer, Composition, Options, Progress, Stages};
-pub use decode::{Decoding, Rules};
+pub use compose::{Composer, Composition, Options, Piece, Played, Progress, Stages};
+pub use decode::{Decoding, Rules, Said};
 pub use engine::{Backend, Engine, Session};
 pub use error::{Error, Result};
 pub use event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};

@@ -44,13 +44,16 @@ impl<G: Graph> OnnxEngine<G> {
     ) -> Result<Self> {
         let manifest = bundle.manifest.clone();
         let Manifest { encoder, decoder, context, state, .. } = &manifest;
+        let load = |file: &str, bytes: &[u8], inputs: &[&str], outputs: &[&str]| {
+            load(bytes, inputs, outputs).map_err(in_file(file))
+        };
 
         let mut outputs: Vec<&str> = context.iter().map(|context| context.from.as_str()).collect();
         outputs.extend(state.iter().filter_map(|state| match &state.first {
             First::Encoder(from) => Some(from.as_str()),
             First::Empty(_) => None,
         }));
-        let encoder = load(&bundle.encoder, &[&encoder.pixels, &encoder.frame_mask], &outputs)?;
+        let encoder = load(&encoder.file, &bundle.encoder, &[&encoder.pixels, &encoder.frame_mask], &outputs)?;
 
         let mut inputs = vec![decoder.tokens.as_str()];
         inputs.extend(
@@ -60,7 +63,7 @@ impl<G: Graph> OnnxEngine<G> {
         inputs.extend(state.iter().map(|state| state.to.as_str()));
         let mut outputs = vec![decoder.logits.as_str()];
         outputs.extend(state.iter().map(|state| state.from.as_str()));
-        let decoder = load(&bundle.decoder, &inputs, &outputs)?;
+        let decoder = load(&decoder.file, &bundle.decoder, &inputs, &outputs)?;
 
         let engine = Self { library, manifest, encoder, decoder };
         let Geometry { height, width, .. } = engine.geometry();
@@ -92,7 +95,8 @@ impl<G: Graph> OnnxEngine<G> {
         }
         let pixels = self.encoder.value(Tensor::U8(pixels.into_dyn()))?;
         let frame_mask = self.encoder.value(Tensor::I64(mask.clone().into_dyn()))?;
-        Ok((mask, self.encoder.run(&[&pixels, &frame_mask])?))
+        let outputs = self.encoder.run(&[&pixels, &frame_mask]).map_err(in_file(&self.manifest.encoder.file))?;
+        Ok((mask, outputs))
     }
 
     fn open_onnx(&self, clips: &[Clip]) -> Result<OnnxSession<'_, G>> {
@@ -188,13 +192,16 @@ impl<G: Graph> Session for OnnxSession<'_, G> {
             inputs.push(engine.decoder.value(Tensor::I64(mask.clone().into_dyn()))?);
         }
         let inputs: Vec<&G::Value> = inputs.iter().chain(&self.context).chain(&self.state).collect();
-        let mut outputs = engine.decoder.run(&inputs)?;
+        let mut outputs = engine.decoder.run(&inputs).map_err(in_file(&graph.file))?;
 
         let state = outputs.split_off(1);
-        let logits = engine.decoder.floats(&outputs[0])?;
+        let logits = engine.decoder.floats(&outputs[0]).map_err(in_file(&graph.file))?;
         let got = logits.shape().to_vec();
         let want = [lanes, new, VOCABULARY];
-        let wrong = || engine.error(format!("logits must be {want:?} (lanes, new, vocabulary), but are {got:?}"));
+        let wrong = || {
+            let reason = format!("`{}` must be {want:?} (lanes, new, vocabulary), but is {got:?}", graph.logits);
+            in_file(&graph.file)(engine.error(reason))
+        };
         let logits = logits.into_dimensionality::<Ix3>().map_err(|_| wrong())?;
         if logits.shape() != want {
             return Err(wrong());
@@ -205,5 +212,13 @@ impl<G: Graph> Session for OnnxSession<'_, G> {
         }
         (self.state, self.mask) = (state, mask);
         Ok(self.logits.view())
+    }
+}
+
+/// Names the graph that an engine's complaint is about.
+fn in_file(file: &str) -> impl Fn(Error) -> Error {
+    move |error| match error {
+        Error::Engine { engine, reason } => Error::Engine { engine, reason: format!("{file}: {reason}") },
+        other => other,
     }
 }

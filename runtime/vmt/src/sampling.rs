@@ -106,6 +106,13 @@ impl Sampling {
     }
 }
 
+/// The natural logarithm of the probability that `logits`, `[310]`, give `token`.
+pub(crate) fn log_probability(logits: ArrayView1<f32>, token: Token) -> f64 {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&logit| f64::from(logit - most).exp()).sum();
+    f64::from(logits[token.index()] - most) - sum.ln()
+}
+
 fn total(choices: &[(Token, f64)]) -> f64 {
     choices.iter().map(|(_, weight)| weight).sum()
 }

@@ -86,10 +86,8 @@ impl Score {
         let mut bin = None; // So that the first note always says how hard it is struck.
         for (step, index, is_end) in changes {
             let note = self.notes[index];
-            while let Some(shift) = Shift::new((step - clock).min(100) as u8) {
-                events.push(Event::TimeShift(shift));
-                clock += u32::from(shift.get());
-            }
+            events.extend(Shift::over(step - clock).map(Event::TimeShift));
+            clock = step;
             if is_end {
                 events.push(Event::NoteOff(note.pitch));
                 continue;

@@ -4,7 +4,7 @@ use std::{io::Cursor, panic::AssertUnwindSafe};
 
 use ndarray::ArrayViewD;
 use tract_onnx::prelude::{
-    Framework, IntoRunnable, TValue, TypedRunnableModel,
+    Framework, IntoRunnable, TValue, TractResult, TypedRunnableModel,
     multithread::{Executor, multithread_tract_scope},
 };
 use tract_onnx::tract_hir::infer::InferenceModelExt;
@@ -24,24 +24,22 @@ struct TractGraph {
 /// Loads `bundle` into tract, to run on `threads` threads.
 pub(crate) fn load(bundle: &Bundle, threads: usize) -> Result<Box<dyn Engine>> {
     let executor = if threads > 1 { Executor::multithread(threads) } else { Executor::SingleThread };
-    // tract panics on some graphs that are not what they say; a library must not.
-    let engine = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        OnnxEngine::load(bundle, NAME, |bytes, inputs, outputs| {
-            TractGraph::load(bytes, inputs, outputs, executor.clone())
-        })
-    }));
-    Ok(Box::new(engine.unwrap_or_else(|_| Err(error("the graph is broken: tract gave up on it")))?))
+    let load =
+        |bytes: &[u8], inputs: &[&str], outputs: &[&str]| TractGraph::load(bytes, inputs, outputs, executor.clone());
+    Ok(Box::new(OnnxEngine::load(bundle, NAME, load)?))
 }
 
 impl TractGraph {
     fn load(bytes: &[u8], inputs: &[&str], outputs: &[&str], threads: Executor) -> Result<Self> {
-        let plan = tract_onnx::onnx()
-            .model_for_read(&mut Cursor::new(bytes))
-            .and_then(|model| model.with_input_names(inputs))
-            .and_then(|model| model.with_outputs_by_name(outputs))
-            .and_then(|model| model.into_optimized())
-            .and_then(|model| model.into_runnable());
-        Ok(Self { plan: plan.map_err(error)?, threads })
+        let plan = caught(|| {
+            tract_onnx::onnx()
+                .model_for_read(&mut Cursor::new(bytes))?
+                .with_input_names(inputs)?
+                .with_outputs_by_name(outputs)?
+                .into_optimized()?
+                .into_runnable()
+        });
+        Ok(Self { plan: plan?, threads })
     }
 }
 
@@ -60,13 +58,19 @@ impl Graph for TractGraph {
 
     fn run(&self, inputs: &[&TValue]) -> Result<Vec<TValue>> {
         let inputs = inputs.iter().map(|&value| value.clone()).collect();
-        let outputs = multithread_tract_scope(self.threads.clone(), || self.plan.run(inputs));
-        Ok(outputs.map_err(error)?.into_vec())
+        let run = || multithread_tract_scope(self.threads.clone(), || self.plan.run(inputs));
+        Ok(caught(run)?.into_vec())
     }
 
     fn floats<'v>(&self, value: &'v TValue) -> Result<ArrayViewD<'v, f32>> {
         value.to_plain_array_view().map_err(error)
     }
+}
+
+/// tract panics on some graphs that are not what they say; a library must not.
+fn caught<T>(run: impl FnOnce() -> TractResult<T>) -> Result<T> {
+    let done = std::panic::catch_unwind(AssertUnwindSafe(run));
+    done.map_err(|_| error("the graph is broken: tract gave up on it"))?.map_err(error)
 }
 
 fn error(reason: impl std::fmt::Display) -> Error {

@@ -1,0 +1,360 @@
+//! Bundles that are not what they say, and bundles as the exporter makes them.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::Tensor;
+use proptest::prelude::*;
+use vmt::{Backend, Bundle, Error, Result, Token, bundle::sha256};
+use vmt_export::{About, Storage, TOLERANCE, export};
+
+use crate::support::{BUNDLES, TINY, clip, folder, load, model, noise, open, text};
+
+/// What a bundle is made of, to be broken.
+#[derive(Clone)]
+struct Parts {
+    manifest: String,
+    encoder: Vec<u8>,
+    decoder: Vec<u8>,
+}
+
+impl Parts {
+    fn of(bundle: &str) -> Self {
+        let read = |name| fs::read(folder(bundle).join(name)).unwrap();
+        let manifest = String::from_utf8(read("manifest.yaml")).unwrap();
+        Self { manifest, encoder: read("encoder.onnx"), decoder: read("decoder.onnx") }
+    }
+
+    /// Says `that` where the manifest says `this` for the first time.
+    #[track_caller]
+    fn say(self, this: &str, that: &str) -> Self {
+        assert!(self.manifest.contains(this), "the manifest has no {this:?}");
+        Self { manifest: self.manifest.replacen(this, that, 1), ..self }
+    }
+
+    /// Takes another encoder, with its hash.
+    fn encoder(self, bytes: &[u8]) -> Self {
+        let hash = sha256(&self.encoder);
+        Self { encoder: bytes.to_vec(), ..self }.say(&hash, &sha256(bytes))
+    }
+
+    /// Takes another decoder, with its hash.
+    fn decoder(self, bytes: &[u8]) -> Self {
+        let hash = sha256(&self.decoder);
+        Self { decoder: bytes.to_vec(), ..self }.say(&hash, &sha256(bytes))
+    }
+
+    fn write(&self, dir: &Path) {
+        fs::write(dir.join("manifest.yaml"), &self.manifest).unwrap();
+        fs::write(dir.join("encoder.onnx"), &self.encoder).unwrap();
+        fs::write(dir.join("decoder.onnx"), &self.decoder).unwrap();
+    }
+
+    fn open(&self) -> Result<Bundle> {
+        let dir = tempfile::tempdir().unwrap();
+        self.write(dir.path());
+        Bundle::open(dir.path())
+    }
+}
+
+fn vmt() -> Parts {
+    Parts::of("tiny-vmt")
+}
+
+fn seq2seq() -> Parts {
+    Parts::of("tiny-seq2seq")
+}
+
+/// The bundle cannot be opened, because of this file.
+#[track_caller]
+fn refused(parts: &Parts, file: &str, want: &str) {
+    let error = text(parts.open());
+    let at = error.find(file).unwrap_or_else(|| panic!("{error}, not {file}"));
+    assert!(error[at + file.len()..].starts_with(&format!(": {want}")), "{error}, not {want}");
+}
+
+#[test]
+fn manifests() {
+    let check = |this: &str, that: &str, want: &str| refused(&vmt().say(this, that), "manifest.yaml", want);
+    check("format: 1", "format: 2", "`format` must be 1, but is 2: this bundle needs another version of vmt");
+    check("format: 1", "format: -1", "format: invalid");
+    check("license: MIT OR Apache-2.0\n", "", "missing field `license`");
+    check("state:", "stats:", "unknown field `stats`, expected one of");
+    check("name: tiny-vmt\n", "name: a\nname: b\n", "duplicate field `name`");
+    check("performance-310", "performance-311", "`vocabulary` must be performance-310, but is performance-311");
+    check("height: 32", "height: 0", "`geometry` must be 1..=4096 frames");
+    check("width: 32", "width: 4097", "`geometry` must be 1..=4096 frames");
+    check("frame_ms: 250", "frame_ms: 0", "`geometry` must be 1..=4096 frames");
+    check("max_tokens: 1024", "max_tokens: 1", "`max_tokens` must be at least 2, but is 1");
+    check("first:", "last:", "state[0]: unknown field `last`");
+    check("    empty:", "    full:", "state[0].first: unknown variant `full`, expected `empty` or `encoder`");
+    check("    - 2\n", "    - two\n", "state[0].first.empty[0]: invalid type");
+    check(&vmt().manifest, "", "missing field `format`");
+    check(&vmt().manifest, "[]", "invalid type: sequence");
+    check(&vmt().manifest, "{", "");
+    check(&vmt().manifest, &"[".repeat(100_000), "");
+}
+
+#[test]
+fn files_lie_in_the_folder() {
+    for name in ["../encoder.onnx", "/etc/hostname", "./encoder.onnx", "encoder.onnx/", "..", "''"] {
+        let want = format!("`file` must be a name in this folder, but is `{}`", name.trim_matches('\''));
+        refused(&vmt().say("file: encoder.onnx", &format!("file: {name}")), "manifest.yaml", &want);
+    }
+}
+
+#[test]
+fn files_are_there_and_whole() {
+    refused(&vmt().say("encoder.onnx", "missing.onnx"), "missing.onnx", "");
+    refused(&vmt().say("decoder.onnx", "encoder.onnx"), "encoder.onnx", "SHA-256 must be 0b888b467d21bcd93a9c");
+    let mut flipped = vmt();
+    flipped.decoder[100_000] ^= 1;
+    refused(&flipped, "decoder.onnx", "SHA-256 must be 0b888b467d21bcd93a9c");
+    assert!(text(Bundle::open(folder("missing"))).contains("manifest.yaml: "));
+
+    let dir = tempfile::tempdir().unwrap();
+    vmt().write(dir.path());
+    fs::write(dir.path().join("manifest.yaml"), [0xFF; 100]).unwrap();
+    assert!(text(Bundle::open(dir.path())).contains("manifest.yaml: "));
+    fs::remove_file(dir.path().join("manifest.yaml")).unwrap();
+    assert!(text(Bundle::open(dir.path())).contains("manifest.yaml: "));
+}
+
+#[test]
+fn a_tensor_has_one_role() {
+    let check = |parts: Parts, graph: &str, name: &str| {
+        let want = format!("each tensor has one role, but the {graph} has two for `{name}`");
+        refused(&parts, "manifest.yaml", &want);
+    };
+    check(vmt().say("frame_mask: frame_mask", "frame_mask: pixel_values"), "encoder", "pixel_values");
+    check(vmt().say("input_ids", "attention_mask"), "decoder", "attention_mask");
+    check(vmt().say("to: cross.0.key", "to: cross.0.value"), "decoder", "cross.0.value");
+    check(vmt().say("to: past_key_values.0.key", "to: input_ids"), "decoder", "input_ids");
+    check(vmt().say("from: present.0.key", "from: logits"), "decoder", "logits");
+    check(seq2seq().say("encoder: hidden", "encoder: memory"), "encoder", "memory");
+}
+
+/// tract and ONNX Runtime both refuse the bundle, and say which graph is at fault and all of `want`.
+#[track_caller]
+fn unfit(parts: &Parts, file: &str, want: &[&str]) {
+    let bundle = parts.open().unwrap();
+    for (engine, backend) in [("tract", Backend::Tract), ("ort", Backend::Ort)] {
+        let error = text(load(&bundle, backend).map(drop));
+        assert!(error.starts_with(&format!("{engine}: {file}: ")), "{error}, not of {file}");
+        want.iter().for_each(|want| assert!(error.contains(want), "{error}, not {want}"));
+    }
+}
+
+#[test]
+fn graphs_that_are_none() {
+    let Parts { encoder, decoder, .. } = vmt();
+    let mut noise = noise(1);
+    let random: Vec<u8> = (0..10_000).map(|_| noise() as u8).collect();
+    for bytes in [&[], random.as_slice(), &[0; 1000], b"<html>not found</html>", &encoder[..encoder.len() / 2]] {
+        unfit(&vmt().encoder(bytes), "encoder.onnx", &[]);
+    }
+    for bytes in [&[], random.as_slice(), &decoder[..decoder.len() - 1], &decoder[..decoder.len() / 2]] {
+        unfit(&vmt().decoder(bytes), "decoder.onnx", &[]);
+    }
+}
+
+#[test]
+fn graphs_of_another_bundle() {
+    unfit(&vmt().decoder(&vmt().encoder).encoder(&vmt().decoder), "encoder.onnx", &["pixel_values"]);
+    unfit(&vmt().encoder(&seq2seq().encoder), "encoder.onnx", &["cross.0.key"]);
+    unfit(&vmt().decoder(&seq2seq().decoder), "decoder.onnx", &["position_ids"]);
+    unfit(&seq2seq().decoder(&vmt().decoder), "decoder.onnx", &["memory"]);
+}
+
+#[test]
+fn geometry_that_does_not_fit() {
+    unfit(&vmt().say("height: 32", "height: 64"), "encoder.onnx", &["32", "64"]);
+    unfit(&seq2seq().say("width: 32", "width: 8"), "encoder.onnx", &["32", "8"]);
+}
+
+#[test]
+fn names_that_do_not_exist() {
+    for (this, file, name) in [
+        ("pixels: pixel_values", "encoder.onnx", "pixels: pictures"),
+        ("tokens: input_ids", "decoder.onnx", "tokens: ids"),
+        ("logits: logits", "decoder.onnx", "logits: scores"),
+        ("from: cross.0.key", "encoder.onnx", "from: cross.9.key"),
+        ("to: cross.0.key", "decoder.onnx", "to: cross.9.key"),
+        ("from: present.0.key", "decoder.onnx", "from: present.9.key"),
+        ("to: past_key_values.0.key", "decoder.onnx", "to: past_key_values.9.key"),
+    ] {
+        unfit(&vmt().say(this, name), file, &[name.split(": ").nth(1).unwrap()]);
+    }
+    unfit(&seq2seq().say("encoder: hidden", "encoder: nothing"), "encoder.onnx", &["nothing"]);
+    unfit(
+        &seq2seq().say("tokens: input_ids\n", "tokens: input_ids\n  positions: places\n"),
+        "decoder.onnx",
+        &["places"],
+    );
+}
+
+#[test]
+fn inputs_that_are_forgotten() {
+    unfit(&vmt().say("  positions: position_ids\n", ""), "decoder.onnx", &["position_ids"]);
+    unfit(&seq2seq().say("  token_mask: attention_mask\n", ""), "decoder.onnx", &["attention_mask"]);
+    unfit(&vmt().say("- from: cross.0.key\n  to: cross.0.key\n", ""), "decoder.onnx", &["cross.0.key"]);
+    let state = "\n- from: present.hidden\n  to: past.hidden\n  first:\n    encoder: hidden\n";
+    unfit(&seq2seq().say(state, " []\n"), "decoder.onnx", &["past.hidden"]);
+}
+
+#[test]
+fn names_that_are_swapped() {
+    let swapped = vmt().say("pixels: pixel_values", "pixels: x").say("mask: frame_mask", "mask: pixel_values");
+    unfit(&swapped.say("pixels: x", "pixels: frame_mask"), "encoder.onnx", &[]);
+    let swapped = vmt().say("logits: logits", "logits: x").say("from: present.0.key", "from: logits");
+    unfit(&swapped.say("logits: x", "logits: present.0.key"), "decoder.onnx", &["`present.0.key` must be [1, 1, 310]"]);
+}
+
+#[test]
+fn states_that_do_not_fit() {
+    let empty = |shape: &str| vmt().say("empty:\n    - 2\n    - 0\n    - 16\n", &format!("empty: {shape}\n"));
+    for shape in ["[3, 0, 16]", "[0, 2, 16]", "[2, 0, 17]", "[0]"] {
+        unfit(&empty(shape), "decoder.onnx", &[]);
+    }
+    unfit(&seq2seq().say("encoder: hidden", "empty: [2, 0, 32]"), "decoder.onnx", &[]);
+    for shape in ["[2, 1, 16]", "[]", "[9223372036854775807, 0, 9223372036854775807]"] {
+        let want = "the empty state of `past_key_values.0.key` must have a 0 in its shape";
+        for backend in [Backend::Tract, Backend::Ort] {
+            assert!(text(load(&empty(shape).open().unwrap(), backend).map(drop)).ends_with(want));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Nothing in a manifest makes the program panic: it is refused, or the bundle works.
+    #[test]
+    fn damaged_manifests(
+        seq2seq: bool,
+        flips in proptest::collection::vec((any::<prop::sample::Index>(), prop_oneof![any::<u8>(), b'0'..=b'9', b'a'..=b'z']), 1..3),
+    ) {
+        let parts = Parts::of(BUNDLES[usize::from(seq2seq)]);
+        let mut bytes = parts.manifest.clone().into_bytes();
+        for (at, byte) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let manifest = String::from_utf8_lossy(&bytes).into_owned();
+        if let Ok(bundle) = (Parts { manifest, ..parts }).open() {
+            for backend in [Backend::Tract, Backend::Ort] {
+                if let Ok(engine) = load(&bundle, backend) {
+                    let clip = clip(engine.geometry(), 1, 1);
+                    prop_assert!(engine.open(&[clip]).unwrap().step(&[Token::PAD]).is_ok());
+                }
+            }
+        }
+    }
+}
+
+fn about(bundle: &str) -> About {
+    let description = "Untrained: weights drawn from seed 1. It plays noise; it is here to test with.";
+    About { name: bundle.into(), description: description.into(), license: "MIT OR Apache-2.0".into() }
+}
+
+/// The files of a folder, hidden ones too, and what is in them.
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into(), fs::read(&path).unwrap_or_default()))
+        .collect()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    files(dir).into_keys().collect()
+}
+
+#[test]
+fn the_committed_bundles_can_be_made_again() {
+    for bundle in BUNDLES {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("deep/er").join(bundle);
+        let (config, model) = model(bundle);
+        // The second time, it takes the place of the first.
+        for _ in 0..2 {
+            export(&model, &config, &about(bundle), Storage::F32, &out).unwrap();
+            assert!(files(&out) == files(&folder(bundle)), "{bundle} is not the committed one any more");
+            assert_eq!(names(out.parent().unwrap()), [bundle]);
+        }
+    }
+}
+
+#[test]
+fn half_the_bytes_are_nearly_as_good() {
+    for bundle in BUNDLES {
+        let dir = tempfile::tempdir().unwrap();
+        let (config, model) = model(bundle);
+        let worst = export(&model, &config, &about(bundle), Storage::F16, &dir.path().join("half")).unwrap();
+        assert!(worst.values().all(|worst| worst.encoder <= TOLERANCE && worst.logits <= TOLERANCE));
+        let half = Bundle::open(dir.path().join("half")).unwrap();
+        let total = |bundle: &Bundle| bundle.sizes().iter().sum::<usize>();
+        assert!(total(&half) < total(&open(bundle)) * 7 / 10);
+
+        let logits = |bundle| {
+            let engine = load(bundle, Backend::Tract).unwrap();
+            engine.open(&[clip(TINY, 40, 1)]).unwrap().step(&[Token::PAD]).unwrap().to_owned()
+        };
+        let (half, whole) = (logits(&half), logits(&open(bundle)));
+        let far = half.iter().zip(&whole).map(|(half, whole)| (half - whole).abs()).fold(0.0, f32::max);
+        assert!(far > 0.0 && far < 0.02, "{far}");
+    }
+}
+
+struct Spoil;
+
+impl ModuleMapper for Spoil {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|values| values * f32::NAN)
+    }
+}
+
+#[test]
+fn a_model_that_cannot_be_compared_leaves_nothing_behind() {
+    for bundle in BUNDLES {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        let (config, model) = model(bundle);
+        let spoilt = || export(&model.clone().map(&mut Spoil), &config, &about(bundle), Storage::F32, &out);
+        let error = format!("{:#}", spoilt().unwrap_err());
+        assert!(error.starts_with("tract does not agree with burn: an encoder output differs by NaN"), "{error}");
+        assert_eq!(names(dir.path()), [""; 0]);
+
+        // What was there stays.
+        fs::create_dir(&out).unwrap();
+        Parts::of(bundle).write(&out);
+        spoilt().unwrap_err();
+        assert_eq!(names(dir.path()), ["out"]);
+        assert!(files(&out) == files(&folder(bundle)));
+    }
+}
+
+#[test]
+fn what_is_no_bundle_is_not_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, model) = model("tiny-seq2seq");
+    fs::write(dir.path().join("file"), "precious").unwrap();
+    fs::create_dir(dir.path().join("folder")).unwrap();
+    fs::write(dir.path().join("folder/thesis.txt"), "precious").unwrap();
+    for name in ["file", "folder"] {
+        let out = dir.path().join(name);
+        let error = export(&model, &config, &about(name), Storage::F32, &out).unwrap_err().to_string();
+        assert!(error.contains("exists, but is not a bundle"), "{error}");
+    }
+    assert_eq!(names(dir.path()), ["file", "folder"]);
+    assert_eq!(names(&dir.path().join("folder")), ["thesis.txt"]);
+    assert_eq!(fs::read(dir.path().join("file")).unwrap(), b"precious");
+}
+
+#[test]
+fn errors_are_of_the_kind_they_say() {
+    let wrong = vmt().say("format: 1", "format: 2").open();
+    assert!(matches!(wrong, Err(Error::Bundle { .. })));
+    assert!(matches!(vmt().say("encoder.onnx", "missing.onnx").open(), Err(Error::Io { .. })));
+    let unfit = vmt().say("logits: logits", "logits: scores").open().unwrap();
+    assert!(matches!(load(&unfit, Backend::Tract), Err(Error::Engine { engine: "tract", .. })));
+}

@@ -1,0 +1,347 @@
+//! The command: from a film to a file, and what it says of bad calls and bad films.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use vmt::{Score, Token, midi};
+
+use crate::support::{file, milliseconds};
+
+/// A folder to work in.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The arguments that are in `call`, parted by spaces: `@` stands for this folder, `%` for the repository and `?` for
+    /// a picture's number (FFmpeg's `%d`).
+    fn arguments(&self, call: &str) -> Vec<String> {
+        let (here, repository) = (format!("{}/", self.0.path().display()), format!("{}/", file("").display()));
+        let place = |word: &str| word.replace('@', &here).replace('%', &repository).replace('?', "%d");
+        ["vmt"].into_iter().chain(call.split_whitespace()).map(place).collect()
+    }
+
+    /// Runs the command, which must succeed.
+    #[track_caller]
+    fn vmt(&self, call: &str) {
+        assert_eq!(exit_code(vmt_cli::run(self.arguments(call))), exit_code(ExitCode::SUCCESS), "vmt {call}");
+    }
+
+    /// Composes for the demo; returns the file's bytes.
+    #[track_caller]
+    fn demo(&self, options: &str) -> Vec<u8> {
+        self.vmt(&format!("compose %tests/data/demo.mp4 -o @demo.mid {options}"));
+        let bytes = fs::read(self.path("demo.mid")).unwrap();
+        fs::remove_file(self.path("demo.mid")).unwrap();
+        bytes
+    }
+
+    /// Runs the command, which must fail with `code` and say `want`, and leave every file as it is.
+    #[track_caller]
+    fn fails(&self, code: u8, call: &str, want: &str) {
+        let before = self.files();
+        let error = format!("{:#}", vmt_cli::execute(self.arguments(call)).expect_err(call));
+        assert!(error.contains(&want.replace('@', &format!("{}/", self.0.path().display()))), "{error}, not {want}");
+        assert_eq!(exit_code(vmt_cli::run(self.arguments(call))), exit_code(ExitCode::from(code)), "vmt {call}");
+        assert!(self.files() == before, "vmt {call} has left something behind");
+    }
+
+    /// Every file, hidden ones too, and what is in it.
+    fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let entries = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = entries.map(|path| (path.clone(), fs::read(path).unwrap_or_default())).collect();
+        files.sort();
+        files
+    }
+
+    #[track_caller]
+    fn ffmpeg(&self, call: &str) {
+        let status = Command::new("ffmpeg").args(["-v", "error"]).args(&self.arguments(call)[1..]).status();
+        let status = status.unwrap_or_else(|error| panic!("these tests need `ffmpeg`: run `make setup`. {error}"));
+        assert!(status.success(), "ffmpeg {call}");
+    }
+}
+
+/// An exit code in a form that can be compared.
+fn exit_code(code: ExitCode) -> String {
+    format!("{code:?}")
+}
+
+/// The music of a file of ours, which must end after `ms` milliseconds, with every note that begins in it.
+#[track_caller]
+fn music(bytes: &[u8], ms: u32) -> Score {
+    assert!(milliseconds(bytes).abs_diff(ms) <= 10, "{} ms, not {ms}", milliseconds(bytes));
+    let smf = midly::Smf::parse(bytes).unwrap();
+    let (mut down, mut struck) = ([0_usize; 128], 0);
+    for event in &smf.tracks[0] {
+        match event.kind {
+            midly::TrackEventKind::Midi { message: midly::MidiMessage::NoteOn { key, .. }, .. } => {
+                down[usize::from(key.as_int())] += 1;
+                struck += 1;
+                assert_eq!(down[usize::from(key.as_int())], 1, "key {key} is struck while it is down");
+            }
+            midly::TrackEventKind::Midi { message: midly::MidiMessage::NoteOff { key, .. }, .. } => {
+                let key = &mut down[usize::from(key.as_int())];
+                *key = key.checked_sub(1).expect("no note-off without its note-on");
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(down, [0; 128], "no key stays down");
+    let score = Score::quantise(&midi::read(bytes, true).unwrap(), Duration::from_millis(ms.into()));
+    assert_eq!(score.notes.len(), struck);
+    score
+}
+
+#[test]
+fn a_film_becomes_music() {
+    let place = Place::new();
+    for bundle in ["tiny-vmt", "tiny-seq2seq"] {
+        let pieces = ["tract", "ort", "auto"]
+            .map(|engine| music(&place.demo(&format!("--bundle %onnx/{bundle} --engine {engine}")), 12_000));
+        for score in &pieces {
+            assert!(score.notes.len() > 20, "{} notes", score.notes.len());
+        }
+        assert_eq!(pieces[1], pieces[2], "auto is ort where it is there");
+    }
+    assert!(place.files().is_empty());
+}
+
+#[test]
+fn the_built_in_bundle_is_tiny_vmt() {
+    let place = Place::new();
+    assert_eq!(place.demo("--engine tract"), place.demo("--engine tract --bundle %onnx/tiny-vmt"));
+}
+
+#[test]
+fn the_same_call_is_the_same_file() {
+    let place = Place::new();
+    for engine in ["tract", "ort"] {
+        let piece = |options: &str| place.demo(&format!("--engine {engine} {options}"));
+        let one = piece("--seed 1");
+        for same in ["--seed 1", "--seed 1 --threads 1", "--seed 1 --threads 2", "--seed=1 --temperature 1 --top-p 1"] {
+            assert!(piece(same) == one, "{engine} {same}");
+        }
+        assert!(piece("") == piece("--seed 0"));
+        for other in ["--seed 2", "--seed 1 --temperature 0.5", "--seed 1 --top-k 3", "--seed 1 --top-p 0.5"] {
+            assert!(piece(other) != one, "{engine} {other}");
+        }
+        assert!(piece("--temperature 0 --seed 1") == piece("--temperature 0 --seed 2"));
+    }
+}
+
+#[test]
+fn a_raw_model_is_written_too() {
+    let place = Place::new();
+    let raw = place.demo("--unconstrained");
+    assert!(midi::read(&raw, true).is_ok() && milliseconds(&raw) >= 12_000);
+    assert!(raw != place.demo(""));
+}
+
+#[test]
+fn a_folder_of_pictures_is_a_film() {
+    let place = Place::new();
+    fs::create_dir(place.path("pictures")).unwrap();
+    place.ffmpeg("-i %tests/data/demo.mp4 -t 3 -r 10 @pictures/frame-?.png");
+    assert_eq!(fs::read_dir(place.path("pictures")).unwrap().count(), 30);
+    for (fps, ms) in [("10", 3_000), ("2.5", 12_000), ("60", 500), ("1000", 30)] {
+        place.vmt(&format!("compose --frames @pictures --fps {fps} -o @a.MID"));
+        music(&fs::read(place.path("a.MID")).unwrap(), ms);
+    }
+    place.fails(2, "compose --frames @pictures -o @b.mid", "--fps");
+    place.fails(2, "compose %tests/data/demo.mp4 --fps 3 -o @b.mid", "cannot be used with");
+    place.fails(2, "compose %tests/data/demo.mp4 --frames @pictures --fps 3 -o @b.mid", "cannot be used with");
+    place.fails(1, "compose --frames @pictures --fps 0 -o @b.mid", "pictures a second must be 0.001..=1000, but are 0");
+    place.fails(1, "compose --frames @missing --fps 1 -o @b.mid", "@missing: No such file");
+    place.fails(1, "compose --frames @ --fps 1 -o @b.mid", "must hold PNG or JPEG files, but has none");
+}
+
+#[test]
+fn a_film_of_one_picture() {
+    let place = Place::new();
+    place.ffmpeg("-f lavfi -i testsrc2=s=64x48:r=25:d=0.04 @short.mp4");
+    place.vmt("compose @short.mp4 -o @short.mid");
+    music(&fs::read(place.path("short.mid")).unwrap(), 40);
+}
+
+#[test]
+fn what_is_there_is_replaced() {
+    let place = Place::new();
+    fs::write(place.path("a.mid"), "old").unwrap();
+    place.vmt("compose %tests/data/demo.mp4 -o @a.mid");
+    music(&fs::read(place.path("a.mid")).unwrap(), 12_000);
+    assert_eq!(place.files().len(), 1);
+}
+
+#[test]
+fn films_that_cannot_be_read() {
+    let place = Place::new();
+    let demo = fs::read(file("tests/data/demo.mp4")).unwrap();
+    fs::write(place.path("empty.mp4"), "").unwrap();
+    fs::write(place.path("text.mp4"), "This is not a film.\n".repeat(100)).unwrap();
+    fs::write(place.path("start.mp4"), &demo[..demo.len() / 20]).unwrap();
+    place.ffmpeg("-f lavfi -i sine=d=1 -c:a aac @sound.m4a");
+    place.ffmpeg("-f lavfi -i testsrc2=s=160x120:d=25 -movflags faststart @cut.mp4");
+    let film = fs::read(place.path("cut.mp4")).unwrap();
+    // The first windows are whole, so the film breaks off after minutes of work.
+    fs::write(place.path("cut.mp4"), &film[..film.len() * 7 / 10]).unwrap();
+
+    for (film, want) in [
+        ("missing.mp4", "No such file"),
+        ("empty.mp4", "must be a video that FFmpeg can read, but it is empty"),
+        ("text.mp4", "must be a video that FFmpeg can read, but FFmpeg says: "),
+        ("start.mp4", ""),
+        ("sound.m4a", "must be a video that FFmpeg can read, but it has no video stream"),
+        ("cut.mp4", "is cut off: its header promises 25.0s"),
+    ] {
+        let (call, want) = (format!("compose @{film} -o @out.mid"), format!("@{film}: {want}"));
+        place.fails(1, &call, &want);
+        fs::write(place.path("out.mid"), "precious").unwrap();
+        place.fails(1, &call, &want);
+        fs::remove_file(place.path("out.mid")).unwrap();
+    }
+}
+
+#[test]
+fn every_cut_of_the_demo_is_refused_or_composed() {
+    let place = Place::new();
+    let demo = fs::read(file("tests/data/demo.mp4")).unwrap();
+    for tenths in 1..10 {
+        fs::write(place.path("cut.mp4"), &demo[..demo.len() * tenths / 10]).unwrap();
+        let call = "compose @cut.mp4 -o @cut.mid --unconstrained";
+        let done = vmt_cli::execute(place.arguments(call));
+        assert_eq!(done.is_ok(), place.path("cut.mid").exists(), "{tenths} tenths: {done:?}");
+        let _ = fs::remove_file(place.path("cut.mid"));
+    }
+}
+
+#[test]
+fn outputs_that_cannot_be_written() {
+    let place = Place::new();
+    fs::create_dir(place.path("folder.mid")).unwrap();
+    fs::write(place.path("file"), "").unwrap();
+    for (output, want) in [
+        ("missing/a.mid", "@missing: No such file"),
+        ("file/a.mid", "@file: "),
+        ("folder.mid", "@folder.mid: must be a file to write, but is a folder"),
+        ("a.midi", "@a.midi: must end in .mid"),
+        ("a", "@a: must end in .mid"),
+        (".mid", "@.mid: must end in .mid"),
+    ] {
+        // Said before the film is looked at: this one does not exist.
+        place.fails(1, &format!("compose @missing.mp4 -o @{output}"), want);
+    }
+}
+
+#[test]
+fn options_out_of_range() {
+    let place = Place::new();
+    let compose = "compose %tests/data/demo.mp4 -o @a.mid";
+    for (option, want) in [
+        ("--top-p 0", "top_p must be above 0 and at most 1, but is 0"),
+        ("--top-p 1.5", "top_p must be above 0 and at most 1, but is 1.5"),
+        ("--top-p NaN", "top_p must be"),
+        ("--temperature=-1", "temperature must be a number of at least 0, but is -1"),
+        ("--temperature NaN", "temperature must be"),
+        ("--temperature inf", "temperature must be"),
+        ("--bundle @missing", "@missing/manifest.yaml: No such file"),
+        ("--engine cuda", "cuda: not in this program; build it with vmt's feature of this name"),
+    ] {
+        place.fails(1, &format!("{compose} {option}"), want);
+    }
+    for (option, want) in [
+        ("--top-k 0", "--top-k"),
+        ("--threads 0", "--threads"),
+        ("--seed -1", "'-1'"),
+        ("--temperature -1", "'-1'"),
+        ("--temperature warm", "warm"),
+        ("--engine gpu", "[possible values: auto, tract, ort, cuda]"),
+        ("--loud", "--loud"),
+    ] {
+        place.fails(2, &format!("{compose} {option}"), want);
+    }
+    place.fails(2, "compose", "--output <OUT.mid>");
+    place.fails(2, "compose %tests/data/demo.mp4", "--output <OUT.mid>");
+    place.fails(2, "compost", "unrecognized subcommand");
+    place.fails(2, "", "Usage: vmt <COMMAND>");
+}
+
+#[test]
+fn help_is_no_failure() {
+    let place = Place::new();
+    for call in ["--help", "--version", "help compose", "compose --help", "tokens encode --help", "inspect --version"] {
+        place.vmt(call);
+    }
+}
+
+#[test]
+fn inspect_and_doctor() {
+    let place = Place::new();
+    for call in ["inspect", "inspect %onnx/tiny-vmt", "inspect %onnx/tiny-seq2seq", "doctor"] {
+        place.vmt(call);
+    }
+    place.fails(1, "inspect @", "@manifest.yaml: No such file");
+    place.fails(1, "inspect %tests/data/demo.mp4", "demo.mp4/manifest.yaml: ");
+}
+
+/// The ids of each of Magenta's files, as `tokens encode` prints them, become MIDI that has them again.
+#[test]
+fn tokens_to_midi_and_back() {
+    let place = Place::new();
+    let codec = file("tests/data/codec");
+    let golden: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(codec.join("golden.json")).unwrap()).unwrap();
+    for case in golden["items"].as_array().unwrap() {
+        let name = case["file"].as_str().unwrap();
+        place.vmt(&format!("tokens encode %tests/data/codec/{name}"));
+        place.vmt(&format!("tokens encode %tests/data/codec/{name} --no-sustain --seconds 0.5"));
+
+        fs::write(place.path("ids.json"), format!("{{\"ids\": {}}}", case["ids_sustain"])).unwrap();
+        place.vmt("tokens decode @ids.json -o @back.mid");
+        let want = if case["reencoded_equal"] == true { &case["ids_sustain"] } else { &case["reencoded_ids"] };
+        assert_eq!(ids(&place.path("back.mid")), *want, "{name}");
+    }
+}
+
+fn ids(midi: &Path) -> serde_json::Value {
+    let notes = midi::read(&fs::read(midi).unwrap(), true).unwrap();
+    Score::quantise(&notes, Duration::from_secs(20)).tokens().into_iter().map(Token::id).collect()
+}
+
+#[test]
+fn tokens_that_are_none() {
+    let place = Place::new();
+    for (json, want) in [
+        (r#"{"ids": [1, 310]}"#, "@ids.json: ids[1] must be 0..=309, but is 310"),
+        (r#"{"ids": [-1]}"#, "@ids.json: "),
+        (r#"{"ids": [1], "more": 2}"#, "@ids.json: unknown field `more`"),
+        (r#"[1]"#, "@ids.json: "),
+        ("", "@ids.json: "),
+    ] {
+        fs::write(place.path("ids.json"), json).unwrap();
+        place.fails(1, "tokens decode @ids.json -o @out.mid", want);
+    }
+    fs::write(place.path("ids.json"), r#"{"ids": []}"#).unwrap();
+    place.fails(1, "tokens decode @ids.json -o @missing/out.mid", "@missing: No such file");
+    place.fails(1, "tokens decode @missing.json -o @out.mid", "@missing.json: No such file");
+    place.vmt("tokens decode @ids.json -o @out.mid");
+    assert_eq!(milliseconds(&fs::read(place.path("out.mid")).unwrap()), 0);
+
+    place.fails(1, "tokens encode @ids.json", "@ids.json: not a readable MIDI file: it has no header");
+    place.fails(1, "tokens encode @missing.mid", "@missing.mid: No such file");
+    for seconds in ["0", "NaN", "inf", "1e9"] {
+        let want = "--seconds must be above 0 and at most 86400, but is";
+        place.fails(1, &format!("tokens encode @out.mid --seconds {seconds}"), want);
+    }
+}

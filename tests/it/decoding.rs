@@ -1,0 +1,393 @@
+//! The decode loop over models whose every logit is scripted.
+
+use std::{sync::Arc, time::Duration};
+
+use ndarray::{Array1, Array2, Array4, ArrayD, ArrayView2};
+use proptest::prelude::*;
+use vmt::{
+    Clip, Composer, Composition, Decoding, Engine, Error, Geometry, Grammar, Options, Progress, Result, Rules,
+    Sampling, Score, Session, Token, VOCABULARY, Window, midi,
+};
+
+use crate::support::{milliseconds, noise, parse};
+
+const DOT: Geometry = Geometry { height: 1, width: 1, ..Geometry::PAPER };
+
+/// The logits after `step` tokens (from 0) of the lane whose clip is of this `colour`.
+type Script = Arc<dyn Fn(u8, usize) -> Result<Array1<f32>> + Send + Sync>;
+
+/// An engine that says what its script says, whatever it is fed.
+struct Scripted(Script);
+
+/// Also checks that it is fed what the loop promises.
+struct ScriptedSession<'e> {
+    script: &'e Script,
+    colours: Vec<u8>,
+    step: usize,
+    logits: Array2<f32>,
+}
+
+impl Engine for Scripted {
+    fn name(&self) -> String {
+        "scripted".into()
+    }
+
+    fn geometry(&self) -> Geometry {
+        DOT
+    }
+
+    fn open(&self, clips: &[Clip]) -> Result<Box<dyn Session + '_>> {
+        let colours: Vec<u8> = clips.iter().map(|clip| clip.pixels()[[0, 0, 0, 0]]).collect();
+        let logits = Array2::zeros((clips.len(), VOCABULARY));
+        Ok(Box::new(ScriptedSession { script: &self.0, colours, step: 0, logits }))
+    }
+
+    fn context(&self, _: &[Clip]) -> Result<Vec<ArrayD<f32>>> {
+        Ok(Vec::new())
+    }
+}
+
+impl Session for ScriptedSession<'_> {
+    fn lanes(&self) -> usize {
+        self.colours.len()
+    }
+
+    fn feed(&mut self, tokens: &[&[Token]]) -> Result<ArrayView2<'_, f32>> {
+        let first = self.step == 0;
+        assert!(tokens.len() == self.lanes() && tokens.iter().all(|row| row.len() == 1 || first));
+        assert!(!first || tokens.iter().all(|row| row[0] == Token::PAD), "the first token fed is PAD");
+        for (mut row, &colour) in self.logits.rows_mut().into_iter().zip(&self.colours) {
+            row.assign(&(self.script)(colour, self.step)?);
+        }
+        self.step += 1;
+        Ok(self.logits.view())
+    }
+}
+
+fn scripted(script: impl Fn(u8, usize) -> Result<Array1<f32>> + Send + Sync + 'static) -> Scripted {
+    Scripted(Arc::new(script))
+}
+
+/// Logits in `-spread..spread`.
+fn random(seed: u64, spread: f32) -> Scripted {
+    scripted(move |colour, step| {
+        let mut noise = noise(seed ^ (u64::from(colour) << 32) ^ ((step as u64) << 40));
+        let unit = |bits: u64| (bits >> 40) as f32 / (1 << 24) as f32;
+        Ok(Array1::from_shape_simple_fn(VOCABULARY, || (2.0 * unit(noise()) - 1.0) * spread))
+    })
+}
+
+/// Logits that leave no doubt: the script's events (that of the clip's colour), the last of them again and again.
+fn says(scripts: &[&str]) -> Scripted {
+    let scripts: Vec<_> = scripts.iter().map(|events| parse(events)).collect();
+    scripted(move |colour, step| {
+        let script = &scripts[usize::from(colour)];
+        let mut logits = Array1::from_elem(VOCABULARY, -1000.0);
+        logits[script[step.min(script.len() - 1)].index()] = 1000.0;
+        Ok(logits)
+    })
+}
+
+fn clip(colour: u8) -> Clip {
+    Clip::new(Array4::from_elem((1, 3, 1, 1), colour), &DOT).unwrap()
+}
+
+/// Windows of these lengths in milliseconds, one after the other; the first is of colour 0, the next of colour 1, ...
+fn film(lengths: &[u64]) -> Vec<Result<Window>> {
+    let mut start = Duration::ZERO;
+    let window = |(colour, &length): (u8, &u64)| {
+        let window = Window { start, duration: Duration::from_millis(length), clip: clip(colour) };
+        start += window.duration;
+        Ok(window)
+    };
+    (0..).zip(lengths).map(window).collect()
+}
+
+/// Composes for a film of `windows`; wants progress to go one way only.
+fn compose(model: Scripted, max_tokens: usize, windows: Vec<Result<Window>>, options: &Options) -> Result<Composition> {
+    let length = windows.iter().flatten().map(|window| window.start + window.duration).max().unwrap_or_default();
+    let mut last = Progress { time: Duration::ZERO, events: 0 };
+    let composition = Composer::with_engine(Box::new(model), max_tokens).compose(windows, options, |progress| {
+        assert!(progress.time >= last.time && progress.events == last.events + 1, "{progress:?} after {last:?}");
+        assert!(progress.time <= length, "{progress:?} of {length:?}");
+        last = progress;
+    })?;
+    assert_eq!(last.events, composition.events);
+    Ok(composition)
+}
+
+fn with_seed(seed: u64) -> Options {
+    Options { sampling: Sampling { seed, ..Sampling::default() }, ..Options::default() }
+}
+
+fn raw() -> Options {
+    Options { unconstrained: true, ..Options::default() }
+}
+
+/// The step nearest to `ms` milliseconds; halves go up.
+fn step(ms: u64) -> u32 {
+    ((ms + 5) / 10) as u32
+}
+
+/// What the grammar promises of any model.
+#[track_caller]
+fn check_playable(composition: &Composition, lengths: &[u64], max_tokens: usize) {
+    let Composition { score, windows, events, unmatched_offs, unclosed, length_error, .. } = composition;
+    assert_eq!((*windows, *unmatched_offs, *unclosed), (lengths.len(), 0, 0));
+    assert_eq!(*length_error, Duration::ZERO);
+    // Closing what sounded at a window's start is beyond its budget.
+    assert!(*events >= 1 && *events <= lengths.len() * (max_tokens + 88));
+    let total: u64 = lengths.iter().sum();
+    assert_eq!(score.duration, Duration::from_millis(total));
+    let end = midi_end(score);
+    assert!(u64::from(end).abs_diff(total) <= 5, "{end} ms of MIDI for a film of {total} ms");
+
+    // Every note lies within the film, and no key is struck while it is down.
+    for (index, note) in score.notes.iter().enumerate() {
+        assert!(note.start < note.end && note.end <= step(total), "{note:?} in a film of {total} ms");
+        let next = score.notes[index + 1..].iter().find(|next| next.pitch == note.pitch);
+        assert!(next.is_none_or(|next| next.start >= note.end), "{note:?} and {next:?}");
+    }
+}
+
+fn midi_end(score: &Score) -> u32 {
+    milliseconds(&midi::write(score))
+}
+
+#[test]
+fn films_of_all_lengths() {
+    for lengths in [
+        [500].as_slice(),
+        &[10_000],
+        &[12_000],
+        &[25_000],
+        &[10_000, 2_000],
+        &[10_000, 10_000, 5_000],
+        &[1],
+        &[4, 4],
+        &[10_000, 40],
+    ] {
+        for seed in 0..3 {
+            let composition = compose(random(seed, 4.0), 1024, film(lengths), &with_seed(seed)).unwrap();
+            check_playable(&composition, lengths, 1024);
+            assert!(lengths[0] < 500 || !composition.score.notes.is_empty(), "{lengths:?}");
+        }
+    }
+}
+
+#[test]
+fn no_film_no_music() {
+    let composition = compose(random(0, 1.0), 1024, Vec::new(), &Options::default()).unwrap();
+    assert_eq!((composition.windows, composition.events, composition.score), (0, 0, Score::default()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn noise_becomes_music(
+        model: u64,
+        spread in 0.0..60.0_f32,
+        lengths in proptest::collection::vec(1..12_000_u64, 1..4),
+        spare in prop_oneof![0..8_usize, 0..500_usize],
+        temperature in prop_oneof![Just(0.0), 0.1..3.0_f32],
+        top_p in 0.1..=1.0_f32,
+        seed: u64,
+    ) {
+        // Enough for silence in the longest window, rounded up.
+        let max_tokens = (lengths.iter().max().unwrap() / 1000) as usize + 2 + spare;
+        let sampling = Sampling { temperature, top_p, seed, ..Sampling::default() };
+        let options = Options { sampling, ..Options::default() };
+        let composition = compose(random(model, spread), max_tokens, film(&lengths), &options).unwrap();
+        check_playable(&composition, &lengths, max_tokens);
+
+        let again = compose(random(model, spread), max_tokens, film(&lengths), &options).unwrap();
+        prop_assert_eq!(again.score, composition.score);
+        prop_assert_eq!(again.events, composition.events);
+    }
+
+    #[test]
+    fn raw_noise_is_counted(model: u64, lengths in proptest::collection::vec(1..12_000_u64, 1..4), max_tokens in 1..200_usize) {
+        let composition = compose(random(model, 4.0), max_tokens, film(&lengths), &raw()).unwrap();
+        prop_assert!(composition.events <= lengths.len() * max_tokens);
+        prop_assert!(composition.score.notes.iter().all(|note| note.start < note.end));
+        prop_assert!(u64::from(midi_end(&composition.score)) >= lengths.iter().sum());
+    }
+}
+
+/// A scripted model hears nothing of what was before, but each window goes on with the random numbers where the last one
+/// stopped.
+#[test]
+fn windows_do_not_repeat() {
+    let mut windows = film(&[5_000, 5_000]);
+    windows[1].as_mut().unwrap().clip = clip(0);
+    let score = compose(random(1, 1.0), 1024, windows, &with_seed(1)).unwrap().score;
+    let half = score.notes.partition_point(|note| note.start < 500);
+    let second = score.notes[half..].iter().map(|note| (note.start - 500, note.pitch));
+    assert!(!score.notes[..half].iter().map(|note| (note.start, note.pitch)).eq(second));
+}
+
+#[test]
+fn another_seed_is_another_piece() {
+    let piece = |seed| compose(random(1, 1.0), 1024, film(&[5_000]), &with_seed(seed)).unwrap().score;
+    assert_eq!(piece(1), piece(1));
+    assert_ne!(piece(1), piece(2));
+    assert_ne!(piece(1), piece(1 << 63));
+}
+
+/// What each lane says, one lane for each of `colours`.
+fn lanes(model: &Scripted, colours: &[u8], sampling: &Sampling, rules: &[Rules]) -> Vec<Vec<Token>> {
+    let clips: Vec<_> = colours.iter().copied().map(clip).collect();
+    let mut said = vec![Vec::new(); clips.len()];
+    let begin = rules.iter().map(|rules| (Vec::new(), rules.clone()));
+    for step in Decoding::new(model.open(&clips).unwrap(), *sampling, 0, begin) {
+        let step = step.unwrap();
+        assert_eq!(step.len(), said.len());
+        for (lane, token) in said.iter_mut().zip(step) {
+            assert!(token.is_none() || lane.last() != Some(&Token::END), "nothing follows END");
+            lane.extend(token.map(|said| said.token));
+        }
+    }
+    said
+}
+
+fn grammar(steps: u32) -> Rules {
+    Rules::Grammar(Grammar::new(steps, 1024).unwrap())
+}
+
+#[test]
+fn lanes_are_one_by_one() {
+    let model = random(5, 2.0);
+    let rules = [grammar(300), Rules::Raw(40), grammar(1000)];
+    // Where nothing is drawn, the number of the lane does not matter.
+    let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
+    let together = lanes(&model, &[1, 2, 3], &greedy, &rules);
+    for (index, rules) in rules.iter().enumerate() {
+        let alone = lanes(&model, &[index as u8 + 1], &greedy, std::slice::from_ref(rules));
+        assert_eq!(together[index], alone[0]);
+    }
+    // Where it is drawn, what a lane says depends on its place, but not on who is beside it.
+    let drawn = Sampling { seed: 9, ..Sampling::default() };
+    let together = lanes(&model, &[1, 2, 3], &drawn, &rules);
+    assert_eq!(together[..1], lanes(&model, &[1], &drawn, &rules[..1]));
+    assert_eq!(together[..2], lanes(&model, &[1, 2], &drawn, &rules[..2]));
+    let other = lanes(&model, &[7, 8, 3], &drawn, &[Rules::Raw(1), grammar(50), grammar(1000)]);
+    assert_eq!(together[2], other[2]);
+}
+
+#[test]
+fn lanes_of_one_clip_differ() {
+    let said = lanes(&random(5, 1.0), &[1, 1, 1], &Sampling::default(), &[grammar(300), grammar(300), grammar(300)]);
+    assert!(said[0] != said[1] && said[1] != said[2] && said[0] != said[2]);
+}
+
+#[test]
+fn logits_that_are_no_numbers_are_errors() {
+    for (value, token) in [(f32::NAN, 17), (f32::INFINITY, 309)] {
+        let broken = |colour, at| {
+            scripted(move |lane, step| {
+                let mut logits = Array1::zeros(VOCABULARY);
+                if (lane, step) == (colour, at) {
+                    logits[token] = value;
+                }
+                Ok(logits)
+            })
+        };
+        let model = broken(2, 3);
+        let session = model.open(&[clip(1), clip(2)]).unwrap();
+        let rules = [Rules::Raw(100), grammar(300)].map(|rules| (Vec::new(), rules));
+        let mut steps = Decoding::new(session, Sampling { temperature: 0.0, ..Sampling::default() }, 0, rules);
+        for _ in 0..3 {
+            assert!(steps.next().unwrap().is_ok());
+        }
+        let error = steps.next().unwrap().unwrap_err();
+        assert!(matches!(error, Error::Logits { lane: 1, token: t, .. } if t == token), "{error}");
+        assert!(steps.next().is_none(), "an error is the last step");
+
+        let error = compose(broken(1, 2), 1024, film(&[5_000, 5_000]), &Options::default()).unwrap_err();
+        let want = format!("the model gave {value} as the logit of token {token} in lane 0");
+        assert!(error.to_string().starts_with(&want), "{error}");
+    }
+}
+
+#[test]
+fn errors_pass_through() {
+    let broken = || Error::Engine { engine: "scripted", reason: "out of order".into() };
+    let model = scripted(move |_, step| if step == 4 { Err(broken()) } else { Ok(Array1::zeros(VOCABULARY)) });
+    let error = compose(model, 1024, film(&[5_000]), &Options::default()).unwrap_err();
+    assert_eq!(error.to_string(), "scripted: out of order");
+
+    let mut windows = film(&[1_000, 1_000]);
+    windows[1] = Err(broken());
+    let error = compose(random(0, 1.0), 1024, windows, &Options::default()).unwrap_err();
+    assert_eq!(error.to_string(), "scripted: out of order");
+
+    let error = compose(random(0, 1.0), 5, film(&[5_000]), &Options::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "max_tokens must be enough for a silent window (one a second, and the end), but is 5"
+    );
+    let cold = Options { sampling: Sampling { temperature: -1.0, ..Sampling::default() }, ..Options::default() };
+    let error = compose(random(0, 1.0), 1024, film(&[5_000]), &cold).unwrap_err();
+    assert_eq!(error.to_string(), "temperature must be a number of at least 0, but is -1");
+}
+
+/// Composes raw for windows of `lengths`, each as its script says, with at most 8 tokens; wants the paper's case study:
+/// (events, unmatched note-offs, unclosed notes, milliseconds of length error), and the notes.
+#[track_caller]
+fn check_raw(lengths: &[u64], scripts: &[&str], want: (usize, usize, usize, u64), notes: &str) {
+    let composition = compose(says(scripts), 8, film(lengths), &raw()).unwrap();
+    let Composition { events, unmatched_offs, unclosed, length_error, .. } = composition;
+    assert_eq!(
+        (events, unmatched_offs, unclosed, length_error),
+        (want.0, want.1, want.2, Duration::from_millis(want.3))
+    );
+    assert_eq!(composition.score.to_string(), notes);
+}
+
+#[test]
+fn raw_models_are_judged() {
+    check_raw(&[1_000], &["v20 +60 >50 -60 >50 end"], (6, 0, 0, 0), "0-50 60@77\n");
+    check_raw(&[1_000], &["end"], (1, 0, 0, 1_000), "");
+    check_raw(&[1_000], &["+60 +62 >100 -60 end"], (5, 0, 1, 0), "0-100 60@100\n0-100 62@100\n");
+    check_raw(&[1_000], &["-60 +60 >100 -60 -60 end"], (6, 2, 0, 0), "0-100 60@100\n");
+    check_raw(&[1_000], &["pad pad >90 end"], (4, 0, 0, 100), "");
+    // One that never ends is stopped, and what is open then is closed there.
+    check_raw(&[1_000], &[">100"], (8, 0, 0, 7_000), "");
+    check_raw(&[2_000], &["+60 >100"], (8, 0, 1, 5_000), "0-700 60@100\n");
+    check_raw(&[2_000], &["+60"], (8, 0, 8, 2_000), "");
+}
+
+#[test]
+fn raw_windows_add_up() {
+    let scripts = ["+60 >90 end", "-60 >100 >30 end"];
+    check_raw(&[1_000, 1_000], &scripts, (7, 1, 1, 400), "0-90 60@100\n");
+    check_raw(&[1_000, 1_000], &["end", "+60 >100 -60 end"], (5, 0, 0, 1_000), "100-200 60@100\n");
+}
+
+/// Progress is told as a moment of the film, so a model that does not stop must not make it run ahead and jump back.
+#[test]
+fn a_raw_model_that_runs_on_stays_in_its_window() {
+    check_raw(&[1_000, 1_000], &[">100", "+60 >100 -60 end"], (12, 0, 0, 7_000), "100-200 60@100\n");
+}
+
+/// The same models under the grammar: `script` is greedy, so it gets as much of its way as is allowed.
+#[track_caller]
+fn check_led(length: u64, max_tokens: usize, script: &str, notes: &str) {
+    let greedy = Options { sampling: Sampling { temperature: 0.0, ..Sampling::default() }, ..Options::default() };
+    let composition = compose(says(&[script]), max_tokens, film(&[length]), &greedy).unwrap();
+    check_playable(&composition, &[length], max_tokens);
+    assert_eq!(composition.score.to_string(), notes);
+}
+
+#[test]
+fn bad_models_are_led() {
+    check_led(1_000, 8, "v20 +60 >50 -60 >50 end", "0-50 60@77\n");
+    check_led(1_000, 8, ">100 end", "");
+    // Budgets that leave room for nothing but silence.
+    check_led(1_000, 2, "+60", "");
+    check_led(3_000, 4, "v20 +60", "");
+    // A note takes two tokens, and the second and the end take one each.
+    check_led(1_000, 4, "+60 >100 -60 end", "0-100 60@100\n");
+    check_led(1_000, 3, "+60 >100 -60 end", "");
+}

@@ -1,0 +1,187 @@
+//! One suite, run on every engine with both models.
+
+use std::{iter::zip, thread};
+
+use ndarray::{Array2, ArrayBase, Data, Dimension};
+use vmt::{Clip, Engine, Geometry, Session, Token};
+
+use crate::support::{BUNDLES, TINY, burn, clip, ort, text, tokens, tract, uncached};
+
+const TOLERANCE: f32 = 1e-4;
+
+macro_rules! on_every_engine {
+    ($($test:ident)*) => {
+        mod on_burn { $(#[test] fn $test() { super::with_both_models(super::burn, super::$test) })* }
+        mod on_tract { $(#[test] fn $test() { super::with_both_models(super::tract, super::$test) })* }
+        mod on_ort { $(#[test] fn $test() { super::with_both_models(super::ort, super::$test) })* }
+    };
+}
+
+on_every_engine! {
+    cached_is_uncached
+    prefill_is_steps
+    lanes_are_one_by_one
+    a_long_piece
+    sessions_do_not_meet
+    sessions_move_between_threads
+    wrong_clips_are_refused
+    a_session_survives_wrong_tokens
+}
+
+fn with_both_models(load: fn(&str) -> Box<dyn Engine>, test: fn(&str, &dyn Engine)) {
+    for bundle in BUNDLES {
+        test(bundle, &*load(bundle));
+    }
+}
+
+#[track_caller]
+fn assert_close<S: Data<Elem = f32>, D: Dimension>(got: &ArrayBase<S, D>, want: &ArrayBase<S, D>) {
+    assert_eq!(got.shape(), want.shape());
+    // NaN is not close.
+    let far = zip(got, want).find(|(got, want)| !(0.0..=TOLERANCE).contains(&(*got - *want).abs()));
+    assert!(far.is_none(), "{far:?}");
+}
+
+/// Two clips, one of them full.
+fn clips() -> [Clip; 2] {
+    [clip(TINY, 40, 1), clip(TINY, 17, 2)]
+}
+
+/// Feeds each of `pieces`, which hold the tokens of every lane; returns the logits after each.
+fn play<'p>(session: &mut dyn Session, pieces: impl IntoIterator<Item = &'p Vec<Vec<Token>>>) -> Vec<Array2<f32>> {
+    let feed = |piece: &Vec<Vec<Token>>| {
+        let rows: Vec<&[Token]> = piece.iter().map(Vec::as_slice).collect();
+        session.feed(&rows).unwrap().to_owned()
+    };
+    pieces.into_iter().map(feed).collect()
+}
+
+/// `count` pieces of one token for each of `lanes`.
+fn steps(lanes: usize, count: usize) -> Vec<Vec<Vec<Token>>> {
+    let rows: Vec<_> = (0..lanes).map(|lane| tokens(count, lane as u64)).collect();
+    (0..count).map(|step| rows.iter().map(|row| vec![row[step]]).collect()).collect()
+}
+
+fn cached_is_uncached(bundle: &str, engine: &dyn Engine) {
+    let pieces = steps(2, 100);
+    let got = play(&mut *engine.open(&clips()).unwrap(), &pieces);
+    let want = play(&mut *uncached(bundle).open(&clips()).unwrap(), &pieces);
+    zip(&got, &want).for_each(|(got, want)| assert_close(got, want));
+}
+
+fn prefill_is_steps(_: &str, engine: &dyn Engine) {
+    let rows = [tokens(60, 1), tokens(60, 2)];
+    let last = |lengths: &[usize]| {
+        let mut start = 0;
+        let piece = |&length: &usize| {
+            start += length;
+            rows.iter().map(|row| row[start - length..start].to_vec()).collect()
+        };
+        let pieces: Vec<_> = lengths.iter().map(piece).collect();
+        assert_eq!(start, 60);
+        play(&mut *engine.open(&clips()).unwrap(), &pieces).pop().unwrap()
+    };
+    let step_by_step = last(&[1; 60]);
+    for lengths in [[60].as_slice(), &[1, 59], &[59, 1], &[20, 1, 30, 9]] {
+        assert_close(&last(lengths), &step_by_step);
+    }
+}
+
+fn lanes_are_one_by_one(_: &str, engine: &dyn Engine) {
+    let clips = [clip(TINY, 40, 1), clip(TINY, 1, 2), clip(TINY, 17, 3)];
+    let lengths = [[1, 12, 5], [3, 1, 1], [1, 1, 1], [2, 2, 9]];
+    let mut seeds = 0..;
+    let pieces = lengths.map(|lengths| lengths.map(|length| tokens(length, seeds.next().unwrap())).to_vec());
+    let together = play(&mut *engine.open(&clips).unwrap(), &pieces);
+    for lane in 0..clips.len() {
+        let own = pieces.clone().map(|piece| vec![piece[lane].clone()]);
+        let alone = play(&mut *engine.open(&clips[lane..=lane]).unwrap(), &own);
+        for (together, alone) in zip(&together, &alone) {
+            assert_close(&together.row(lane), &alone.row(0));
+        }
+    }
+}
+
+fn a_long_piece(bundle: &str, engine: &dyn Engine) {
+    // As many as the manifest allows; the last of them one by one.
+    let row = tokens(1024, 1);
+    let pieces = [vec![row[..1021].to_vec()], vec![row[1021..1022].to_vec()], vec![row[1022..].to_vec()]];
+    let got = play(&mut *engine.open(&clips()[..1]).unwrap(), &pieces);
+    let want = play(&mut *uncached(bundle).open(&clips()[..1]).unwrap(), &pieces);
+    zip(&got, &want).for_each(|(got, want)| assert_close(got, want));
+}
+
+fn sessions_do_not_meet(_: &str, engine: &dyn Engine) {
+    let [a, b] = clips();
+    let pieces = steps(1, 20);
+    let alone = [&a, &b].map(|clip| play(&mut *engine.open(std::slice::from_ref(clip)).unwrap(), &pieces));
+    let mut sessions = [&a, &b].map(|clip| engine.open(std::slice::from_ref(clip)).unwrap());
+    for (step, piece) in pieces.iter().enumerate() {
+        for (session, alone) in zip(&mut sessions, &alone) {
+            assert_close(&play(&mut **session, [piece])[0], &alone[step]);
+        }
+    }
+}
+
+fn sessions_move_between_threads(_: &str, engine: &dyn Engine) {
+    let pieces = steps(2, 12);
+    let here = play(&mut *engine.open(&clips()).unwrap(), &pieces);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            let mut session = engine.open(&clips()).unwrap();
+            let mut got = play(&mut *session, &pieces[..6]);
+            let (pieces, here) = (&pieces, &here);
+            scope.spawn(move || {
+                got.extend(play(&mut *session, &pieces[6..]));
+                zip(&got, here).for_each(|(got, want)| assert_close(got, want));
+            });
+        }
+    });
+}
+
+fn wrong_clips_are_refused(_: &str, engine: &dyn Engine) {
+    assert!(text(engine.open(&[]).map(drop)).contains("clip"));
+    assert!(engine.context(&[]).is_err());
+    for wrong in [Geometry { height: 64, ..TINY }, Geometry { width: 8, ..TINY }, Geometry { frames: 41, ..TINY }] {
+        let clips = [clip(TINY, 1, 1), clip(wrong, wrong.frames, 1)];
+        let wanted = "a clip must be [1..=40, 3, 32, 32] (frames, channels, height, width), but is [";
+        assert!(text(engine.open(&clips).map(drop)).starts_with(wanted));
+        assert!(text(engine.context(&clips)).starts_with(wanted));
+    }
+    assert!(engine.open(&clips()).is_ok());
+}
+
+fn a_session_survives_wrong_tokens(_: &str, engine: &dyn Engine) {
+    let pieces = steps(2, 8);
+    let want = play(&mut *engine.open(&clips()).unwrap(), &pieces);
+    let mut session = engine.open(&clips()).unwrap();
+    for (piece, want) in zip(&pieces, &want) {
+        let one: &[Token] = &[Token::PAD];
+        for wrong in [[].as_slice(), &[one], &[one, one, one], &[one, &[]], &[&[], one], &[&[], &[]]] {
+            assert!(text(session.feed(wrong).map(drop)).contains("lane"));
+        }
+        assert_eq!(session.lanes(), 2);
+        assert_close(&play(&mut *session, [piece])[0], want);
+    }
+}
+
+#[test]
+fn engines_agree() {
+    for bundle in BUNDLES {
+        let engines = [burn(bundle), tract(bundle), ort(bundle)];
+        let encoded = engines.each_ref().map(|engine| engine.context(&clips()).unwrap());
+        let decoded = engines.each_ref().map(|engine| play(&mut *engine.open(&clips()).unwrap(), &steps(2, 100)));
+        for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+            assert_eq!(encoded[a].len(), encoded[b].len());
+            zip(&encoded[a], &encoded[b]).for_each(|(a, b)| assert_close(a, b));
+            zip(&decoded[a], &decoded[b]).for_each(|(a, b)| assert_close(a, b));
+        }
+    }
+}
+
+#[test]
+fn engines_say_who_they_are() {
+    let engines = [burn("tiny-vmt"), tract("tiny-vmt"), ort("tiny-vmt")];
+    assert_eq!(engines.each_ref().map(|engine| engine.name()), ["burn", "tract", "ort"]);
+    assert!(engines.iter().all(|engine| engine.geometry() == TINY));
+}

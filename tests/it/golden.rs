@@ -1,0 +1,101 @@
+//! Pieces as text, so that no change of the music goes unseen.
+//!
+//! A file of `tests/data` that a change is meant to change is deleted and written anew by the next run, which fails once.
+
+use std::{fs, time::Duration};
+
+use ndarray::{Array2, Array4, ArrayD, ArrayView2};
+use vmt::{Clip, Composer, Engine, Geometry, Options, Result, Sampling, Score, Session, Token, Window, midi};
+
+use crate::support::{BUNDLES, TINY, burn, file, midi_text, noise, ort, parse, tract};
+
+#[track_caller]
+fn check(name: &str, text: &str) {
+    let path = file("tests/data").join(name);
+    match fs::read_to_string(&path) {
+        Ok(want) => assert_eq!(text, want, "{}", path.display()),
+        Err(_) => {
+            fs::write(&path, text).unwrap();
+            panic!("{} was not there: look at what is there now", path.display());
+        }
+    }
+}
+
+#[test]
+fn midi_of_a_few_notes() {
+    let tokens = parse("v20 +60 +64 >50 -60 v32 +60 >75 -64 -60 >10 v1 +108 +21 >1 -21 -108 end");
+    let score = Score::decode(tokens, Duration::from_micros(2_000_499)).score;
+    check("few-notes.txt", &midi_text(&midi::write(&score)));
+}
+
+#[test]
+fn midi_of_silence() {
+    check("silence.txt", &midi_text(&midi::write(&Score { notes: Vec::new(), duration: Duration::from_secs(25) })));
+}
+
+/// Adds noise to what another engine says, a hundred times the differences that engines and processors make.
+struct Shaken(Box<dyn Engine>, u64);
+
+struct ShakenSession<'e>(Box<dyn Session + 'e>, u64, Array2<f32>);
+
+impl Engine for Shaken {
+    fn name(&self) -> String {
+        format!("{}, shaken", self.0.name())
+    }
+
+    fn geometry(&self) -> Geometry {
+        self.0.geometry()
+    }
+
+    fn open(&self, clips: &[Clip]) -> Result<Box<dyn Session + '_>> {
+        Ok(Box::new(ShakenSession(self.0.open(clips)?, self.1, Array2::default((0, 0)))))
+    }
+
+    fn context(&self, clips: &[Clip]) -> Result<Vec<ArrayD<f32>>> {
+        self.0.context(clips)
+    }
+}
+
+impl Session for ShakenSession<'_> {
+    fn lanes(&self) -> usize {
+        self.0.lanes()
+    }
+
+    fn feed(&mut self, tokens: &[&[Token]]) -> Result<ArrayView2<'_, f32>> {
+        self.2 = self.0.feed(tokens)?.to_owned();
+        let mut noise = noise(self.1);
+        self.2.mapv_inplace(|logit| logit + ((noise() >> 40) as f32 / (1 << 23) as f32 - 1.0) * 1e-4);
+        self.1 = noise();
+        Ok(self.2.view())
+    }
+}
+
+/// A bright bar that wanders over a gradient, in two windows of 3 s and 1.5 s.
+fn film() -> [Result<Window>; 2] {
+    [(0, 12), (12, 6)].map(|(first, frames)| {
+        let pixel = |(frame, channel, y, x): (usize, usize, usize, usize)| {
+            if x / 4 == (first + frame) % 8 { 255 } else { (y * 5 + channel * 40) as u8 }
+        };
+        let clip = Clip::new(Array4::from_shape_fn((frames, 3, TINY.height, TINY.width), pixel), &TINY)?;
+        let [start, duration] = [first, frames].map(|count| Duration::from_millis(TINY.frame_ms * count as u64));
+        Ok(Window { start, duration, clip })
+    })
+}
+
+/// The line from pictures to notes, on every engine. The piece is one whose draws are far from close, so that the last
+/// bits of the logits decide nothing: noise of 1e-4 does not change it.
+#[test]
+fn a_film_has_its_piece() {
+    let sampling = Sampling { temperature: 0.9, top_p: 0.95, seed: 1, ..Sampling::default() };
+    let options = Options { sampling, ..Options::default() };
+    for bundle in BUNDLES {
+        let mut engines = vec![burn(bundle), tract(bundle), ort(bundle)];
+        engines.extend((0..8).map(|seed| Box::new(Shaken(tract(bundle), seed)) as Box<dyn Engine>));
+        for engine in engines {
+            let name = engine.name();
+            let composition = Composer::with_engine(engine, 60).compose(film(), &options, |_| {}).unwrap();
+            println!("{bundle} on {name}: {} events", composition.events);
+            check(&format!("{bundle}.txt"), &composition.score.to_string());
+        }
+    }
+}
