@@ -209,3 +209,128 @@ fn thumbnails(film: &Film, length: Duration) -> Result<Clip> {
     };
     Ok(first.context("there is no picture to show")??.clip)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser;
+    use image::RgbImage;
+    use vmt::{Note, Options, Pitch};
+    use vmt_render::Model;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Call {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(call: &str) -> Result<Args, clap::Error> {
+        Call::try_parse_from(call.split_whitespace()).map(|call| call.args)
+    }
+
+    /// A folder of red pictures, then blue ones: a second of each.
+    fn film(folder: &Path) -> Film {
+        for index in 0..8_u8 {
+            let colour = if index < 4 { [200, 0, 0] } else { [0, 0, 200] };
+            RgbImage::from_pixel(32, 18, colour.into()).save(folder.join(format!("{index}.png"))).unwrap();
+        }
+        Film::Frames { folder: folder.to_owned(), fps: 4.0 }
+    }
+
+    fn provenance(film: Film) -> Provenance {
+        let model = Model { name: "none".to_owned(), encoder_sha256: String::new(), decoder_sha256: String::new() };
+        Provenance { vmt: "0".to_owned(), model, engine: "none".to_owned(), film, options: Options::default() }
+    }
+
+    fn score() -> Score {
+        let note = |start| Note { start, end: start + 30, pitch: Pitch::new(60).unwrap(), velocity: 80 };
+        Score { notes: vec![note(0), note(50), note(170)], duration: Duration::from_secs(2) }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_extension_chooses() {
+        let kinds = |call| parse(call).map(|args| args.output.iter().map(|output| output.kind).collect::<Vec<_>>());
+        assert_eq!(kinds("vmt -o a.mid -o b.WAV -o c.d.json").unwrap(), [Kind::Midi, Kind::Wav, Kind::Json]);
+        for bad in ["vmt -o a.mp3", "vmt -o mid", "vmt -o .mid"] {
+            let error = kinds(bad).unwrap_err();
+            assert!(error.to_string().contains("must end in one of .mid, .wav, .mp4"), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+        assert_eq!(kinds("vmt").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_before_the_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        fs::write(folder.path().join("film.mp4"), "").unwrap();
+        fs::write(folder.path().join("bad.sf2"), "no soundfont").unwrap();
+        let check = |film: &Film, call: String, want: &str| {
+            let error = match parse(&call).unwrap().check(film) {
+                Ok(_) => panic!("{call}: must be {want}"),
+                Err(error) => format!("{error:#}"),
+            };
+            assert!(error.contains(want), "{error}, not {want}");
+        };
+        let video = Film::Video(folder.path().join("film.mp4"));
+        let frames = Film::Frames { folder: folder.path().to_owned(), fps: 4.0 };
+        let (mid, wav, mp4) = (path("a.mid"), path("a.wav"), path("a.mp4"));
+        check(&frames, format!("vmt -o {mp4}"), "needs a video to copy, not --frames");
+        check(&video, format!("vmt -o {}", path("film.mp4")), "is the film itself");
+        check(&video, format!("vmt -o {mid} -o {wav} -o {mid}"), "is to be written twice");
+        check(&video, format!("vmt -o {}", path("missing/a.mid")), "No such file");
+        check(&video, format!("vmt -o {mid} --soundfont a.sf2"), "--soundfont: there is no .wav");
+        check(&video, format!("vmt -o {wav} --soundfont {}", path("bad.sf2")), "must be a soundfont");
+        check(&video, format!("vmt -o {wav} --original-volume 0.5"), "--original-volume: there is no .mp4");
+        check(&video, format!("vmt -o {mp4} --original-volume 1.5"), "must be 0 to 1, but is 1.5");
+        check(&video, format!("vmt -o {mp4} --thumbnails"), "--thumbnails: there is no .png");
+    }
+
+    #[test]
+    fn all_in_one_call() {
+        let pictures = tempfile::tempdir().unwrap();
+        let film = film(pictures.path());
+        let folder = tempfile::tempdir().unwrap();
+        let all = ["a.json", "a.mid", "a.musicxml", "a.png", "a.svg", "a.wav"];
+        let outputs = all.map(|name| format!("-o {}", folder.path().join(name).display())).join(" ");
+        let args = parse(&format!("vmt {outputs} --thumbnails")).unwrap();
+        let prepared = args.check(&film).unwrap();
+        args.write(&prepared, &score(), &provenance(film)).unwrap();
+        assert_eq!(names(folder.path()), all);
+
+        let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+        assert_eq!(read("a.mid"), midi::write(&score()));
+        assert_eq!(read("a.wav").len(), 44 + 2 * 44_100 * 4);
+        let text = |name| String::from_utf8(read(name)).unwrap();
+        assert_eq!(Record::from_json(&text("a.json")).unwrap().score().unwrap(), score());
+        assert_eq!(text("a.svg").matches("<image").count(), 5, "as many thumbnails as fit");
+        let roll = image::load_from_memory(&read("a.png")).unwrap().into_rgb8();
+        let strip = roll.height() - 2 * 50;
+        let [left, right] = [roll.width() / 4, roll.width() * 3 / 4].map(|x| roll.get_pixel(x, strip).0);
+        assert!(left[0] > 150 && right[2] > 150, "{left:?} {right:?}");
+    }
+
+    #[test]
+    fn one_that_fails_leaves_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let film = folder.path().join("film.mkv");
+        fs::write(&film, "no film").unwrap();
+        let outputs = ["a.mid", "a.wav", "a.mp4"].map(|name| format!("-o {}", folder.path().join(name).display()));
+        let args = parse(&format!("vmt {}", outputs.join(" "))).unwrap();
+        let film = Film::Video(film);
+        let prepared = args.check(&film).unwrap();
+        let error = args.write(&prepared, &score(), &provenance(film)).unwrap_err();
+        assert!(format!("{error:#}").contains("a.mp4: "), "{error:#}");
+        assert_eq!(names(folder.path()), ["film.mkv"]);
+    }
+}
