@@ -4,11 +4,12 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use anyhow::{Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use vmt::{Backend, Bundle, Composer, Composition, Geometry, Options, Sampling, Window, midi};
+use vmt::{Backend, Bundle, Composer, Composition, Geometry, Options, Sampling, Window};
+use vmt_render::{Film, Provenance};
 
-use crate::{built_in, frames, output};
+use crate::{built_in, frames, outputs};
 
-/// Composes piano music for a video and writes it as MIDI
+/// Composes piano music for a video
 ///
 /// The music is as long as the video: from its first picture to the end of its last. A video over 10 s is one piece,
 /// composed in windows of 10 s that overlap. The same bundle, video, seed and options give the same file again.
@@ -28,9 +29,8 @@ pub struct Args {
     // clap does not insist on `frames` where a video rules it out.
     #[cfg_attr(feature = "video", arg(conflicts_with = "video"))]
     fps: Option<f64>,
-    /// The MIDI file to write; one that is there is replaced
-    #[arg(short, long, value_name = "OUT.mid")]
-    output: PathBuf,
+    #[command(flatten)]
+    outputs: outputs::Args,
     /// The model's folder [default: the one inside this program]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
@@ -68,12 +68,8 @@ enum Engine {
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        ensure!(
-            self.output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mid")),
-            "{}: must end in .mid",
-            self.output.display()
-        );
-        output::check(&self.output)?;
+        let film = self.film()?;
+        let prepared = self.outputs.check(&film)?;
         let sampling =
             Sampling { temperature: self.temperature, top_k: self.top_k, top_p: self.top_p, seed: self.seed };
         sampling.validate()?;
@@ -88,7 +84,7 @@ impl Args {
         };
         let composer = Composer::new(&bundle, backend, self.threads)?;
 
-        let (windows, length) = self.windows(composer.engine().geometry())?;
+        let (windows, length) = windows(&film, composer.engine().geometry())?;
         let bar = progress_bar(length)?;
         let composition = composer.compose(windows, &options, |progress| {
             bar.set_position(progress.time.as_millis() as u64);
@@ -97,21 +93,26 @@ impl Args {
         bar.finish_and_clear();
         let composition = composition?;
         ensure!(composition.windows > 0, "there is no picture to compose for");
-        output::write(&self.output, &midi::write(&composition.score))?;
+        let provenance = Provenance {
+            vmt: env!("CARGO_PKG_VERSION").to_owned(),
+            model: (&bundle).into(),
+            engine: composer.engine().name().to_owned(),
+            film,
+            options,
+        };
+        self.outputs.write(&prepared, &composition.score, &provenance)?;
         self.summary(&composition, &composer, &bundle);
         Ok(())
     }
 
-    /// The windows, and how long the video says it is.
-    fn windows(&self, geometry: Geometry) -> Result<(Windows, Option<Duration>)> {
+    /// What is to be watched.
+    fn film(&self) -> Result<Film> {
         if let (Some(folder), Some(fps)) = (&self.frames, self.fps) {
-            return Ok((Box::new(frames::windows(folder, fps, geometry)?), None));
+            return Ok(Film::Frames { folder: folder.clone(), fps });
         }
         #[cfg(feature = "video")]
         if let Some(video) = &self.video {
-            let video = vmt_video::Video::open(video)?;
-            let length = video.claimed_duration();
-            return Ok((Box::new(video.windows(geometry).map(|window| Ok(window?))), length));
+            return Ok(Film::Video(video.clone()));
         }
         bail!("a video or --frames is needed")
     }
@@ -119,7 +120,7 @@ impl Args {
     fn summary(&self, composition: &Composition, composer: &Composer, bundle: &Bundle) {
         let Composition { score, windows, events, unmatched_offs, unclosed, length_error, seconds, .. } = composition;
         let time = |time: &Duration| time.as_secs_f64();
-        println!("wrote    {}", self.output.display());
+        self.outputs.paths().for_each(|path| println!("wrote    {}", path.display()));
         println!(
             "music    {:.2} s: {events} events, {} notes, {windows} {}",
             time(&score.duration),
@@ -146,6 +147,21 @@ impl Args {
 }
 
 type Windows = Box<dyn Iterator<Item = Result<Window>>>;
+
+/// The windows, and how long the video says it is.
+fn windows(film: &Film, geometry: Geometry) -> Result<(Windows, Option<Duration>)> {
+    match film {
+        Film::Frames { folder, fps } => Ok((Box::new(frames::windows(folder, *fps, geometry)?), None)),
+        #[cfg(feature = "video")]
+        Film::Video(path) => {
+            let video = vmt_video::Video::open(path)?;
+            let length = video.claimed_duration();
+            Ok((Box::new(video.windows(geometry).map(|window| Ok(window?))), length))
+        }
+        #[cfg(not(feature = "video"))]
+        Film::Video(path) => bail!("{}: this program was built without FFmpeg", path.display()),
+    }
+}
 
 /// Counts milliseconds of film. Seen on a terminal only; indicatif sees to that.
 fn progress_bar(length: Option<Duration>) -> Result<ProgressBar> {

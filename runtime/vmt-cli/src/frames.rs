@@ -12,6 +12,26 @@ use vmt::{Frame, Geometry, Window};
 /// Reads the PNG and JPEG files of `folder`, `rate` of them a second, in the natural order of their names: 9 before 10.
 pub fn windows(folder: &Path, rate: f64, geometry: Geometry) -> Result<impl Iterator<Item = Result<Window>> + use<>> {
     ensure!((0.001..=1000.0).contains(&rate), "pictures a second must be 0.001..=1000, but are {rate}");
+    let files = files(folder)?;
+
+    // Each ends where the next begins, in whole nanoseconds.
+    let time = move |index: usize| Duration::from_secs_f64(index as f64 / rate);
+    let frames = files
+        .into_iter()
+        .enumerate()
+        .map(move |(index, picture)| Ok(Frame { time: time(index), duration: time(index + 1) - time(index), picture }));
+    Ok(vmt::windows(frames, geometry, move |path: &PathBuf| pixels(path, geometry)))
+}
+
+/// How many times as wide as high the first picture is.
+pub fn aspect(folder: &Path) -> Result<f64> {
+    let first = &files(folder)?[0];
+    let (width, height) = image::image_dimensions(first).with_context(|| first.display().to_string())?;
+    Ok(f64::from(width) / f64::from(height))
+}
+
+/// At least one.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry.with_context(|| folder.display().to_string())?.path();
@@ -23,14 +43,7 @@ pub fn windows(folder: &Path, rate: f64, geometry: Geometry) -> Result<impl Iter
     ensure!(!files.is_empty(), "{}: must hold PNG or JPEG files, but has none", folder.display());
     files.sort();
     files.sort_by_cached_key(|path| natural(path));
-
-    // Each ends where the next begins, in whole nanoseconds.
-    let time = move |index: usize| Duration::from_secs_f64(index as f64 / rate);
-    let frames = files
-        .into_iter()
-        .enumerate()
-        .map(move |(index, picture)| Ok(Frame { time: time(index), duration: time(index + 1) - time(index), picture }));
-    Ok(vmt::windows(frames, geometry, move |path: &PathBuf| pixels(path, geometry)))
+    Ok(files)
 }
 
 fn pixels(path: &Path, geometry: Geometry) -> Result<Array3<u8>> {

@@ -5,6 +5,7 @@ mod doctor;
 pub mod frames;
 mod inspect;
 mod output;
+mod outputs;
 mod tokens;
 
 use std::{ffi::OsString, process::ExitCode};

@@ -1,21 +1,30 @@
 //! Files that appear whole or not at all.
 
-use std::{fs, io::Write, path::Path};
+use std::{ffi::OsString, fs, io::Write, path::Path};
 
 use anyhow::{Context, Result};
+use tempfile::NamedTempFile;
 
 /// Writes `bytes` beside `path` under another name, then renames: whatever goes wrong, what was there stays.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {
-        let mut file = tempfile::Builder::new().prefix(".vmt-").tempfile_in(folder(path))?;
+        let mut file = temporary(path)?;
         file.write_all(bytes)?;
-        // A temporary file is its owner's alone; this one is to be as any other new file.
-        #[cfg(unix)]
-        file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
         file.persist(path)?;
         std::io::Result::Ok(())
     };
     write().with_context(|| path.display().to_string())
+}
+
+/// A file beside `path`, with the same extension, that is gone unless it is renamed.
+pub fn temporary(path: &Path) -> std::io::Result<NamedTempFile> {
+    let mut suffix = OsString::from(".");
+    suffix.push(path.extension().unwrap_or_default());
+    let file = tempfile::Builder::new().prefix(".vmt-").suffix(&suffix).tempfile_in(folder(path))?;
+    // A temporary file is its owner's alone; this one is to be as any other new file.
+    #[cfg(unix)]
+    file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    Ok(file)
 }
 
 /// An error now, instead of after minutes of work, where `path` is a folder or lies in none.
