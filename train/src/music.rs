@@ -62,6 +62,7 @@ impl Song {
             same
         });
         ensure!(!notes.is_empty(), "it has no notes");
+        ensure!(last_end(&notes) <= 24.0 * 3600.0, "it is longer than a day");
         let beats = beats(&notes);
         let downbeats = downbeats(&notes, &beats);
         let modes = modes(last_end(&notes), |time| pitch_evidence(&notes, time));
@@ -321,7 +322,7 @@ fn beats(notes: &[PerformedNote]) -> Vec<f64> {
 
 /// How much begins at each step, with a standard deviation of 1.
 fn strength(notes: &[PerformedNote]) -> Vec<f64> {
-    let last = notes.last().map_or(0.0, |note| note.start.min(24.0 * 3600.0));
+    let last = notes.last().map_or(0.0, |note| note.start);
     let mut strength = vec![0.0; (last.max(0.0) * BEAT_GRID) as usize + 8];
     for note in notes {
         let step = (note.start * BEAT_GRID).round() as usize;

@@ -17,7 +17,7 @@ fn march(beat: f64, third: u8) -> Vec<PerformedNote> {
     let chord = |index: u32| {
         let start = 1.0 + f64::from(index) * beat;
         let root = 60 + [0, 5, 7, 0][(index / 4 % 4) as usize];
-        let bass = (index % 4 == 0).then(|| note(start, start + 2.0 * beat, root - 24, 90));
+        let bass = index.is_multiple_of(4).then(|| note(start, start + 2.0 * beat, root - 24, 90));
         let chord = [0, if root == 67 { 4 } else { third }, 7];
         let chord = chord.map(|interval| note(start, start + 0.8 * beat, root + interval, 70));
         chord.into_iter().chain(bass).collect::<Vec<_>>()
@@ -111,6 +111,8 @@ fn what_is_wrong_is_named() {
     refused(&[("key_audio.txt", "1 inf C:maj\n")], "key_audio.txt, line 1: `inf` is no number");
     let (_folder, path) = folder(&[], &[]);
     assert!(format!("{:#}", Song::read(&path).unwrap_err()).ends_with("X.mid: it has no notes"));
+    let endless = Song::new("X", vec![note(0.0, 1e9, 60, 50)]).unwrap_err().to_string();
+    assert_eq!(endless, "it is longer than a day");
     assert!(format!("{:#}", Song::read(Path::new("/nowhere.mid")).unwrap_err()).starts_with("/nowhere.mid: "));
 }
 

@@ -64,8 +64,11 @@ fn songs(count: u64) -> Vec<Song> {
     (0..count).map(song).collect()
 }
 
+/// Turns a channel on.
+type Turn = fn(&mut Channels);
+
 /// A channel alone.
-fn only(channel: fn(&mut Channels)) -> Channels {
+fn only(channel: Turn) -> Channels {
     let mut channels = Channels::none();
     channel(&mut channels);
     channels
@@ -83,8 +86,23 @@ fn change(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
     (a - b).mapv(f64::abs).mean().unwrap()
 }
 
-/// What moves in pictures of one shot: how much, the middle of it as (x, y) from 0 to 1, and its share of the pixels.
-fn moving(pictures: &[Array2<f64>]) -> Vec<(f64, f64, f64, f64)> {
+/// What moves in a picture.
+struct Motion {
+    /// How much of it there is.
+    amount: f64,
+    /// Its middle, 0 to 1.
+    x: f64,
+    /// Its middle, 0 to 1; downwards.
+    y: f64,
+    /// The part of the picture that it takes, 0 to 1.
+    share: f64,
+}
+
+/// One of the numbers of a [`Motion`].
+type Get = fn(&Motion) -> f64;
+
+/// What moves in pictures of one shot.
+fn moving(pictures: &[Array2<f64>]) -> Vec<Motion> {
     let (height, width) = pictures[0].dim();
     let ground = Array2::from_shape_fn((height, width), |place| {
         let mut values: Vec<f64> = pictures.iter().map(|picture| picture[place]).collect();
@@ -99,12 +117,9 @@ fn moving(pictures: &[Array2<f64>]) -> Vec<(f64, f64, f64, f64)> {
             count += f64::from(value.abs() > 12.0);
             (sum, sum_x, sum_y) = (sum + weight, sum_x + weight * x as f64, sum_y + weight * y as f64);
         }
-        (
-            sum / (height * width) as f64,
-            sum_x / sum / width as f64,
-            sum_y / sum / height as f64,
-            count / (height * width) as f64,
-        )
+        let pixels = (height * width) as f64;
+        let (x, y) = (sum_x / sum / width as f64, sum_y / sum / height as f64);
+        Motion { amount: sum / pixels, x, y, share: count / pixels }
     };
     pictures.iter().map(one).collect()
 }
@@ -153,20 +168,21 @@ fn statistics(scene: &Scene, start: f64) -> Vec<f64> {
         shot.push(picture.clone());
     }
     figure.extend(moving(&shot));
-    let columns: [fn(&(f64, f64, f64, f64)) -> f64; 4] = [|f| f.0, |f| f.1, |f| f.2, |f| f.3];
+    let columns: [Get; 4] = [|m| m.amount, |m| m.x, |m| m.y, |m| m.share];
     for column in columns {
         let values: Vec<f64> = figure.iter().map(column).collect();
         let steps: Vec<f64> = values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect();
         numbers.extend([mean(&values), deviation(&values), mean(&steps)]);
     }
-    let amounts: Vec<f64> = figure.iter().map(|f| f.0).collect();
+    let amounts: Vec<f64> = figure.iter().map(|m| m.amount).collect();
     numbers.push(mean(&amounts) / mean(&spread));
     numbers
 }
 
-/// What the music of a clip is like: [onsets/s, notes/s, velocity, pitch, share of major, share of silence, bars/s].
+/// What is asked of a clip's music.
 const QUANTITIES: [&str; 7] = ["onset", "density", "loudness", "register", "mode", "silence", "phrase"];
 
+/// [Onsets/s, notes/s, velocity, pitch, share of major, share of silence, bars] in 10 s from `start` on.
 fn quantities(song: &Song, start: f64) -> [f64; 7] {
     let score = song.fragment(start, 10.0);
     let notes = &score.notes;
@@ -288,7 +304,7 @@ fn read_out_of_a_folder() {
     let step = files.len().div_ceil(200);
     let songs: Vec<Song> = files.iter().step_by(step).map(|file| Song::read(file).unwrap()).collect();
     compare(&songs);
-    let all: [(&str, fn(&mut Channels), Sight); 9] = [
+    let all: [(&str, Turn, Sight); 9] = [
         ("onset", |c| c.onset = true, onset),
         ("density", |c| c.density = true, density),
         ("loudness", |c| c.loudness = true, loudness),
@@ -321,7 +337,7 @@ fn seen(songs: &[Song], channels: Channels, sight: Sight) -> Vec<f64> {
 }
 
 #[track_caller]
-fn check(channel: fn(&mut Channels), sight: Sight) {
+fn check(channel: Turn, sight: Sight) {
     let songs = songs(30);
     let [on, off] = [only(channel), Channels::none()].map(|channels| certainty(&seen(&songs, channels, sight)));
     println!("on {on:.1} off {off:.1} standard errors");
@@ -352,11 +368,9 @@ fn notes_between(song: &Song, from: f64, to: f64) -> impl Iterator<Item = &Perfo
 }
 
 /// What moves around `time`, in pictures of 2 s.
-fn moving_around(scene: &Scene, time: f64) -> (f64, f64, f64) {
+fn moving_around(scene: &Scene, time: f64, get: Get) -> f64 {
     let pictures: Vec<_> = (0..9).map(|index| look(scene, time + 0.25 * (f64::from(index) - 4.0))).collect();
-    let all = moving(&pictures);
-    let column = |get: fn(&(f64, f64, f64, f64)) -> f64| mean(&all.iter().map(get).collect::<Vec<_>>());
-    (column(|m| m.0), column(|m| m.1), column(|m| m.2))
+    mean(&moving(&pictures).iter().map(get).collect::<Vec<_>>())
 }
 
 /// Light after an onset that follows a pause, less the light before it.
@@ -385,7 +399,7 @@ fn things_move_faster_where_there_are_more_notes() {
 fn loudness(song: &Song, scene: &Scene) -> Vec<f64> {
     let heard =
         |time| mean(&notes_between(song, time - 1.0, time + 1.0).map(|n| n.velocity.into()).collect::<Vec<_>>());
-    together(&every(3.1), heard, |time| moving_around(scene, time).0)
+    together(&every(3.1), heard, |time| moving_around(scene, time, |m| m.amount))
 }
 
 #[test]
@@ -395,7 +409,7 @@ fn the_dancer_grows_with_loudness() {
 
 fn register(song: &Song, scene: &Scene) -> Vec<f64> {
     let heard = |time| mean(&notes_between(song, time - 1.0, time + 1.0).map(|n| n.pitch.into()).collect::<Vec<_>>());
-    together(&every(3.1), heard, |time| -moving_around(scene, time).2)
+    together(&every(3.1), heard, |time| -moving_around(scene, time, |m| m.y))
 }
 
 #[test]
@@ -420,7 +434,7 @@ fn major_is_warm_and_minor_is_cold() {
 }
 
 /// What moves, at two places in each of the pairs of `times`: first minus second.
-fn between(scene: &Scene, times: &[f64], places: [f64; 2], get: fn(&(f64, f64, f64, f64)) -> f64) -> Vec<f64> {
+fn between(scene: &Scene, times: &[f64], places: [f64; 2], get: Get) -> Vec<f64> {
     times
         .windows(5)
         .step_by(4)
@@ -440,7 +454,7 @@ fn between(scene: &Scene, times: &[f64], places: [f64; 2], get: fn(&(f64, f64, f
 fn beat(song: &Song, scene: &Scene) -> Vec<f64> {
     let fast = song.beats[1] - song.beats[0] < 1.0 / 1.8;
     let beats: Vec<f64> = song.beats.iter().copied().step_by(if fast { 2 } else { 1 }).take(41).collect();
-    between(scene, &beats, [0.0, 0.5], |m| m.2)
+    between(scene, &beats, [0.0, 0.5], |m| m.y)
 }
 
 #[test]
@@ -450,7 +464,7 @@ fn the_dancer_is_down_on_the_beat() {
 
 /// The side is the scene's own, so the numbers of a scene are compared with its first one.
 fn bar(song: &Song, scene: &Scene) -> Vec<f64> {
-    let sways = between(scene, &song.downbeats, [0.25, 0.75], |m| m.1);
+    let sways = between(scene, &song.downbeats, [0.25, 0.75], |m| m.x);
     sways.iter().skip(1).map(|sway| sway * sways[0].signum()).collect()
 }
 
@@ -593,8 +607,8 @@ fn pairs_are_what_the_scene_shows() {
     assert_eq!(windows[0].clip.frames(), 40);
     assert!(windows.len() <= 2);
     let film = windows[0].clip.pixels();
-    // The scene of the pair, found among others by its pictures.
-    let grain = |seed| {
+    // How far the film is from a scene.
+    let distance = |seed| {
         let clip = Scene::new(&song, seed, Channels::all()).clip(0.0, &Geometry::PAPER);
         let pairs = clip
             .pixels()
@@ -604,8 +618,8 @@ fn pairs_are_what_the_scene_shows() {
             .collect::<Vec<_>>();
         mean(&pairs)
     };
-    assert!(grain(options.seed_of("a")) < 6.0, "{}", grain(options.seed_of("a")));
-    assert!(grain(99) > 12.0);
+    assert!(distance(options.seed_of("a")) < 6.0, "{}", distance(options.seed_of("a")));
+    assert!(distance(99) > 12.0);
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Palette {
         }
     }
 
-    /// The same colours, turned by some degrees of hue: `[r, g, b]` leans by `jitter`.
+    /// The same colours on a ground whose red, green and blue are multiplied by `jitter`.
     fn tinted(&self, jitter: Colour) -> Self {
         let tint = |colour: Colour| std::array::from_fn(|k| colour[k] * jitter[k]);
         Self { ground: self.ground.map(tint), ..*self }
@@ -148,7 +148,7 @@ pub struct Look {
     pub steps: (f32, f32),
     /// How bright an onset flashes.
     pub flash: f32,
-    /// Number, hardness and softness of the particles.
+    /// All that flies.
     pub particles: Vec<Particle>,
     /// Whether particles glow softly.
     pub soft: bool,
