@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Parser;
 use vmt_export::{About, Storage, export};
 use vmt_train::ModelConfig;
+use vmt_train::checkpoint::load_model;
 
 /// Writes a model as an ONNX bundle: encoder.onnx, decoder.onnx and manifest.yaml.
 ///
@@ -13,12 +14,15 @@ use vmt_train::ModelConfig;
 #[derive(Parser)]
 #[command(name = "vmt-export", version)]
 struct Args {
-    /// The model's sizes (train/configs/*.yaml)
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// Draws the weights from this seed: an untrained model, for tests and benches
-    #[arg(long, value_name = "N")]
-    seed: u64,
+    /// A trained model: the folder of a `vmt-train` run, whose best checkpoint is taken, or of one checkpoint
+    #[arg(long, value_name = "DIR", conflicts_with = "config", required_unless_present = "config")]
+    weights: Option<PathBuf>,
+    /// The sizes of an untrained model (train/configs/*.yaml), for tests and benches
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    config: Option<PathBuf>,
+    /// Draws the untrained model's weights
+    #[arg(long, value_name = "N", requires = "config")]
+    seed: Option<u64>,
     /// The folder to write; an older bundle there is replaced
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
@@ -28,6 +32,12 @@ struct Args {
     /// The bundle's name [default: the folder's]
     #[arg(long)]
     name: Option<String>,
+    /// What the model learned from, for people [default: how it came about]
+    #[arg(long)]
+    description: Option<String>,
+    /// SPDX expression for the weights
+    #[arg(long, default_value = "MIT OR Apache-2.0")]
+    license: String,
 }
 
 fn main() -> ExitCode {
@@ -41,17 +51,26 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
-    let config = ModelConfig::load(&args.config)?;
+    let device = burn::tensor::Device::flex();
+    let (config, model, origin) = match (&args.weights, &args.config, args.seed) {
+        (Some(weights), ..) => {
+            let (config, model) = load_model(weights, &device)?;
+            (config, model, "Trained with vmt-train.".to_owned())
+        }
+        (None, Some(config), Some(seed)) => {
+            let config = ModelConfig::load(config)?;
+            let model = config.init(seed, &device);
+            let origin = format!("Untrained: weights drawn from seed {seed}. It plays noise; it is here to test with.");
+            (config, model, origin)
+        }
+        _ => anyhow::bail!("--weights, or --config and --seed, are needed"),
+    };
     let folder = args.out.file_name().map(|name| name.to_string_lossy().into_owned());
     let about = About {
         name: args.name.clone().or(folder).unwrap_or_default(),
-        description: format!(
-            "Untrained: weights drawn from seed {}. It plays noise; it is here to test with.",
-            args.seed
-        ),
-        license: "MIT OR Apache-2.0".into(),
+        description: args.description.clone().unwrap_or(origin),
+        license: args.license.clone(),
     };
-    let model = config.init(args.seed, &burn::tensor::Device::flex());
     for (engine, worst) in export(&model, &config, &about, args.storage, &args.out)? {
         println!("{engine}: encoder within {:.1e} of burn, logits within {:.1e}", worst.encoder, worst.logits);
     }

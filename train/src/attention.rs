@@ -8,10 +8,11 @@
 //! ```
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Linear};
+use burn::nn::Linear;
 use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Bool, Device, Tensor};
 
+use crate::dropout::Dropout;
 use crate::init::Init;
 
 /// 0 where `visible`, -1e9 elsewhere: added to scores, it hides a slot.
@@ -63,7 +64,7 @@ impl SelfAttention {
             qkv: init.projections(hidden, 3),
             out: init.projections(hidden, 1),
             heads,
-            dropout: DropoutConfig::new(dropout).init(),
+            dropout: Dropout::new(dropout),
         }
     }
 
@@ -104,7 +105,7 @@ impl CrossAttention {
             key_value: init.projections(hidden, 2),
             out: init.projections(hidden, 1),
             heads,
-            dropout: DropoutConfig::new(dropout).init(),
+            dropout: Dropout::new(dropout),
         }
     }
 

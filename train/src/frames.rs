@@ -8,10 +8,13 @@
 //!   |  linear, where the last filter count is not `hidden`
 //! vectors [batch, frames, hidden]
 //! ```
+//!
+//! A row whose mask shows no picture at all has no video: it gets one vector, which is learned. So both models can write
+//! music for nothing to be seen, and the graphs need no further input to say so.
 
 use std::iter::zip;
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, GroupNormConfig, Linear};
 use burn::tensor::activation::leaky_relu;
@@ -32,6 +35,8 @@ pub struct ConvEncoder {
     pub norms: Vec<GroupNorm>,
     /// Last filter count to `hidden`, where they differ.
     pub project: Option<Linear>,
+    /// `[hidden]`: the only vector of a row without video.
+    pub no_video: Param<Tensor<1>>,
 }
 
 impl ConvEncoder {
@@ -42,11 +47,25 @@ impl ConvEncoder {
             convs: convs.map(|(input, output)| init.halving_conv(input, output)).into(),
             norms: filters.map(|channels| GroupNormConfig::new(1, channels).init(init.device)).into(),
             project: (last != hidden).then(|| init.linear(last, hidden)),
+            no_video: init.zeros(hidden),
         }
     }
 
-    /// `pixels`: `[batch, frames, 3, height, width]` in `0..=255`; returns `[batch, frames, hidden]`.
-    pub fn forward(&self, pixels: Tensor<5, Int>) -> Tensor<3> {
+    /// `pixels`: `[batch, frames, 3, height, width]` in `0..=255`; `real`: `[batch, frames]`, true where there is a
+    /// picture. Returns the vectors, `[batch, frames, hidden]`, and which of them to look at, `[batch, frames]`: at
+    /// least the first of each row.
+    pub fn forward(&self, pixels: Tensor<5, Int>, real: Tensor<2, Bool>) -> (Tensor<3>, Tensor<2, Bool>) {
+        let vectors = self.vectors(pixels);
+        let [_, frames, hidden] = vectors.dims();
+        let blind = real.clone().any_dim(1).bool_not();
+        let first = Tensor::<1, Int>::arange(0..frames as i64, &real.device()).equal_elem(0).unsqueeze::<2>();
+        let stands_in = blind.expand(real.dims()).bool_and(first.expand(real.dims()));
+        let no_video = self.no_video.val().reshape([1, 1, hidden]).expand(vectors.dims());
+        let vectors = vectors.mask_where(stands_in.clone().unsqueeze_dim::<3>(2).expand(no_video.dims()), no_video);
+        (vectors, real.bool_or(stands_in))
+    }
+
+    fn vectors(&self, pixels: Tensor<5, Int>) -> Tensor<3> {
         let [batch, frames, channels, height, width] = pixels.dims();
         let mut x = pixels.reshape([batch * frames, channels, height, width]).float() / 127.5 - 1.0;
         for (conv, norm) in zip(&self.convs, &self.norms) {
@@ -64,17 +83,30 @@ impl ConvEncoder {
 /// The pictures of `clips` as `[clips, frames, 3, height, width]`, padded with black to the longest clip, and the mask
 /// `[clips, frames]` that is true where there is a picture. All clips must be of one size.
 pub fn pixels(clips: &[Clip], device: &Device) -> (Tensor<5, Int>, Tensor<2, Bool>) {
-    let frames = clips.iter().map(Clip::frames).max().expect("at least one clip");
-    let (_, channels, height, width) = clips[0].pixels().dim();
-    let size = channels * height * width;
+    let (_, _, height, width) = clips[0].pixels().dim();
+    let rows: Vec<_> = clips.iter().map(Some).collect();
+    rows_of_pixels(&rows, [height, width], device)
+}
+
+/// As [`pixels`], where `None` is a row without video; all clips must be of `[height, width]`.
+pub fn rows_of_pixels(
+    clips: &[Option<&Clip>],
+    [height, width]: [usize; 2],
+    device: &Device,
+) -> (Tensor<5, Int>, Tensor<2, Bool>) {
+    let counts: Vec<usize> = clips.iter().map(|clip| clip.map_or(0, Clip::frames)).collect();
+    let frames = counts.iter().copied().fold(1, usize::max);
+    let size = 3 * height * width;
     let mut bytes = Vec::with_capacity(clips.len() * frames * size);
-    for clip in clips {
-        bytes.extend(clip.pixels());
-        bytes.resize(bytes.len() + (frames - clip.frames()) * size, 0u8);
+    for (row, clip) in clips.iter().enumerate() {
+        if let Some(clip) = clip {
+            bytes.extend(clip.pixels());
+        }
+        bytes.resize((row + 1) * frames * size, 0u8);
     }
-    let real: Vec<bool> = clips.iter().flat_map(|clip| (0..frames).map(|frame| frame < clip.frames())).collect();
+    let real: Vec<bool> = counts.iter().flat_map(|&count| (0..frames).map(move |frame| frame < count)).collect();
     (
-        Tensor::from_data(TensorData::new(bytes, [clips.len(), frames, channels, height, width]), device),
+        Tensor::from_data(TensorData::new(bytes, [clips.len(), frames, 3, height, width]), device),
         Tensor::from_data(TensorData::new(real, [clips.len(), frames]), device),
     )
 }

@@ -12,10 +12,11 @@
 use std::iter::zip;
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Linear};
+use burn::nn::Linear;
 use burn::tensor::activation::{sigmoid, tanh};
 use burn::tensor::{Int, Tensor};
 
+use crate::dropout::Dropout;
 use crate::init::Init;
 
 /// Layers on top of each other; dropout on what enters each.
@@ -29,10 +30,7 @@ pub struct Gru {
 
 impl Gru {
     pub(crate) fn new(hidden: usize, layers: usize, dropout: f64, init: &mut Init) -> Self {
-        Self {
-            layers: (0..layers).map(|_| GruLayer::new(hidden, init)).collect(),
-            dropout: DropoutConfig::new(dropout).init(),
-        }
+        Self { layers: (0..layers).map(|_| GruLayer::new(hidden, init)).collect(), dropout: Dropout::new(dropout) }
     }
 
     /// From the states `[batch, layers, hidden]` over the steps of `x` `[batch, time, hidden]`, of which a row's last

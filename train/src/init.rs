@@ -74,7 +74,8 @@ impl<'a> Init<'a> {
         LayerNormConfig::new(hidden).init(self.device)
     }
 
-    fn zeros(&self, size: usize) -> Param<Tensor<1>> {
+    /// All zero.
+    pub fn zeros(&self, size: usize) -> Param<Tensor<1>> {
         Param::from_data(TensorData::zeros::<f32, _>([size]), self.device)
     }
 

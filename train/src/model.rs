@@ -13,7 +13,7 @@ pub trait EncoderDecoder {
     type State: Send;
 
     /// `pixels`: `[batch, frames, 3, height, width]` in `0..=255`; `frames`: `[batch, frames]`, true where there is a
-    /// picture and not padding (on the right).
+    /// picture and not padding (on the right); a row without any has no video.
     fn encode(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>) -> Self::Memory;
 
     /// All that the exported encoder gives, in its order: what the decoder looks at and starts from.

@@ -12,12 +12,13 @@
 //! ```
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Embedding, Linear};
+use burn::nn::{Embedding, Linear};
 use burn::tensor::activation::{softmax, tanh};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::ModelConfig;
 use crate::attention::additive;
+use crate::dropout::Dropout;
 use crate::frames::ConvEncoder;
 use crate::gru::Gru;
 use crate::init::Init;
@@ -61,7 +62,7 @@ impl Seq2Seq {
             gru: Gru::new(hidden, layers, dropout, init),
             combine: init.linear(2 * hidden, hidden),
             output: init.linear(hidden, vmt::VOCABULARY),
-            dropout: DropoutConfig::new(dropout).init(),
+            dropout: Dropout::new(dropout),
         }
     }
 }
@@ -72,7 +73,7 @@ impl EncoderDecoder for Seq2Seq {
     type State = Tensor<3>;
 
     fn encode(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>) -> Memory {
-        let vectors = self.frames.forward(pixels);
+        let (vectors, frames) = self.frames.forward(pixels, frames);
         let [batch, _, hidden] = vectors.dims();
         let rest = Tensor::zeros([batch, self.gru.layers.len(), hidden], &vectors.device());
         let (states, hidden) = self.gru.forward(vectors, rest, last_real(frames.clone()));

@@ -20,12 +20,13 @@
 use std::iter::zip;
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm};
+use burn::nn::{Embedding, LayerNorm};
 use burn::tensor::module::linear;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::ModelConfig;
 use crate::attention::{CrossAttention, FeedForward, KeyValue, SelfAttention, additive};
+use crate::dropout::Dropout;
 use crate::frames::ConvEncoder;
 use crate::init::Init;
 use crate::model::{EncoderDecoder, Feed};
@@ -70,7 +71,7 @@ impl Vmt {
             embedding: init.embedding(hidden, deviation),
             decoder: (0..layers).map(|_| DecoderLayer::new(hidden, heads, feed_forward, dropout, init)).collect(),
             decoder_norm: init.norm(hidden),
-            dropout: DropoutConfig::new(dropout).init(),
+            dropout: Dropout::new(dropout),
         }
     }
 }
@@ -81,7 +82,7 @@ impl EncoderDecoder for Vmt {
     type State = Vec<KeyValue>;
 
     fn encode(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>) -> Memory {
-        let vectors = self.frames.forward(pixels);
+        let (vectors, frames) = self.frames.forward(pixels, frames);
         let [_, count, hidden] = vectors.dims();
         let places = Tensor::<1, Int>::arange(0..count as i64, &vectors.device()).unsqueeze::<2>();
         let mask = additive(frames).unsqueeze_dims::<4>(&[1, 2]);
@@ -144,7 +145,7 @@ impl EncoderLayer {
             attention: SelfAttention::new(hidden, heads, dropout, init),
             feed_forward_norm: init.norm(hidden),
             feed_forward: FeedForward::new(hidden, feed_forward, init),
-            dropout: DropoutConfig::new(dropout).init(),
+            dropout: Dropout::new(dropout),
         }
     }
 
@@ -185,7 +186,7 @@ impl DecoderLayer {
             cross_attention: CrossAttention::new(hidden, heads, dropout, init),
             feed_forward_norm: init.norm(hidden),
             feed_forward: FeedForward::new(hidden, feed_forward, init),
-            dropout: DropoutConfig::new(dropout).init(),
+            dropout: Dropout::new(dropout),
         }
     }
 

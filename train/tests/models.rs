@@ -1,14 +1,16 @@
 //! What must hold for both models, on the tiny configurations.
 
+use std::iter::zip;
 use std::thread;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use ndarray::{Array2, Array4};
 use vmt::{Clip, Engine, Geometry, Token, VOCABULARY};
-use vmt_train::frames::pixels;
-use vmt_train::{BurnEngine, Model, ModelConfig};
+use vmt_train::data::{Batch, Fragment};
+use vmt_train::frames::{pixels, rows_of_pixels};
+use vmt_train::random::Stream;
+use vmt_train::{BurnEngine, Model, ModelConfig, dropout};
 
 const TINY: [&str; 2] = ["tiny-vmt", "tiny-seq2seq"];
 
@@ -77,12 +79,12 @@ fn a_seed_is_a_model() {
 #[test]
 fn parameter_counts() {
     for (name, count) in [
-        ("paper-vmt", 45_447_232),
-        ("paper-seq2seq", 6_755_190),
-        ("small-vmt", 7_738_400),
-        ("small-seq2seq", 1_772_118),
-        ("tiny-vmt", 55_412),
-        ("tiny-seq2seq", 38_282),
+        ("paper-vmt", 45_447_744),
+        ("paper-seq2seq", 6_755_702),
+        ("small-vmt", 7_738_656),
+        ("small-seq2seq", 1_772_374),
+        ("tiny-vmt", 55_444),
+        ("tiny-seq2seq", 38_314),
     ] {
         assert_eq!(config(name).init(0, &Device::flex()).num_params(), count, "{name}");
     }
@@ -170,6 +172,24 @@ fn logits(model: &Model, clips: &[Clip], tokens: &[Vec<Token>]) -> Tensor<3> {
 }
 
 #[test]
+fn a_row_without_video_sees_one_learned_vector() {
+    for name in TINY {
+        let config = config(name);
+        let model = config.init(1, &Device::flex());
+        let (clips, tokens) = batch(&config.geometry);
+        let logits = |rows: &[Option<&Clip>]| {
+            let (pixels, frames) = rows_of_pixels(rows, [32, 32], &model.device());
+            let logits = model.forward(pixels, frames, ids(&tokens[..rows.len()], &model.device()));
+            logits.iter_dim(0).map(values).collect::<Vec<_>>()
+        };
+        let [seen, blind] = [logits(&[Some(&clips[0])]).remove(0), logits(&[None]).remove(0)];
+        assert_ne!(seen, blind);
+        let beside_another = logits(&[None, Some(&clips[1])]);
+        assert_close(&beside_another[0], &blind, 1e-5);
+    }
+}
+
+#[test]
 fn the_past_does_not_see_the_future() {
     for name in TINY {
         let config = config(name);
@@ -184,13 +204,14 @@ fn the_past_does_not_see_the_future() {
     }
 }
 
-/// Mean negative log-likelihood of each token after those before it; the start token is PAD.
+/// Mean negative log-likelihood over a batch of which the second row has no video, without dropout.
 fn loss(model: &Model, clips: &[Clip], tokens: &[Vec<Token>]) -> Tensor<1> {
-    let shifted = |row: &Vec<Token>| [&[Token::PAD], &row[..row.len() - 1]].concat();
-    let fed: Vec<_> = tokens.iter().map(shifted).collect();
-    let logits = logits(model, clips, &fed);
-    let targets = ids(tokens, &logits.device()).unsqueeze_dim(2);
-    log_softmax(logits, 2).gather(2, targets).mean().neg()
+    let rows = zip(clips, tokens).enumerate();
+    let rows =
+        rows.map(|(row, (clip, tokens))| Fragment { clip: (row == 0).then(|| clip.clone()), tokens: tokens.clone() });
+    let (_, _, height, width) = clips[0].pixels().dim();
+    let batch = Batch::new(rows.collect(), &Geometry { height, width, ..Geometry::PAPER }, 1024);
+    batch.loss(0..2, model) / batch.tokens() as f64
 }
 
 /// Two clips of different lengths with 50 tokens each.
@@ -270,8 +291,14 @@ fn dropout_acts_in_training_only() {
         let config = config(name);
         let (clips, tokens) = batch(&config.geometry);
         let model = config.init(1, &Device::flex().autodiff());
-        let run = |model: &Model| values(logits(model, &clips, &tokens));
-        assert_ne!(run(&model), run(&model));
-        assert_eq!(run(&model.valid()), run(&model.valid()));
+        let run = || values(logits(&model, &clips, &tokens));
+        let train = |seed| {
+            let rows = (0..2).map(|row| Stream::new(seed, "dropout", &[row])).collect();
+            dropout::with(rows, &model.device(), run)
+        };
+        assert_eq!(run(), run());
+        assert_ne!(run(), train(1));
+        assert_ne!(train(1), train(2));
+        assert_eq!(train(1), train(1));
     }
 }

@@ -16,18 +16,24 @@ use vmt::{
     Backend, Bundle, Composer, Composition, Event, Geometry, Options, Played, STEPS_PER_SECOND, Sampling, Score, Tempo,
     Token, Window, midi,
 };
+use vmt_render::{Film, Provenance};
 
 #[cfg(feature = "video")]
 use crate::folder;
-use crate::{built_in, controls, frames, output, shard::Shard};
+use crate::{
+    built_in, controls, frames, output,
+    outputs::{self, Prepared},
+    shard::Shard,
+};
 
-/// Composes piano music for a video and writes it as MIDI
+/// Composes piano music for a video
 ///
 /// The music is as long as the video: from its first picture to the end of its last. A video over 10 s is one piece,
 /// composed in windows of 10 s that overlap. The same bundle, video, seed and options give the same file again.
 ///
-/// A folder instead of a video is many films: -o names a folder too, each film becomes FILM.mid there, and films whose
-/// file is there and not older are skipped; delete it to compose again. Sub-folders are not looked into.
+/// A folder instead of a video is many films: -o names a folder too, FILM.mp4 becomes FILM.mid there, and a film whose
+/// files are there and not older is skipped; delete them to compose again. Sub-folders are not looked into. A film that
+/// cannot be read is passed over, and in the end a table says how each went.
 #[derive(clap::Args)]
 pub struct Args {
     /// The video file, or a folder of them
@@ -55,36 +61,18 @@ pub struct Args {
     /// End at this second of the film, if it is that long
     #[arg(long, value_name = "SECONDS")]
     end: Option<f64>,
-    /// The MIDI file to write; one that is there is replaced. - is standard output
-    #[arg(short, long, value_name = "OUT.mid", required_unless_present = "events")]
-    output: Option<PathBuf>,
-    /// Print what is played as it is decoded: a line of JSON each, with its time in the film in seconds
-    #[arg(long, conflicts_with = "takes")]
-    events: bool,
-    /// Compose N takes side by side and keep the best; each needs memory of its own for what it has heard
-    #[arg(long, value_name = "N", default_value = "1")]
-    takes: NonZeroUsize,
-    /// Keep the others too: OUT.2.mid, OUT.3.mid, ... from the second best
-    #[arg(long, requires = "takes")]
-    keep_takes: bool,
-    /// Begin with this MIDI file's first seconds (at most half a window, 5 s) and continue them
+    #[command(flatten)]
+    pub outputs: outputs::Args,
+    /// Begin with the first seconds of this MIDI file (at most half a window, 5 s) and continue them
     #[arg(long, value_name = "FILE.mid")]
     primer: Option<PathBuf>,
-    /// Beats a minute that the MIDI file counts; they change no time
-    #[arg(long, value_name = "BPM", default_value_t = 120.0)]
-    tempo: f64,
-    /// Move each note to the nearest sixteenth of --tempo
-    #[arg(long, requires = "tempo")]
-    snap: bool,
-    /// Of a folder's films, only every Nth from the Ith; JOB_COMPLETION_INDEX (Kubernetes) and SLURM_ARRAY_TASK_ID say so
+    /// Of a folder's films, only every Nth from the Ith; JOB_COMPLETION_INDEX (Kubernetes) and SLURM_ARRAY_TASK_ID say it
     /// too
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
     /// How many shards there are, where JOB_COMPLETION_INDEX says which and JOB_COMPLETIONS does not say it
     #[arg(long, value_name = "N", conflicts_with = "shard")]
     pub shards: Option<usize>,
-    #[command(flatten)]
-    controls: controls::Args,
     /// The model's folder [default: the one inside this program]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
@@ -109,6 +97,8 @@ pub struct Args {
     /// Take what the model says as it is, playable or not, and count what is wrong with it
     #[arg(long)]
     unconstrained: bool,
+    #[command(flatten)]
+    controls: controls::Args,
 }
 
 #[derive(Clone, Copy, Default, clap::ValueEnum)]
@@ -137,8 +127,7 @@ impl Studio {
         sampling.validate()?;
         let controls = args.controls.controls()?;
         let range = range(args.start, args.end)?;
-        let tempo = Tempo::new(args.tempo)?;
-        let tempo = if args.snap { tempo.snapped() } else { tempo };
+        let tempo = args.outputs.tempo()?;
 
         let bundle = args.bundle.as_ref().map_or_else(built_in, |dir| Ok(Bundle::open(dir)?))?;
         let backend = match args.engine {
@@ -159,44 +148,42 @@ impl Studio {
 impl Args {
     pub fn run(self) -> Result<()> {
         #[cfg(feature = "video")]
-        if let Some(video) = self.video.as_deref().filter(|video| video.is_dir()) {
-            let out = self.output.as_deref().filter(|out| !self.events && !output::is_standard(out));
-            return folder::run(&self, video, out.context("a folder's music needs a folder to go to: -o FOLDER")?);
+        if let Some(folder) = self.video.as_deref().filter(|video| video.is_dir()) {
+            return folder::run(&self, folder);
         }
-        ensure!(self.shard.is_none() && self.shards.is_none(), "--shard and --shards are for a folder of films");
-        if let Some(output) = &self.output {
-            let is_midi = output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mid"));
-            let to_stdout = output::is_standard(output);
-            ensure!(is_midi || to_stdout, "{}: must end in .mid", output.display());
-            ensure!(
-                !to_stdout || !(self.events || self.keep_takes),
-                "standard output takes one thing: drop --events, --keep-takes or -o -"
-            );
-            self.outputs(output).iter().try_for_each(|output| output::check(output))?;
-        }
+        let sharded = self.shard.is_some() || self.shards.is_some();
+        ensure!(!sharded, "--shard and --shards are for a folder of films, and this is one film");
+        let film = self.film()?;
+        let prepared = self.check(&self.outputs, &film)?;
         let studio = Studio::new(&self)?;
-        #[cfg(feature = "video")]
-        let takes = self.compose(&studio, self.video.as_deref())?;
-        #[cfg(not(feature = "video"))]
-        let takes = self.compose(&studio, None)?;
-        if let Some(output) = &self.output {
-            self.write(&studio, output, &takes)?;
-        }
+        let takes = self.compose(&studio, film, &self.outputs, &prepared)?;
         self.summary(&takes, &studio);
         Ok(())
     }
 
-    /// Composes for a video, or else for the pictures that the options name.
-    pub fn compose(&self, studio: &Studio, video: Option<&Path>) -> Result<Vec<Composition>> {
-        let composer = &studio.composer;
-        let (windows, length) = self.windows(video, studio.range.clone(), composer.engine().geometry())?;
+    /// As [`outputs::Args::check`].
+    pub fn check(&self, outputs: &outputs::Args, film: &Film) -> Result<Prepared> {
+        outputs.check(film, self.start == 0.0 && self.end.is_none())
+    }
+
+    /// Composes for `film` and writes `outputs`; returns the takes, the best first.
+    pub fn compose(
+        &self,
+        studio: &Studio,
+        film: Film,
+        outputs: &outputs::Args,
+        prepared: &Prepared,
+    ) -> Result<Vec<Composition>> {
+        let Studio { bundle, composer, options, range, tempo } = studio;
+        let (windows, length) = self.windows(&film, range.clone(), composer.engine().geometry())?;
         let bar = progress_bar(length)?;
-        let mut piece = composer.piece(windows, &studio.options, self.takes)?;
+        let mut piece = composer.piece(windows, options, outputs.takes)?;
         let (mut furthest, mut events) = (Duration::ZERO, 0);
         while let Some(played) = piece.next().transpose()? {
-            if self.events {
+            if outputs.events {
                 print_event(&played).context("standard output")?;
             }
+            // Takes are not equally far.
             furthest = furthest.max(played.time);
             events += 1;
             bar.set_position(furthest.as_millis() as u64);
@@ -205,53 +192,57 @@ impl Args {
         bar.finish_and_clear();
         let mut takes = piece.finish();
         ensure!(takes[0].windows > 0, "there is no picture to compose for");
-        if self.snap {
-            takes.iter_mut().for_each(|take| take.score.snap(studio.tempo));
+        if outputs.snap {
+            takes.iter_mut().for_each(|take| take.score.snap(*tempo));
         }
+        let provenance = |take: &Composition| Provenance {
+            vmt: env!("CARGO_PKG_VERSION").to_owned(),
+            model: bundle.into(),
+            engine: composer.engine().name().to_owned(),
+            film: film.clone(),
+            start: self.start,
+            end: self.end,
+            options: options.clone(),
+            takes: takes.len(),
+            take: take.take,
+            snapped: outputs.snap.then_some(outputs.tempo),
+        };
+        let written: Vec<_> = takes.iter().map(|take| (&take.score, provenance(take))).collect();
+        outputs.write(prepared, &written)?;
         Ok(takes)
     }
 
-    /// The files that `output` stands for, that of the best take first.
-    pub fn outputs(&self, output: &Path) -> Vec<PathBuf> {
-        let count = if self.keep_takes { self.takes.get() } else { 1 };
-        let numbered = |number| {
-            let extension = output.extension().unwrap_or_default().to_string_lossy();
-            if number == 1 { output.into() } else { output.with_extension(format!("{number}.{extension}")) }
-        };
-        (1..=count).map(numbered).collect()
-    }
-
-    /// The best last: once it is there, all are.
-    pub fn write(&self, studio: &Studio, output: &Path, takes: &[Composition]) -> Result<()> {
-        self.outputs(output)
-            .iter()
-            .zip(takes)
-            .rev()
-            .try_for_each(|(output, take)| output::write(output, &midi::write_at(&take.score, studio.tempo)))
-    }
-
     /// The windows, and how long the video says its part is.
-    #[cfg_attr(not(feature = "video"), expect(unused_variables))]
-    fn windows(
-        &self,
-        video: Option<&Path>,
-        range: Range<Duration>,
-        geometry: Geometry,
-    ) -> Result<(Windows, Option<Duration>)> {
+    fn windows(&self, film: &Film, range: Range<Duration>, geometry: Geometry) -> Result<(Windows, Option<Duration>)> {
+        match film {
+            Film::Frames { folder, fps } => {
+                let windows: Windows = match (output::is_standard(folder), self.size) {
+                    (true, Some(size)) => Box::new(frames::raw(io::stdin().lock(), size, *fps, range, geometry)?),
+                    (true, None) => bail!("--frames - needs --size, such as --size 320x180"),
+                    (false, Some(_)) => bail!("--size is for --frames -: the files say how large they are"),
+                    (false, None) => Box::new(frames::windows(folder, *fps, range, geometry)?),
+                };
+                Ok((windows, None))
+            }
+            #[cfg(feature = "video")]
+            Film::Video(path) => {
+                let video = vmt_video::Video::open(path)?;
+                let length = video.claimed_duration().map(|length| length.min(range.end).saturating_sub(range.start));
+                Ok((Box::new(video.windows_between(range, geometry).map(|window| Ok(window?))), length))
+            }
+            #[cfg(not(feature = "video"))]
+            Film::Video(path) => bail!("{}: this program was built without FFmpeg", path.display()),
+        }
+    }
+
+    /// What is to be watched.
+    fn film(&self) -> Result<Film> {
         if let (Some(folder), Some(fps)) = (&self.frames, self.fps) {
-            let windows: Windows = match (output::is_standard(folder), self.size) {
-                (true, Some(size)) => Box::new(frames::raw(io::stdin().lock(), size, fps, range, geometry)?),
-                (true, None) => bail!("--frames - needs --size, such as --size 320x180"),
-                (false, Some(_)) => bail!("--size is for --frames -: the files say how large they are"),
-                (false, None) => Box::new(frames::windows(folder, fps, range, geometry)?),
-            };
-            return Ok((windows, None));
+            return Ok(Film::Frames { folder: folder.clone(), fps });
         }
         #[cfg(feature = "video")]
-        if let Some(video) = video {
-            let video = vmt_video::Video::open(video)?;
-            let length = video.claimed_duration().map(|length| length.min(range.end).saturating_sub(range.start));
-            return Ok((Box::new(video.windows_between(range, geometry).map(|window| Ok(window?))), length));
+        if let Some(video) = &self.video {
+            return Ok(Film::Video(video.clone()));
         }
         bail!("a video or --frames is needed")
     }
@@ -260,10 +251,10 @@ impl Args {
         let Studio { bundle, composer, .. } = studio;
         let Composition { score, windows, events, unmatched_offs, unclosed, length_error, seconds, .. } = &takes[0];
         let time = |time: &Duration| time.as_secs_f64();
-        let piped = self.events || self.output.as_deref().is_some_and(output::is_standard);
+        let piped = self.outputs.piped();
         let say = |line: String| if piped { eprintln!("{line}") } else { println!("{line}") };
-        for output in self.output.iter().flat_map(|output| self.outputs(output)) {
-            say(format!("wrote    {}", output.display()));
+        for path in self.outputs.paths() {
+            say(format!("wrote    {}", path.display()));
         }
         say(format!(
             "music    {:.2} s: {events} events, {} notes, {windows} {}",

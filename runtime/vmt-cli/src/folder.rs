@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use vmt_render::Film;
 
 use crate::compose::{Args, Studio};
+use crate::outputs;
 use crate::shard::Shard;
 
 /// What counts as a film in a folder.
@@ -22,23 +24,24 @@ enum Outcome {
 }
 
 /// Composes for each film of `folder` that is in this process's shard and not done.
-pub fn run(args: &Args, folder: &Path, out: &Path) -> Result<()> {
-    let shard = args
-        .shard
-        .map_or_else(|| Shard::from_environment(args.shards, |name| env::var(name).ok()), |it| Ok(Some(it)))?;
+pub fn run(args: &Args, folder: &Path) -> Result<()> {
+    let out = args.outputs.folder()?;
+    let from_environment = || Shard::from_environment(args.shards, |name| env::var(name).ok());
+    let shard = args.shard.map_or_else(from_environment, |shard| Ok(Some(shard)))?;
     let films = films(folder)?;
-    check_names(&films, |film| args.outputs(&output(out, film)))?;
+    check_names(&films, |film| args.outputs.of(film, out).paths())?;
     fs::create_dir_all(out).with_context(|| out.display().to_string())?;
+    // What is wrong with the call is wrong with each film.
+    args.check(&args.outputs.of(&films[0], out), &Film::Video(films[0].clone()))?;
     let studio = Studio::new(args)?;
 
-    let ours = |&(place, _): &(usize, _)| shard.is_none_or(|shard| shard.holds(place));
     let mut rows = Vec::new();
-    for (_, film) in films.iter().enumerate().filter(ours) {
-        let output = output(out, film);
-        let outcome = if args.outputs(&output).iter().all(|output| is_newer(output, film)) {
+    for (_, film) in films.iter().enumerate().filter(|(place, _)| shard.is_none_or(|shard| shard.holds(*place))) {
+        let outputs = args.outputs.of(film, out);
+        let outcome = if outputs.paths().iter().all(|output| is_newer(output, film)) {
             Outcome::Skipped
         } else {
-            compose(args, &studio, film, &output).unwrap_or_else(Outcome::Failed)
+            compose(args, &studio, film, &outputs).unwrap_or_else(Outcome::Failed)
         };
         rows.push((film, outcome));
     }
@@ -59,10 +62,10 @@ pub fn run(args: &Args, folder: &Path, out: &Path) -> Result<()> {
     Ok(())
 }
 
-fn compose(args: &Args, studio: &Studio, film: &Path, output: &Path) -> Result<Outcome> {
-    let takes = args.compose(studio, Some(film))?;
-    args.write(studio, output, &takes)?;
-    let best = &takes[0].score;
+fn compose(args: &Args, studio: &Studio, film: &Path, outputs: &outputs::Args) -> Result<Outcome> {
+    let video = Film::Video(film.into());
+    let prepared = args.check(outputs, &video)?;
+    let best = args.compose(studio, video, outputs, &prepared)?.swap_remove(0).score;
     Ok(Outcome::Wrote { music: best.duration, notes: best.notes.len() })
 }
 
@@ -72,17 +75,16 @@ fn films(folder: &Path) -> Result<Vec<PathBuf>> {
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry.with_context(|| folder.display().to_string())?.path();
         let kind = path.extension().map(|extension| extension.to_ascii_lowercase());
-        if kind.is_some_and(|kind| FILMS.iter().any(|known| kind == *known)) && !path.is_dir() {
+        // What is hidden may be a film that another process is writing.
+        let is_film =
+            kind.is_some_and(|kind| FILMS.iter().any(|known| kind == *known)) && !name(&path).starts_with('.');
+        if is_film && !path.is_dir() {
             films.push(path);
         }
     }
     ensure!(!films.is_empty(), "{}: must hold films ({}), but has none", folder.display(), FILMS.join(", "));
     films.sort();
     Ok(films)
-}
-
-fn output(out: &Path, film: &Path) -> PathBuf {
-    out.join(film.file_stem().unwrap_or_default()).with_added_extension("mid")
 }
 
 /// An error where two films would write one file.
@@ -92,7 +94,7 @@ fn check_names(films: &[PathBuf], outputs: impl Fn(&Path) -> Vec<PathBuf>) -> Re
         for output in outputs(film) {
             if let Some(other) = of.insert(output.clone(), film) {
                 let names = [name(other), name(film)];
-                anyhow::bail!("{} and {} would both become {}: rename one", names[0], names[1], name(&output));
+                bail!("{} and {} would both become {}: rename one", names[0], names[1], name(&output));
             }
         }
     }

@@ -20,6 +20,21 @@ pub fn windows(
     geometry: Geometry,
 ) -> Result<impl Iterator<Item = Result<Window>> + use<>> {
     check(rate)?;
+    let frames = timed(files(folder)?.into_iter().map(Ok), rate);
+    Ok(vmt::windows(vmt::excerpt(frames, range), geometry, move |path: &PathBuf| {
+        squeeze(image::open(path).with_context(|| path.display().to_string())?, geometry)
+    }))
+}
+
+/// How many times as wide as high the first picture is.
+pub fn aspect(folder: &Path) -> Result<f64> {
+    let first = &files(folder)?[0];
+    let (width, height) = image::image_dimensions(first).with_context(|| first.display().to_string())?;
+    Ok(f64::from(width) / f64::from(height))
+}
+
+/// At least one.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry.with_context(|| folder.display().to_string())?.path();
@@ -31,11 +46,7 @@ pub fn windows(
     ensure!(!files.is_empty(), "{}: must hold PNG or JPEG files, but has none", folder.display());
     files.sort();
     files.sort_by_cached_key(|path| natural(path));
-
-    let frames = timed(files.into_iter().map(Ok), rate);
-    Ok(vmt::windows(vmt::excerpt(frames, range), geometry, move |path: &PathBuf| {
-        squeeze(image::open(path).with_context(|| path.display().to_string())?, geometry)
-    }))
+    Ok(files)
 }
 
 /// Reads raw pictures, 3 bytes a pixel (RGB), `rate` of them a second, until `stream` ends.

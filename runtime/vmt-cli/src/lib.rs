@@ -8,6 +8,7 @@ mod folder;
 pub mod frames;
 mod inspect;
 mod output;
+mod outputs;
 mod shard;
 mod tokens;
 

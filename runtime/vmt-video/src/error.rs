@@ -33,6 +33,14 @@ pub enum Error {
         /// The video's length by its pictures.
         got: Duration,
     },
+    /// The `ffmpeg` program, which writes films, is not there or did not write one.
+    #[error("{path}: cannot be written: {reason}")]
+    Mux {
+        /// The film that was to be.
+        path: PathBuf,
+        /// What FFmpeg said.
+        reason: String,
+    },
     /// The pictures do not make a clip.
     #[error(transparent)]
     Clip(#[from] vmt::Error),

@@ -5,6 +5,7 @@
 
 mod clock;
 mod error;
+mod mux;
 mod pixels;
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use vmt::{Frame, Geometry, Window};
 
 use crate::clock::Clock;
 pub use crate::error::Error;
+pub use crate::mux::{mux, muxer};
 use crate::pixels::Pixels;
 
 /// The largest picture that is decoded is twice as large as 8K. FFmpeg holds a dozen or more at a time.
@@ -101,6 +103,16 @@ impl Video {
     pub fn claimed_duration(&self) -> Option<Duration> {
         // In microseconds, negative where unknown.
         u64::try_from(self.reader.input.duration()).ok().filter(|&length| length > 0).map(Duration::from_micros)
+    }
+
+    /// How many times as wide as high the pictures are when they are shown: upright, with square pixels.
+    pub fn aspect(&self) -> f64 {
+        let (width, height) = (f64::from(self.decoder.width()), f64::from(self.decoder.height()));
+        let pixel = self.decoder.aspect_ratio();
+        let pixel = if pixel.numerator() > 0 && pixel.denominator() > 0 { f64::from(pixel) } else { 1.0 };
+        let stored = width * pixel / height;
+        let turned = self.display_matrix.is_some_and(|[a, b, ..]| a.abs() < b.abs());
+        if turned { 1.0 / stored } else { stored }
     }
 
     /// The video as a model of this `geometry` sees it, window after window, decoded as they are asked for.

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use ndarray::{Axis, concatenate, s};
+use serde::{Deserialize, Serialize};
 
 use crate::take::{Take, time};
 use crate::{
@@ -20,7 +21,8 @@ pub struct Composer {
 }
 
 /// How to compose.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Options {
     /// How tokens are chosen.
     pub sampling: Sampling,

@@ -5,11 +5,13 @@ use std::num::NonZeroUsize;
 use ndarray::ArrayView1;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, Token, VOCABULARY};
 
 /// How the next token is drawn from logits.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sampling {
     /// Divides the logits; 0 always takes the likeliest token.
     pub temperature: f32,

@@ -1,0 +1,464 @@
+//! What `vmt compose -o` can write, chosen by extension: everything is rendered before anything is renamed.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use tempfile::{NamedTempFile, TempPath};
+use vmt::{Clip, Geometry, Score, Tempo, Window, midi};
+use vmt_render::{Film, Provenance, Record, SampleRate, SoundFont};
+
+use crate::{frames, output};
+
+/// Where the music goes, and how it is to look and sound there.
+#[derive(Clone, clap::Args)]
+pub struct Args {
+    /// The file to write: .mid, .wav, .mp4 or .mkv (the film with its music), .png or .svg (a piano roll), .musicxml or
+    /// .json; may be given several times. Files that are there are replaced. - is MIDI to standard output; for a folder of
+    /// films, it is a folder
+    #[arg(short, long, value_name = "FILE", required_unless_present = "events")]
+    #[arg(value_parser = OsStringValueParser::new().try_map(Output::new))]
+    output: Vec<Output>,
+    /// What to write for each film of a folder [default: mid]
+    #[arg(long, value_name = "EXTENSION", value_delimiter = ',', value_parser = Kind::ALL.map(|(extension, _)| extension))]
+    format: Vec<String>,
+    /// Print what is played as it is decoded: a line of JSON each, with its time in seconds
+    #[arg(long, conflicts_with = "takes")]
+    pub events: bool,
+    /// Compose N takes side by side and keep the best; each has a memory of its own
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub takes: NonZeroUsize,
+    /// Keep the other takes too, from the second best: FILE.2.mid, FILE.3.mid, ...
+    #[arg(long)]
+    keep_takes: bool,
+    /// Beats a minute in .mid and .musicxml; they change no time
+    #[arg(long, value_name = "BPM", default_value_t = 120.0)]
+    pub tempo: f64,
+    /// Move each note to the nearest sixteenth of --tempo
+    #[arg(long)]
+    pub snap: bool,
+    /// The piano for .wav, .mp4 and .mkv [default: the one inside this program]
+    #[arg(long, value_name = "FILE.sf2")]
+    soundfont: Option<PathBuf>,
+    /// How loud the film's own sound stays under the music, in .mp4 and .mkv: 0 is silent, 1 as it was
+    #[arg(long, value_name = "X")]
+    original_volume: Option<f32>,
+    /// Show the film along the time axis of the piano roll, in .png and .svg
+    #[arg(long)]
+    thumbnails: bool,
+}
+
+/// A file to write.
+#[derive(Clone, Debug, PartialEq)]
+struct Output {
+    path: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Midi,
+    Wav,
+    Film,
+    Png,
+    Svg,
+    MusicXml,
+    Json,
+    Folder,
+}
+
+impl Kind {
+    const ALL: [(&str, Self); 8] = [
+        ("mid", Self::Midi),
+        ("wav", Self::Wav),
+        ("mp4", Self::Film),
+        ("mkv", Self::Film),
+        ("png", Self::Png),
+        ("svg", Self::Svg),
+        ("musicxml", Self::MusicXml),
+        ("json", Self::Json),
+    ];
+}
+
+impl Output {
+    fn new(path: OsString) -> Result<Self, String> {
+        let names_folder = path.as_encoded_bytes().ends_with(b"/");
+        let path = PathBuf::from(path);
+        let extension = path.extension().unwrap_or_default();
+        let known = Kind::ALL.iter().find(|(known, _)| extension.eq_ignore_ascii_case(known)).map(|(_, kind)| *kind);
+        let kind = match known {
+            _ if output::is_standard(&path) => Kind::Midi,
+            _ if names_folder || (known.is_none() && (extension.is_empty() || path.is_dir())) => Kind::Folder,
+            Some(kind) => kind,
+            None => return Err(must_end()),
+        };
+        Ok(Self { path, kind })
+    }
+
+    /// Where the take of this number goes; the best is number 1.
+    fn numbered(&self, number: usize) -> Self {
+        let extension = self.path.extension().unwrap_or_default().to_string_lossy();
+        let path =
+            if number == 1 { self.path.clone() } else { self.path.with_extension(format!("{number}.{extension}")) };
+        Self { path, kind: self.kind }
+    }
+}
+
+fn must_end() -> String {
+    format!("must end in one of {}", Kind::ALL.map(|(extension, _)| format!(".{extension}")).join(", "))
+}
+
+impl Args {
+    /// The files to be written: for each take that is kept, the best first.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.numbered().flatten().map(|output| output.path).collect()
+    }
+
+    fn numbered(&self) -> impl DoubleEndedIterator<Item = Vec<Output>> {
+        let kept = if self.keep_takes { self.takes.get() } else { 1 };
+        (1..=kept).map(|number| self.output.iter().map(|output| output.numbered(number)).collect())
+    }
+
+    /// The folder that -o names for a folder of films.
+    pub fn folder(&self) -> Result<&Path> {
+        match self.output.as_slice() {
+            [Output { path, kind: Kind::Folder }] if !self.events => Ok(path),
+            _ => Err(wrong("a folder of films needs one folder to write to: -o FOLDER/".into()).into()),
+        }
+    }
+
+    /// The same for one film of a folder.
+    pub fn of(&self, film: &Path, folder: &Path) -> Self {
+        let name = folder.join(film.file_stem().unwrap_or_default());
+        let mid = || [Kind::ALL[0].0.to_owned()].to_vec();
+        let formats = if self.format.is_empty() { mid() } else { self.format.clone() };
+        let output = |format: &String| Output {
+            path: name.with_added_extension(format),
+            kind: Kind::ALL.iter().find(|(known, _)| known == format).map_or(Kind::Midi, |(_, kind)| *kind),
+        };
+        Self { output: formats.iter().map(output).collect(), format: Vec::new(), ..self.clone() }
+    }
+
+    /// How beats are counted.
+    pub fn tempo(&self) -> Result<Tempo> {
+        let tempo = Tempo::new(self.tempo)?;
+        Ok(if self.snap { tempo.snapped() } else { tempo })
+    }
+
+    /// Whether standard output is for something else than the summary.
+    pub fn piped(&self) -> bool {
+        self.events || self.output.iter().any(|output| output::is_standard(&output.path))
+    }
+
+    /// Finds what would go wrong after minutes of work, before it. `whole` says that the film is watched as a whole.
+    pub fn check(&self, film: &Film, whole: bool) -> Result<Prepared> {
+        self.tempo()?;
+        let streamed = matches!(film, Film::Frames { folder, .. } if output::is_standard(folder));
+        call(self.format.is_empty(), "--format is for a folder of films")?;
+        let pipes = self.output.iter().filter(|output| output::is_standard(&output.path)).count();
+        let one = pipes + usize::from(self.events) <= 1 && (pipes == 0 || !self.keep_takes);
+        call(one, "standard output takes one thing: --events, or the best take's MIDI")?;
+        let paths = self.paths();
+        for (index, path) in paths.iter().enumerate() {
+            call(!paths[..index].contains(path), format!("{}: is to be written twice", path.display()))?;
+            if !output::is_standard(path) {
+                output::check(path)?;
+            }
+        }
+        for Output { path, kind } in &self.output {
+            let path_is = |problem: &str| format!("{}: {problem}", path.display());
+            call(*kind != Kind::Folder, path_is(&must_end()))?;
+            if *kind == Kind::Film {
+                let video = if let Film::Video(video) = film { Some(video) } else { None };
+                call(video.is_some(), path_is("needs a video to copy, not --frames"))?;
+                call(whole, path_is("has the film as a whole, without --start and --end"))?;
+                let real = |path: &Path| path.canonicalize().ok();
+                let same = real(path).is_some() && real(path) == video.and_then(|video| real(video));
+                call(!same, path_is("is the film itself, which must stay"))?;
+                #[cfg(feature = "video")]
+                vmt_video::muxer()?;
+            }
+        }
+        let wants = |kinds: &[Kind]| self.output.iter().any(|output| kinds.contains(&output.kind));
+        let sound = wants(&[Kind::Wav, Kind::Film]);
+        call(sound || self.soundfont.is_none(), "--soundfont: there is no .wav, .mp4 or .mkv to write")?;
+        let film = wants(&[Kind::Film]);
+        call(film || self.original_volume.is_none(), "--original-volume: there is no .mp4 or .mkv to write")?;
+        let volume = self.original_volume.unwrap_or(0.0);
+        call((0.0..=1.0).contains(&volume), format!("--original-volume: must be 0 to 1, but is {volume}"))?;
+        let roll = wants(&[Kind::Png, Kind::Svg]);
+        call(roll || !self.thumbnails, "--thumbnails: there is no .png or .svg to write")?;
+        call(!(streamed && self.thumbnails), "--thumbnails: standard input cannot be watched again")?;
+        Ok(Prepared { font: sound.then(|| self.font()).transpose()? })
+    }
+
+    fn font(&self) -> Result<SoundFont> {
+        let Some(path) = &self.soundfont else { return Ok(SoundFont::piano()) };
+        let at = || path.display().to_string();
+        SoundFont::read(BufReader::new(File::open(path).with_context(at)?)).with_context(at)
+    }
+
+    /// Writes all files of the takes, the best of which is the first: each appears under its name, complete, after all of
+    /// them have been rendered. Those of the best come last: once they are there, all are.
+    pub fn write(&self, prepared: &Prepared, takes: &[(&Score, Provenance)]) -> Result<()> {
+        let tempo = self.tempo()?;
+        let thumbnails = match (self.thumbnails, takes) {
+            (true, [(score, provenance), ..]) => Some(thumbnails(provenance, score.duration)?),
+            _ => None,
+        };
+        let mut rendered = Vec::new();
+        let files =
+            self.numbered().zip(takes).flat_map(|(outputs, take)| outputs.into_iter().map(move |it| (it, take)));
+        for (Output { path, kind }, (score, provenance)) in files {
+            if output::is_standard(&path) {
+                continue;
+            }
+            let render = || -> Result<TempPath> {
+                let film = thumbnails.as_ref();
+                match kind {
+                    Kind::Midi => whole(&path, &midi::write_at(score, tempo)),
+                    Kind::Png => whole(&path, &vmt_render::piano_roll_png(score, film)?),
+                    Kind::Svg => whole(&path, vmt_render::piano_roll_svg(score, film)?.as_bytes()),
+                    Kind::MusicXml => whole(&path, vmt_render::musicxml(score, self.tempo).as_bytes()),
+                    Kind::Json => whole(&path, Record::new(score, provenance.clone()).to_json()?.as_bytes()),
+                    Kind::Wav => prepared.sound(&path, score, SampleRate::Hz44100),
+                    Kind::Film => self.film(prepared, &path, score, &provenance.film),
+                    Kind::Folder => anyhow::bail!("is a folder"),
+                }
+            };
+            let file = render().with_context(|| path.display().to_string())?;
+            rendered.push((file, path));
+        }
+        for (file, path) in rendered.into_iter().rev() {
+            file.persist(&path).with_context(|| path.display().to_string())?;
+        }
+        if let (true, false, [(score, _), ..]) = (self.piped(), self.events, takes) {
+            let mut out = io::stdout().lock();
+            out.write_all(&midi::write_at(score, tempo)).and_then(|()| out.flush()).context("standard output")?;
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "video")]
+    fn film(&self, prepared: &Prepared, path: &Path, score: &Score, film: &Film) -> Result<TempPath> {
+        let Film::Video(video) = film else { anyhow::bail!("there is no video to copy") };
+        let sound = prepared.sound(path, score, SampleRate::Hz48000)?;
+        let file = output::temporary(path)?.into_temp_path();
+        vmt_video::mux(video, &sound, &file, self.original_volume.unwrap_or(0.0))?;
+        Ok(file)
+    }
+
+    #[cfg(not(feature = "video"))]
+    fn film(&self, _: &Prepared, _: &Path, _: &Score, _: &Film) -> Result<TempPath> {
+        anyhow::bail!("this program was built without FFmpeg")
+    }
+}
+
+/// The error of a wrong call, as clap's are, unless all `is_well`.
+fn call(is_well: bool, problem: impl Display) -> Result<(), clap::Error> {
+    if is_well { Ok(()) } else { Err(wrong(problem.to_string())) }
+}
+
+/// The error of a wrong call.
+fn wrong(problem: String) -> clap::Error {
+    clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, format!("{problem}\n"))
+}
+
+/// What was made ready before the work.
+pub struct Prepared {
+    font: Option<SoundFont>,
+}
+
+impl Prepared {
+    fn sound(&self, path: &Path, score: &Score, rate: SampleRate) -> Result<TempPath> {
+        let font = self.font.as_ref().context("no soundfont was read")?;
+        let mut file = BufWriter::new(output::temporary(path)?);
+        vmt_render::wav(score, font, rate, &mut file)?;
+        Ok(file.into_inner()?.into_temp_path())
+    }
+}
+
+/// A temporary file of `bytes` beside `path`.
+fn whole(path: &Path, bytes: &[u8]) -> Result<TempPath> {
+    let mut file: NamedTempFile = output::temporary(path)?;
+    file.write_all(bytes)?;
+    Ok(file.into_temp_path())
+}
+
+/// The film, or the part that was watched, in as many pictures as fit under a piano roll of this `length`: it is read once more.
+fn thumbnails(provenance: &Provenance, length: Duration) -> Result<Clip> {
+    const HEIGHT: usize = 144;
+    let geometry = |aspect: f64| {
+        let frames = vmt_render::thumbnails(length, aspect);
+        let width = (HEIGHT as f64 * aspect).round().clamp(16.0, 1024.0) as usize;
+        // The last picture's share may be some milliseconds longer: no second window.
+        Geometry { frames, height: HEIGHT, width, frame_ms: (length.as_millis() as u64).div_ceil(frames as u64).max(1) }
+    };
+    let range = provenance.range();
+    let first: Option<Result<Window>> = match &provenance.film {
+        #[cfg(feature = "video")]
+        Film::Video(path) => {
+            let video = vmt_video::Video::open(path)?;
+            let geometry = geometry(video.aspect());
+            video.windows_between(range, geometry).next().map(|window| Ok(window?))
+        }
+        #[cfg(not(feature = "video"))]
+        Film::Video(_) => None,
+        Film::Frames { folder, fps } => {
+            let aspect = frames::aspect(folder)?;
+            frames::windows(folder, *fps, range, geometry(aspect))?.next()
+        }
+    };
+    Ok(first.context("there is no picture to show")??.clip)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser;
+    use image::RgbImage;
+    use vmt::{Note, Options, Pitch};
+    use vmt_render::Model;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Call {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(call: &str) -> Result<Args, clap::Error> {
+        Call::try_parse_from(call.split_whitespace()).map(|call| call.args)
+    }
+
+    /// A folder of red pictures, then blue ones: a second of each.
+    fn film(folder: &Path) -> Film {
+        for index in 0..8_u8 {
+            let colour = if index < 4 { [200, 0, 0] } else { [0, 0, 200] };
+            RgbImage::from_pixel(32, 18, colour.into()).save(folder.join(format!("{index}.png"))).unwrap();
+        }
+        Film::Frames { folder: folder.to_owned(), fps: 4.0 }
+    }
+
+    fn provenance(film: Film) -> Provenance {
+        let model = Model { name: "none".to_owned(), encoder_sha256: String::new(), decoder_sha256: String::new() };
+        Provenance {
+            vmt: "0".to_owned(),
+            model,
+            engine: "none".to_owned(),
+            film,
+            start: 0.0,
+            end: None,
+            options: Options::default(),
+            takes: 1,
+            take: 0,
+            snapped: None,
+        }
+    }
+
+    fn score() -> Score {
+        let note = |start| Note { start, end: start + 30, pitch: Pitch::new(60).unwrap(), velocity: 80 };
+        Score { notes: vec![note(0), note(50), note(170)], duration: Duration::from_secs(2) }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_extension_chooses() {
+        let kinds = |call| parse(call).map(|args| args.output.iter().map(|output| output.kind).collect::<Vec<_>>());
+        assert_eq!(kinds("vmt -o a.mid -o b.WAV -o c.d.json").unwrap(), [Kind::Midi, Kind::Wav, Kind::Json]);
+        for bad in ["vmt -o a.mp3", "vmt -o a.mid.gz"] {
+            let error = kinds(bad).unwrap_err();
+            assert!(error.to_string().contains("must end in one of .mid, .wav, .mp4"), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+        assert_eq!(kinds("vmt").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_before_the_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        fs::write(folder.path().join("film.mp4"), "").unwrap();
+        fs::write(folder.path().join("bad.sf2"), "no soundfont").unwrap();
+        let check = |film: &Film, call: String, want: &str| {
+            let error = match parse(&call).unwrap().check(film, true) {
+                Ok(_) => panic!("{call}: must be {want}"),
+                Err(error) => format!("{error:#}"),
+            };
+            assert!(error.contains(want), "{error}, not {want}");
+        };
+        let video = Film::Video(folder.path().join("film.mp4"));
+        let frames = Film::Frames { folder: folder.path().to_owned(), fps: 4.0 };
+        let (mid, wav, mp4) = (path("a.mid"), path("a.wav"), path("a.mp4"));
+        check(&video, "vmt -o mid".into(), "mid: must end in one of .mid, .wav");
+        check(&video, "vmt -o .mid".into(), ".mid: must end in one of .mid, .wav");
+        check(&video, "vmt -o folder.d/".into(), "must end in one of .mid, .wav");
+        check(&video, "vmt -o - --events".into(), "standard output takes one thing");
+        check(&video, "vmt -o - -o -".into(), "standard output takes one thing");
+        check(&video, "vmt -o - --takes 2 --keep-takes".into(), "standard output takes one thing");
+        check(&video, "vmt -o a.mid -o a.2.mid --takes 2 --keep-takes".into(), "a.2.mid: is to be written twice");
+        check(&video, "vmt -o a.mid --format wav".into(), "--format is for a folder of films");
+        check(&video, "vmt -o a.mid --tempo 1000".into(), "tempo must be 20-400 beats a minute, but is 1000");
+        check(&frames, format!("vmt -o {mp4}"), "needs a video to copy, not --frames");
+        check(&video, format!("vmt -o {}", path("film.mp4")), "is the film itself");
+        check(&video, format!("vmt -o {mid} -o {wav} -o {mid}"), "is to be written twice");
+        check(&video, format!("vmt -o {}", path("missing/a.mid")), "No such file");
+        check(&video, format!("vmt -o {mid} --soundfont a.sf2"), "--soundfont: there is no .wav");
+        check(&video, format!("vmt -o {wav} --soundfont {}", path("bad.sf2")), "must be a soundfont");
+        check(&video, format!("vmt -o {wav} --original-volume 0.5"), "--original-volume: there is no .mp4");
+        check(&video, format!("vmt -o {mp4} --original-volume 1.5"), "must be 0 to 1, but is 1.5");
+        check(&video, format!("vmt -o {mp4} --thumbnails"), "--thumbnails: there is no .png");
+    }
+
+    #[test]
+    fn all_in_one_call() {
+        let pictures = tempfile::tempdir().unwrap();
+        let film = film(pictures.path());
+        let folder = tempfile::tempdir().unwrap();
+        let all = ["a.json", "a.mid", "a.musicxml", "a.png", "a.svg", "a.wav"];
+        let outputs = all.map(|name| format!("-o {}", folder.path().join(name).display())).join(" ");
+        let args = parse(&format!("vmt {outputs} --thumbnails")).unwrap();
+        let prepared = args.check(&film, true).unwrap();
+        args.write(&prepared, &[(&score(), provenance(film))]).unwrap();
+        assert_eq!(names(folder.path()), all);
+
+        let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+        assert_eq!(read("a.mid"), midi::write(&score()));
+        assert_eq!(read("a.wav").len(), 44 + 2 * 44_100 * 4);
+        let text = |name| String::from_utf8(read(name)).unwrap();
+        assert_eq!(Record::from_json(&text("a.json")).unwrap().score().unwrap(), score());
+        assert_eq!(text("a.svg").matches("<image").count(), 5, "as many thumbnails as fit");
+        let roll = image::load_from_memory(&read("a.png")).unwrap().into_rgb8();
+        let strip = roll.height() - 2 * 50;
+        let [left, right] = [roll.width() / 4, roll.width() * 3 / 4].map(|x| roll.get_pixel(x, strip).0);
+        assert!(left[0] > 150 && right[2] > 150, "{left:?} {right:?}");
+    }
+
+    #[test]
+    fn one_that_fails_leaves_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let film = folder.path().join("film.mkv");
+        fs::write(&film, "no film").unwrap();
+        let outputs = ["a.mid", "a.wav", "a.mp4"].map(|name| format!("-o {}", folder.path().join(name).display()));
+        let args = parse(&format!("vmt {}", outputs.join(" "))).unwrap();
+        let film = Film::Video(film);
+        let prepared = args.check(&film, true).unwrap();
+        let error = args.write(&prepared, &[(&score(), provenance(film))]).unwrap_err();
+        assert!(format!("{error:#}").contains("a.mp4: "), "{error:#}");
+        assert_eq!(names(folder.path()), ["film.mkv"]);
+    }
+}

@@ -1,0 +1,226 @@
+//! Passages that come back, at any height: what the paper's figure 4 boxes by hand.
+
+use std::cmp::Reverse;
+use std::ops::{Range, RangeInclusive};
+
+use vmt::{Note, Pitch, Score};
+
+/// A phrase has at least this many notes ...
+const NOTES: usize = 4;
+/// ... in this many strokes: a chord that is struck twice is no phrase.
+const STROKES: usize = 3;
+/// Notes within this many steps of each other are struck together; a note that comes back may be as much off.
+const TOGETHER: u32 = 6;
+/// A phrase ends where its next note is over this many steps away.
+const GAP: u32 = 100;
+/// What comes back for longer, in steps, is a whole section, and several phrases.
+const LONGEST: u32 = 800;
+/// Of the notes in the box around a phrase, at least this share is its own.
+const DENSITY: f64 = 0.7;
+/// Pairs of notes to look at: all of them in some minutes of music, near ones only where there is more.
+const PAIRS: usize = 4_000_000;
+
+/// A phrase: where it is heard, each time as the indices of its notes in the score.
+pub type Phrase = Vec<Vec<usize>>;
+
+/// The phrases of at least four notes that come back in `score`, transposed or not, `most` of them, the largest first.
+/// No note is part of two.
+pub fn phrases(score: &Score, most: usize) -> Vec<Phrase> {
+    let mut search = Search { notes: &score.notes, free: vec![true; score.notes.len()] };
+    let mut candidates = search.candidates();
+    candidates.sort_by_key(|(first, second)| (Reverse(first.len()), first[0], second[0]));
+    let mut phrases = Vec::new();
+    for (first, second) in candidates {
+        if phrases.len() == most {
+            break;
+        }
+        // What a larger phrase has taken is gone; the rest may still be one.
+        let pairs = first.into_iter().zip(second).filter(|&(a, b)| search.free[a] && search.free[b]);
+        let (first, second): (Vec<_>, Vec<_>) = pairs.unzip();
+        if search.is_phrase(&first) && search.is_phrase(&second) {
+            let first = first[..search.period(&first)].to_vec();
+            search.take(&first);
+            let others = search.more(&first);
+            if !others.is_empty() {
+                phrases.push([vec![first], others].concat());
+            }
+        }
+    }
+    phrases
+}
+
+/// The box around a passage.
+pub struct Extent {
+    /// From its first note to the end of what is struck last; a pedal may hold others for longer.
+    pub steps: Range<u32>,
+    /// From its lowest note to its highest.
+    pub pitches: RangeInclusive<Pitch>,
+}
+
+/// The box around `passage`, whose notes are in order; `None` if it has none.
+pub fn extent(notes: &[Note], passage: &[usize]) -> Option<Extent> {
+    let notes = || passage.iter().map(|&index| &notes[index]);
+    let last = notes().map(|note| note.start).max()?;
+    let end = notes().filter(|note| note.start + TOGETHER >= last).map(|note| note.end).max()?;
+    let pitches = notes().map(|note| note.pitch).min()?..=notes().map(|note| note.pitch).max()?;
+    Some(Extent { steps: notes().map(|note| note.start).min()?..end, pitches })
+}
+
+struct Search<'s> {
+    notes: &'s [Note],
+    free: Vec<bool>,
+}
+
+impl Search<'_> {
+    /// Passages and where each comes back: the notes that the same shift, in time and height, takes to other notes
+    /// (Meredith's maximal translatable patterns), cut where they pause.
+    fn candidates(&self) -> Vec<(Vec<usize>, Vec<usize>)> {
+        let count = self.notes.len();
+        let reach = PAIRS / count.max(1);
+        let mut shifts = Vec::new();
+        for (a, first) in self.notes.iter().enumerate() {
+            for (b, second) in self.notes.iter().enumerate().skip(a + 1).take(reach) {
+                let later = second.start.saturating_sub(first.start);
+                let higher = i16::from(second.pitch.get()) - i16::from(first.pitch.get());
+                // Two rasters, so that what one cuts apart is together in the other.
+                for raster in [0, TOGETHER / 2] {
+                    shifts.push(((higher, raster, (later + raster) / TOGETHER), a as u32, b as u32));
+                }
+            }
+        }
+        shifts.sort_unstable();
+        let mut found = Vec::new();
+        for same in shifts.chunk_by(|(a, ..), (b, ..)| a == b) {
+            let start = |&(_, a, _): &(_, u32, u32)| self.notes[a as usize].start;
+            let begin = start(&same[0]);
+            let share = |pair: &_| (start(pair) - begin) / LONGEST;
+            for run in same.chunk_by(|a, b| start(b) - start(a) <= GAP && share(a) == share(b)) {
+                let (_, a, b) = run[0];
+                // It must have ended when it comes back.
+                let back = self.notes[b as usize].start.saturating_sub(TOGETHER);
+                let run = run.iter().filter(|&pair| start(pair) < back).map(|&(_, a, b)| (a as usize, b as usize));
+                let (first, second): (Vec<_>, Vec<_>) = run.unzip();
+                if a != b && self.is_phrase(&first) && self.is_phrase(&second) {
+                    found.push((first, second));
+                }
+            }
+        }
+        found
+    }
+
+    fn is_phrase(&self, passage: &[usize]) -> bool {
+        if passage.len() < NOTES {
+            return false;
+        }
+        let strokes = 1 + passage.windows(2).filter(|pair| self.apart(pair[0], pair[1]) > TOGETHER).count();
+        let Some(Extent { steps, pitches }) = extent(self.notes, passage) else { return false };
+        let from = self.notes.partition_point(|note| note.start < steps.start);
+        let inside = self.notes[from..].iter().take_while(|note| note.start < steps.end);
+        let inside = inside.filter(|note| pitches.contains(&note.pitch)).count();
+        let is_one_key = pitches.start() == pitches.end();
+        strokes >= STROKES && !is_one_key && passage.len() as f64 >= DENSITY * inside as f64
+    }
+
+    fn apart(&self, a: usize, b: usize) -> u32 {
+        self.notes[a].start.abs_diff(self.notes[b].start)
+    }
+
+    /// After how many notes `phrase` begins again within itself, if it does; else how many it has.
+    fn period(&self, phrase: &[usize]) -> usize {
+        let again = |&period: &usize| {
+            let moved = |pair: &[usize]| self.moved(pair[0], phrase[0], phrase[period]) == Some(pair[period]);
+            let passage = self.is_phrase(&phrase[..period]);
+            passage && phrase.len().is_multiple_of(period) && phrase.windows(period + 1).all(moved)
+        };
+        (NOTES..=phrase.len() / 2).find(again).unwrap_or(phrase.len())
+    }
+
+    /// Where else `phrase` is heard.
+    fn more(&mut self, phrase: &[usize]) -> Vec<Vec<usize>> {
+        let mut others = Vec::new();
+        for anchor in 0..self.notes.len() {
+            let found: Option<Vec<_>> = phrase.iter().map(|&index| self.moved(index, phrase[0], anchor)).collect();
+            if let Some(found) = found.filter(|found| self.is_phrase(found)) {
+                self.take(&found);
+                others.push(found);
+            }
+        }
+        others
+    }
+
+    /// The free note to which the shift from note `from` to note `to` takes note `index`.
+    fn moved(&self, index: usize, from: usize, to: usize) -> Option<usize> {
+        let (note, from, to) = (&self.notes[index], &self.notes[from], &self.notes[to]);
+        let start = i64::from(note.start) - i64::from(from.start) + i64::from(to.start);
+        let pitch = i16::from(note.pitch.get()) - i16::from(from.pitch.get()) + i16::from(to.pitch.get());
+        let near = i64::from(TOGETHER);
+        let first = self.notes.partition_point(|note| i64::from(note.start) < start - near);
+        let candidates = self.notes.iter().enumerate().skip(first);
+        let mut candidates = candidates.take_while(|(_, note)| i64::from(note.start) <= start + near);
+        let is_it = |&(index, note): &(usize, &Note)| self.free[index] && i16::from(note.pitch.get()) == pitch;
+        candidates.find(is_it).map(|(index, _)| index)
+    }
+
+    fn take(&mut self, passage: &[usize]) {
+        passage.iter().for_each(|&index| self.free[index] = false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Wants phrases in notes given as (start, pitch); each phrase as the starts of its passages.
+    #[track_caller]
+    fn check(notes: &[(u32, u8)], want: &[&[u32]]) {
+        let mut notes: Vec<_> = notes
+            .iter()
+            .map(|&(start, pitch)| Note { start, end: start + 10, pitch: Pitch::new(pitch).unwrap(), velocity: 80 })
+            .collect();
+        notes.sort_by_key(|note| (note.start, note.pitch));
+        let score = Score { notes, duration: Duration::from_secs(60) };
+        let starts = |phrase: Phrase| {
+            let mut starts: Vec<_> = phrase.iter().map(|passage| score.notes[passage[0]].start).collect();
+            starts.sort();
+            starts
+        };
+        let got: Vec<_> = phrases(&score, 9).into_iter().map(starts).collect();
+        assert_eq!(got, want);
+    }
+
+    /// A motive of five notes that begins at `start` on `pitch`, early and late by turns.
+    fn motive(start: u32, pitch: u8) -> [(u32, u8); 5] {
+        [(0, 0), (25, 2), (50, 4), (75, 2), (120, 7)].map(|(later, higher)| (start + later, pitch + higher))
+    }
+
+    #[test]
+    fn a_phrase_comes_back_transposed() {
+        check(&[motive(0, 60), motive(400, 60), motive(1000, 65)].concat(), &[&[0, 400, 1000]]);
+        check(&[&motive(0, 60)[..], &[(300, 41), (350, 77), (390, 50)], &motive(403, 62)].concat(), &[&[0, 403]]);
+    }
+
+    #[test]
+    fn a_hand_is_not_a_machine() {
+        let late = motive(400, 60).map(|(start, pitch)| (start + (start / 25) % 3, pitch));
+        check(&[motive(0, 60), late].concat(), &[&[0, 401]]);
+    }
+
+    #[test]
+    fn what_is_no_phrase() {
+        check(&[], &[]);
+        check(&motive(0, 60), &[]);
+        let chord = [(0, 60), (0, 64), (0, 67), (0, 72), (100, 60), (100, 64), (100, 67), (100, 72)];
+        check(&chord, &[]);
+        let hammering: Vec<_> = (0..20).map(|index| (index * 20, 60)).collect();
+        check(&hammering, &[]);
+        check(&[motive(0, 60)[..3].to_vec(), motive(400, 60)[..3].to_vec()].concat(), &[]);
+    }
+
+    #[test]
+    fn an_ostinato_is_one_phrase_many_times() {
+        let steps: Vec<_> = (0..24).map(|index| (index * 25, [48, 55, 64, 60, 57, 65][index as usize % 6])).collect();
+        check(&steps, &[&[0, 150, 300, 450]]);
+    }
+}

@@ -1,0 +1,264 @@
+//! A score with how it was made: JSON from which the same music can be made again.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use vmt::{Bundle, Note, Options, Pitch, STEPS_PER_SECOND, Score};
+
+use crate::{Error, Result};
+
+/// The version of this file format.
+const FORMAT: u32 = 1;
+
+/// The music and where it came from. Unknown fields are refused.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    format: u32,
+    /// How it was made.
+    pub provenance: Provenance,
+    /// The length of the music.
+    seconds: f64,
+    /// The notes, in seconds.
+    notes: Vec<NoteRecord>,
+    /// [`Score::tokens`], the ids of the 310 events.
+    events: Vec<u16>,
+}
+
+/// All that decides which notes come out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// The version of vmt.
+    pub vmt: String,
+    /// The model.
+    pub model: Model,
+    /// What ran it: [`Engine::name`](vmt::Engine::name).
+    pub engine: String,
+    /// What it watched.
+    pub film: Film,
+    /// From which second.
+    pub start: f64,
+    /// To which, if not to its end.
+    pub end: Option<f64>,
+    /// The seed and all other options.
+    pub options: Options,
+    /// Takes that were composed side by side.
+    pub takes: usize,
+    /// Which of them this is, from 0.
+    pub take: usize,
+    /// The beats a minute to whose sixteenths the notes were moved, if they were.
+    pub snapped: Option<f64>,
+}
+
+impl Provenance {
+    /// The part of the film that was watched.
+    pub fn range(&self) -> Range<Duration> {
+        let moment = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        moment(self.start)..self.end.map_or(Duration::MAX, moment)
+    }
+}
+
+/// Which bundle it was, to the byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// [`Manifest::name`](vmt::manifest::Manifest::name).
+    pub name: String,
+    /// The encoder's SHA-256 in lower-case hexadecimal.
+    pub encoder_sha256: String,
+    /// The decoder's SHA-256 in lower-case hexadecimal.
+    pub decoder_sha256: String,
+}
+
+impl From<&Bundle> for Model {
+    fn from(bundle: &Bundle) -> Self {
+        let manifest = bundle.manifest();
+        Self {
+            name: manifest.name.clone(),
+            encoder_sha256: manifest.encoder.sha256.clone(),
+            decoder_sha256: manifest.decoder.sha256.clone(),
+        }
+    }
+}
+
+/// Where the pictures came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum Film {
+    /// A video file.
+    Video(PathBuf),
+    /// A folder of pictures.
+    Frames {
+        /// The folder.
+        folder: PathBuf,
+        /// Pictures a second.
+        fps: f64,
+    },
+}
+
+/// A note in seconds, as people read it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoteRecord {
+    start: f64,
+    end: f64,
+    pitch: u8,
+    velocity: u8,
+}
+
+impl Record {
+    /// Records `score`.
+    pub fn new(score: &Score, provenance: Provenance) -> Self {
+        let seconds = |step: u32| f64::from(step) / f64::from(STEPS_PER_SECOND);
+        let record = |note: &Note| NoteRecord {
+            start: seconds(note.start),
+            end: seconds(note.end),
+            pitch: note.pitch.get(),
+            velocity: note.velocity,
+        };
+        Self {
+            format: FORMAT,
+            provenance,
+            seconds: score.duration.as_secs_f64(),
+            notes: score.notes.iter().map(record).collect(),
+            events: score.tokens().into_iter().map(vmt::Token::id).collect(),
+        }
+    }
+
+    /// The music, note by note as it was recorded.
+    pub fn score(&self) -> Result<Score> {
+        let broken = |what: String| Error::Record(what);
+        let step = |seconds: f64| (seconds * f64::from(STEPS_PER_SECOND)).round() as u32;
+        let note = |record: &NoteRecord| {
+            let (start, end) = (step(record.start), step(record.end));
+            let pitch = Pitch::new(record.pitch).filter(|_| start < end && (1..=127).contains(&record.velocity));
+            let pitch = pitch.ok_or_else(|| broken(format!("{record:?} is no note of a piano")))?;
+            Ok(Note { start, end, pitch, velocity: record.velocity })
+        };
+        let duration = Duration::try_from_secs_f64(self.seconds).map_err(|error| broken(error.to_string()))?;
+        Ok(Score { notes: self.notes.iter().map(note).collect::<Result<_>>()?, duration })
+    }
+
+    /// The record as JSON, a line a note.
+    pub fn to_json(&self) -> Result<String> {
+        fn lines<T: Serialize>(items: &[T]) -> serde_json::Result<String> {
+            let items: Vec<_> = items.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+            Ok(items.join(",\n    "))
+        }
+        let Self { format, provenance, seconds, notes, events } = self;
+        let json = || {
+            let provenance = serde_json::to_string_pretty(provenance)?.replace('\n', "\n  ");
+            let (seconds, notes, events) =
+                (serde_json::to_string(seconds)?, lines(notes)?, serde_json::to_string(events)?);
+            Ok(format!(
+                r#"{{
+  "format": {format},
+  "provenance": {provenance},
+  "seconds": {seconds},
+  "notes": [
+    {notes}
+  ],
+  "events": {events}
+}}
+"#
+            ))
+        };
+        json().map_err(|error: serde_json::Error| Error::Record(error.to_string()))
+    }
+
+    /// Reads what [`Record::to_json`] wrote.
+    pub fn from_json(json: &str) -> Result<Self> {
+        let record: Self = serde_json::from_str(json).map_err(|error| Error::Record(error.to_string()))?;
+        if record.format != FORMAT {
+            let reason = format!("its format is {}, not {FORMAT}: it needs another version of vmt", record.format);
+            return Err(Error::Record(reason));
+        }
+        Ok(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vmt::Sampling;
+
+    use super::*;
+
+    fn provenance(film: Film) -> Provenance {
+        let sha = |digit: &str| digit.repeat(64);
+        let sampling =
+            Sampling { temperature: 0.9, top_k: std::num::NonZeroUsize::new(40), top_p: 0.95, seed: u64::MAX };
+        let controls = vmt::Controls {
+            pitches: Some(48..=84),
+            velocities: Some(1..=100),
+            polyphony: std::num::NonZeroUsize::new(4),
+            scale: Some("F# dorian".parse().unwrap()),
+            density: Some(2.5),
+        };
+        Provenance {
+            vmt: "0.1.0".to_owned(),
+            model: Model { name: "tiny".to_owned(), encoder_sha256: sha("a"), decoder_sha256: sha("b") },
+            engine: "tract".to_owned(),
+            film,
+            start: 0.5,
+            end: Some(10.25),
+            options: Options { sampling, controls, primer: Score::default().beginning(25), ..Options::default() },
+            takes: 4,
+            take: 3,
+            snapped: Some(90.0),
+        }
+    }
+
+    fn video() -> Film {
+        Film::Video("a \"b\"\n.mp4".into())
+    }
+
+    fn json() -> String {
+        let note = |start, end, pitch| Note { start, end, pitch: Pitch::new(pitch).unwrap(), velocity: 77 };
+        let score =
+            Score { notes: vec![note(0, 29, 60), note(7, 100, 67)], duration: Duration::from_nanos(1_001_000_001) };
+        Record::new(&score, provenance(video())).to_json().unwrap()
+    }
+
+    #[test]
+    fn a_record_is_read_back_as_it_was() {
+        let every_step = (1..6000).map(|end| Note { start: end - 1, end, pitch: Pitch::MIN, velocity: 1 });
+        let frames = Film::Frames { folder: "pictures".into(), fps: 29.97 };
+        for (notes, nanos, film) in [(vec![], 0, video()), (every_step.collect(), 3_600_000_000_007, frames)] {
+            let score = Score { notes, duration: Duration::from_nanos(nanos) };
+            let record = Record::new(&score, provenance(film));
+            let again = Record::from_json(&record.to_json().unwrap()).unwrap();
+            assert_eq!(again, record);
+            assert_eq!(again.score().unwrap(), score);
+        }
+    }
+
+    #[test]
+    fn people_can_read_it() {
+        let json = json();
+        let want = [
+            r#""seed": 18446744073709551615"#,
+            r#""temperature": 0.9,"#,
+            r#"    {"start":0.0,"end":0.29,"pitch":60,"velocity":77},"#,
+            r#""events": [297,41,"#,
+        ];
+        want.into_iter().for_each(|want| assert!(json.contains(want), "{json}"));
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let refused = |json: &str, want: &str| {
+            let error = Record::from_json(json).and_then(|record| record.score()).unwrap_err().to_string();
+            assert!(error.contains(want), "{error}");
+        };
+        refused("", "must be a record that vmt wrote");
+        refused("{}", "missing field `format`");
+        refused(&json().replace("\"format\": 1", "\"format\": 2"), "its format is 2, not 1");
+        refused(&json().replace("\"pitch\":60", "\"pitch\":9"), "is no note of a piano");
+        refused(&json().replace("\"end\":1.0", "\"end\":0.01"), "is no note of a piano");
+        refused(&json().replace("\"seconds\": 1", "\"seconds\": -1"), "must be a record");
+        refused(&json().replace("\"seed\"", "\"sed\""), "unknown field `sed`");
+    }
+}

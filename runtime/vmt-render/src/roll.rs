@@ -1,0 +1,326 @@
+//! A score as a picture: pitch against seconds, as in the paper's figure 4. Drawn as SVG, and PNG is drawn from that.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder};
+use resvg::{tiny_skia, usvg};
+use vmt::{Clip, Note, STEPS_PER_SECOND, Score};
+
+use crate::phrases::{Extent, Phrase, extent, phrases};
+use crate::{Error, Result, lettering};
+
+/// One of each phrase; bright, far apart, and told from each other by colour-blind eyes too (after Okabe and Ito).
+const PHRASES: [&str; 6] = ["#ffb347", "#56c8f0", "#ff7d95", "#3fd6a3", "#c79bff", "#ece06a"];
+/// Notes of no phrase.
+const NOTE: &str = "#9db0d3";
+const CARD: &str = "#12161f";
+const BLACK_KEYS: &str = "#0d1018";
+const SECONDS: &str = "#1f2634";
+const OCTAVES: &str = "#364158";
+const LABELS: &str = "#93a0b8";
+
+/// A semitone's height.
+const ROW: f64 = 7.0;
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 30.0;
+const TOP: f64 = 20.0;
+/// Under the roll, for the seconds.
+const AXIS: f64 = 32.0;
+/// The height of the film strip.
+const STRIP: f64 = 72.0;
+const BOTTOM: f64 = 16.0;
+/// PNG pixels in a unit of SVG, for sharp screens.
+const SCALE: f32 = 2.0;
+
+/// How many thumbnails of a film whose pictures are `aspect` times as wide as high fit under its piano roll.
+pub fn thumbnails(duration: Duration, aspect: f64) -> usize {
+    ((Layout::width(duration) / (STRIP * aspect.clamp(0.2, 5.0))).round() as usize).max(1)
+}
+
+/// Draws `score` as SVG: velocity as shade, octave lines from C2 to C7 or as far as there are notes, phrases that come
+/// back boxed, each in a colour of its own.
+///
+/// `film` is shown along the time axis: pictures that stand for equal shares of the time, such as [`thumbnails`] many.
+pub fn piano_roll_svg(score: &Score, film: Option<&Clip>) -> Result<String> {
+    let layout = Layout::new(score);
+    let [width, height] = [layout.right() + RIGHT, layout.bottom() + AXIS + BOTTOM + film.map_or(0.0, |_| STRIP)];
+    let mut svg = String::new();
+    let seconds = score.duration.as_secs_f64();
+    let notes = score.notes.len();
+    // Writing to a String cannot fail, but the macro cannot know.
+    let mut draw = || -> std::result::Result<(), std::fmt::Error> {
+        writeln!(
+            svg,
+            r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img">"#
+        )?;
+        writeln!(svg, "<title>Piano roll: {notes} notes in {seconds:.2} seconds</title>")?;
+        writeln!(svg, r#"<rect width="{width}" height="{height}" rx="14" fill="{CARD}"/>"#)?;
+        layout.draw_grid(&mut svg)?;
+        layout.draw_notes(&mut svg, score)
+    };
+    draw().map_err(|error| Error::Picture(error.to_string()))?;
+    if let Some(film) = film {
+        layout.draw_film(&mut svg, film)?;
+    }
+    svg.push_str("</svg>\n");
+    Ok(svg)
+}
+
+/// [`piano_roll_svg`] as PNG, two pixels to a unit.
+pub fn piano_roll_png(score: &Score, film: Option<&Clip>) -> Result<Vec<u8>> {
+    let broken = |reason: &dyn ToString| Error::Picture(reason.to_string());
+    let svg = piano_roll_svg(score, film)?;
+    let tree = usvg::Tree::from_str(&svg, &usvg::Options::default()).map_err(|error| broken(&error))?;
+    let size = tree.size().to_int_size().scale_by(SCALE).ok_or_else(|| broken(&"it has no size"))?;
+    let mut picture = tiny_skia::Pixmap::new(size.width(), size.height()).ok_or_else(|| broken(&"it is too large"))?;
+    resvg::render(&tree, tiny_skia::Transform::from_scale(SCALE, SCALE), &mut picture.as_mut());
+    picture.encode_png().map_err(|error| broken(&error))
+}
+
+/// Where things are in the picture.
+struct Layout {
+    /// MIDI note numbers, both of a C.
+    low: u8,
+    high: u8,
+    seconds: f64,
+    width: f64,
+}
+
+impl Layout {
+    fn new(score: &Score) -> Self {
+        let pitches = || score.notes.iter().map(|note| note.pitch.get());
+        let low = pitches().min().map_or(36, |low| low / 12 * 12).min(36);
+        let high = pitches().max().map_or(96, |high| high.div_ceil(12) * 12).max(96);
+        Self { low, high, seconds: score.duration.as_secs_f64(), width: Self::width(score.duration) }
+    }
+
+    /// Of the roll: 100 to a second in a short film, less in a longer one, until an hour is a texture.
+    fn width(duration: Duration) -> f64 {
+        let seconds = duration.as_secs_f64();
+        (100.0 * seconds).clamp(600.0, 1200.0).max((25.0 * seconds).min(6000.0)).round()
+    }
+
+    fn right(&self) -> f64 {
+        LEFT + self.width
+    }
+
+    fn bottom(&self) -> f64 {
+        TOP + f64::from(self.high - self.low + 1) * ROW
+    }
+
+    fn x(&self, seconds: f64) -> f64 {
+        LEFT + self.width * (seconds / self.seconds.max(1e-3)).min(1.0)
+    }
+
+    fn x_of(&self, step: u32) -> f64 {
+        self.x(f64::from(step) / f64::from(STEPS_PER_SECOND))
+    }
+
+    /// The top of a pitch's row.
+    fn y(&self, pitch: u8) -> f64 {
+        TOP + f64::from(self.high - pitch) * ROW
+    }
+
+    /// Left, top, width and height.
+    fn note(&self, note: &Note) -> [f64; 4] {
+        let [left, right] = [note.start, note.end].map(|step| self.x_of(step));
+        // A hair of space tells a repeated note from a long one.
+        [left, self.y(note.pitch.get()) + 0.5, (right - left - 0.6).max(1.0), ROW - 1.0]
+    }
+
+    /// Between two lines of the time axis, in seconds.
+    fn tick(&self) -> f64 {
+        let room = |tick: &f64| self.width * tick / self.seconds.max(1e-3) >= 70.0;
+        [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0].into_iter().find(room).unwrap_or(600.0)
+    }
+
+    fn draw_grid(&self, svg: &mut String) -> std::fmt::Result {
+        let (right, bottom) = (self.right(), self.bottom());
+        writeln!(svg, r#"<g fill="{BLACK_KEYS}">"#)?;
+        for pitch in (self.low..=self.high).filter(|pitch| [1, 3, 6, 8, 10].contains(&(pitch % 12))) {
+            writeln!(svg, r#"<rect x="{LEFT}" y="{}" width="{}" height="{ROW}"/>"#, self.y(pitch), self.width)?;
+        }
+        writeln!(svg, "</g>")?;
+
+        let tick = self.tick();
+        let ticks = (0..).map(|index| f64::from(index) * tick).take_while(|time| *time <= self.seconds + 1e-9);
+        let octaves = (self.low..=self.high).step_by(12);
+        let bottom_of = |pitch| self.y(pitch) + ROW;
+        let path: String = ticks.clone().map(|time| format!("M{:.1} {TOP}V{bottom}", self.x(time))).collect();
+        writeln!(svg, r#"<path d="{path}" stroke="{SECONDS}"/>"#)?;
+        let path: String = octaves.clone().map(|pitch| format!("M{LEFT} {}H{right}", bottom_of(pitch))).collect();
+        writeln!(svg, r#"<path d="{path}" stroke="{OCTAVES}"/>"#)?;
+
+        let round = r#"stroke-width="1.3" stroke-linecap="round" stroke-linejoin="round""#;
+        writeln!(svg, r#"<g fill="none" stroke="{LABELS}" {round}>"#)?;
+        for pitch in octaves {
+            let name = format!("C{}", pitch / 12 - 1);
+            let y = bottom_of(pitch) - (ROW + lettering::HEIGHT) / 2.0;
+            lettering::write(svg, &name, LEFT - 12.0 - lettering::width(&name), y);
+        }
+        for time in ticks {
+            let label = label(time, tick);
+            // The number is centred under its line; the unit follows it.
+            let x = self.x(time) - lettering::width(label.trim_end_matches([' ', 's'])) / 2.0;
+            lettering::write(svg, &label, x, bottom + 11.0);
+        }
+        writeln!(svg, "</g>")
+    }
+
+    fn draw_notes(&self, svg: &mut String, score: &Score) -> std::fmt::Result {
+        let phrases = phrases(score, PHRASES.len());
+        let mut colours = vec![NOTE; score.notes.len()];
+        for (phrase, colour) in phrases.iter().zip(PHRASES) {
+            self.draw_boxes(svg, score, phrase, colour)?;
+            phrase.iter().flatten().for_each(|&note| colours[note] = colour);
+        }
+        for (note, colour) in score.notes.iter().zip(colours) {
+            let [x, y, width, height] = self.note(note);
+            // Pianists seldom leave 30 to 110.
+            let loudness = ((f64::from(note.velocity) - 30.0) / 80.0).clamp(0.0, 1.0);
+            let opacity = 0.3 + 0.7 * loudness;
+            let place = format!(r#"x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height}" rx="1.5""#);
+            writeln!(svg, r#"<rect {place} fill="{colour}" fill-opacity="{opacity:.2}"/>"#)?;
+        }
+        Ok(())
+    }
+
+    fn draw_boxes(&self, svg: &mut String, score: &Score, phrase: &Phrase, colour: &str) -> std::fmt::Result {
+        const PADDING: f64 = 3.0;
+        writeln!(svg, r#"<g fill="{colour}" fill-opacity=".07" stroke="{colour}" stroke-opacity=".75">"#)?;
+        for passage in phrase {
+            let Some(Extent { steps, pitches }) = extent(&score.notes, passage) else { continue };
+            let [left, right] = [steps.start, steps.end].map(|step| self.x_of(step));
+            let [top, bottom] = [self.y(pitches.end().get()), self.y(pitches.start().get()) + ROW];
+            let (x, y) = (left - PADDING, top - PADDING);
+            let (width, height) = (right + PADDING - x, bottom + PADDING - y);
+            writeln!(svg, r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" rx="5"/>"#)?;
+        }
+        writeln!(svg, "</g>")
+    }
+
+    fn draw_film(&self, svg: &mut String, film: &Clip) -> Result<()> {
+        const GAP: f64 = 3.0;
+        let slot = self.width / film.frames() as f64;
+        let y = self.bottom() + AXIS;
+        for (index, picture) in film.pixels().outer_iter().enumerate() {
+            let (_, height, width) = picture.dim();
+            let rgb: Vec<u8> = picture.permuted_axes([1, 2, 0]).iter().copied().collect();
+            let mut jpeg = Vec::new();
+            JpegEncoder::new_with_quality(&mut jpeg, 85)
+                .write_image(&rgb, width as u32, height as u32, ExtendedColorType::Rgb8)
+                .map_err(|error| Error::Picture(error.to_string()))?;
+            let x = LEFT + slot * index as f64 + GAP / 2.0;
+            let place = format!(r#"x="{x:.1}" y="{y:.1}" width="{:.1}" height="{STRIP}""#, slot - GAP);
+            let data = BASE64_STANDARD.encode(jpeg);
+            svg.push_str(&format!(
+                "<image {place} preserveAspectRatio=\"xMidYMid slice\" href=\"data:image/jpeg;base64,{data}\"/>\n"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A moment under the axis, whose lines are `tick` seconds apart.
+fn label(time: f64, tick: f64) -> String {
+    let whole = time.round() as u64;
+    match tick {
+        ..1.0 => format!("{time:.1} s"),
+        ..15.0 => format!("{whole} s"),
+        _ => format!("{}:{:02}", whole / 60, whole % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array4;
+    use vmt::{Geometry, Pitch};
+
+    use super::*;
+
+    /// A motive that comes back a third higher, and a soft low note between: two seconds.
+    fn score() -> Score {
+        let note = |start, end, pitch, velocity| Note { start, end, pitch: Pitch::new(pitch).unwrap(), velocity };
+        let motive = |start: u32, pitch: u8| {
+            [(0, 0), (20, 4), (40, 2), (60, 7)]
+                .map(|(later, higher)| note(start + later, start + later + 18, pitch + higher, 110))
+        };
+        let notes = [&motive(0, 60)[..], &[note(80, 120, 40, 30)], &motive(120, 63)].concat();
+        Score { notes, duration: Duration::from_secs(2) }
+    }
+
+    /// Two pictures, red and blue.
+    fn film() -> Clip {
+        let colours = [[220, 20, 20], [20, 20, 220]];
+        let pictures = Array4::from_shape_fn((2, 3, 30, 40), |(index, channel, ..)| colours[index][channel]);
+        Clip::new(pictures, &Geometry { frames: 2, height: 30, width: 40, frame_ms: 1000 }).unwrap()
+    }
+
+    #[test]
+    fn a_drawing_is_the_same_every_time() {
+        let svg = piano_roll_svg(&score(), None).unwrap();
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/roll.svg");
+        if std::env::var_os("VMT_BLESS").is_some() {
+            std::fs::write(golden, &svg).unwrap();
+        }
+        let want = std::fs::read_to_string(golden).unwrap();
+        assert!(svg == want, "not {golden}; if it is as it should be, run the tests with VMT_BLESS=1");
+        roxmltree::Document::parse(&svg).unwrap();
+    }
+
+    #[test]
+    fn notes_are_where_they_should_be() {
+        let (mut score, film) = (score(), film());
+        // Without what comes back there are no boxes, and all that shines is a note.
+        score.notes.truncate(5);
+        let png = piano_roll_png(&score, Some(&film)).unwrap();
+        let picture = image::load_from_memory(&png).unwrap().into_rgba8();
+        let layout = Layout::new(&score);
+        let (width, height) = (layout.right() + RIGHT, layout.bottom() + AXIS + STRIP + BOTTOM);
+        assert_eq!(picture.dimensions(), ((2.0 * width) as u32, (2.0 * height) as u32));
+
+        let at = |x: f64, y: f64| picture.get_pixel((2.0 * x) as u32, (2.0 * y) as u32).0;
+        let brightness = |x, y| at(x, y)[..3].iter().map(|&value| u32::from(value)).sum::<u32>();
+        assert_eq!(at(1.0, 1.0)[3], 0, "the corners are round");
+        let sounding = |step: u32, pitch: u8| {
+            score.notes.iter().any(|note| note.pitch.get() == pitch && (note.start..note.end).contains(&step))
+        };
+        for pitch in 36..=96 {
+            for step in (7..200).step_by(10) {
+                let shine = brightness(layout.x_of(step), layout.y(pitch) + ROW / 2.0);
+                assert_eq!(shine > 180, sounding(step, pitch), "{pitch} at {step}: {shine}");
+            }
+        }
+        let row = |pitch| layout.y(pitch) + ROW / 2.0;
+        assert!(brightness(layout.x_of(7), row(60)) > 2 * brightness(layout.x_of(97), row(40)), "loud and soft");
+        assert_ne!(at(layout.x_of(7), row(60))[..2], at(layout.x_of(97), row(40))[..2]);
+
+        let strip = layout.bottom() + AXIS + STRIP / 2.0;
+        let [red, blue] = [50, 150].map(|step| at(layout.x_of(step), strip));
+        assert!(red[0] > 200 && red[2] < 60 && blue[0] < 60 && blue[2] > 200, "{red:?} {blue:?}");
+    }
+
+    #[test]
+    fn any_length_has_a_picture() {
+        for (seconds, width) in
+            [(0.0, 600.0), (0.5, 600.0), (10.0, 1000.0), (30.0, 1200.0), (139.0, 3475.0), (3600.0, 6000.0)]
+        {
+            let score = Score { notes: Vec::new(), duration: Duration::from_secs_f64(seconds) };
+            assert_eq!(Layout::new(&score).width, width);
+            piano_roll_png(&score, None).unwrap();
+        }
+        assert_eq!(thumbnails(Duration::from_secs(10), 16.0 / 9.0), 8);
+        assert_eq!(thumbnails(Duration::from_secs(1), 100.0), 2);
+    }
+
+    #[test]
+    fn labels_say_seconds_then_minutes() {
+        for (time, tick, want) in
+            [(0.5, 0.5, "0.5 s"), (4.0, 2.0, "4 s"), (75.0, 15.0, "1:15"), (3600.0, 300.0, "60:00")]
+        {
+            assert_eq!(label(time, tick), want);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Fragments on disk, as `vmt-train prepare` leaves them.
+//!
+//! ```text
+//! DATA/dataset.yaml      geometry, and the songs with their share and what they hold
+//! DATA/NAME.frames       u8 [fragments, frames, 3, height, width], 1 byte a value: 0.7 GB an hour at 128 x 128
+//! DATA/NAME.tokens       u16, little-endian: the fragments' tokens one after the other, each ends with 1 (the end)
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use ndarray::Array4;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use vmt::{Clip, Geometry, Token};
+
+use crate::data::{Augment, Fragment, Fragments, transposed};
+use crate::random::Stream;
+
+/// The name of the table of contents.
+pub const DATASET: &str = "dataset.yaml";
+
+/// The version of this file format.
+pub const FORMAT: u32 = 1;
+
+/// What a song is for. All fragments of a song have the same share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Share {
+    /// To learn from.
+    Train,
+    /// To choose the best checkpoint by.
+    Validation,
+    /// For the final comparison; training never sees it.
+    Test,
+}
+
+/// Who is for what.
+#[derive(Clone, Debug)]
+pub enum Split {
+    /// Decided by each song's name, so that a song keeps its share when others come or go. Numbers: parts for training,
+    /// validation and test.
+    ByName([u32; 3]),
+    /// Given by name. Other songs are passed over.
+    Given(BTreeMap<String, Share>),
+}
+
+/// The paper's songs for training, validation and test (section 2, table 1).
+pub const PAPER_SPLIT: Split = Split::ByName([90, 10, 28]);
+
+impl Split {
+    /// Reads a YAML file: `train: [NAME, ..]`, `validation: [..]`, `test: [..]`.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let read = || -> Result<Self> {
+            let lists: BTreeMap<Share, Vec<String>> = serde_yaml::from_str(&fs::read_to_string(path)?)?;
+            let mut shares = BTreeMap::new();
+            for (share, name) in lists.into_iter().flat_map(|(share, names)| names.into_iter().map(move |n| (share, n)))
+            {
+                let twice = shares.insert(name.clone(), share);
+                ensure!(twice.is_none(), "`{name}` must be named once, but is named twice");
+            }
+            Ok(Self::Given(shares))
+        };
+        read().with_context(|| path.display().to_string())
+    }
+
+    /// What a song is for, if anything.
+    pub fn share(&self, name: &str) -> Option<Share> {
+        match self {
+            Self::Given(shares) => shares.get(name).copied(),
+            Self::ByName(parts) => {
+                let hash = Sha256::digest(name);
+                let number = u32::from_be_bytes(hash[..4].try_into().expect("four bytes"));
+                let parts = parts.map(u64::from);
+                let place = (u64::from(number) * parts.iter().sum::<u64>()) >> 32;
+                Some(match place {
+                    place if place < parts[0] => Share::Train,
+                    place if place < parts[0] + parts[1] => Share::Validation,
+                    _ => Share::Test,
+                })
+            }
+        }
+    }
+}
+
+/// The table of contents.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dataset {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The clips.
+    pub geometry: Geometry,
+    /// By name.
+    pub songs: Vec<Song>,
+}
+
+/// What is known of a song.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Song {
+    /// The name that its video and its MIDI file share.
+    pub name: String,
+    /// What it is for.
+    pub share: Share,
+    /// Windows of full length with at least one note.
+    pub fragments: usize,
+    /// Over all fragments.
+    pub notes: usize,
+}
+
+impl Dataset {
+    /// Reads a folder's table of contents.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join(DATASET);
+        let read = || -> Result<Self> {
+            let dataset: Self = serde_yaml::from_str(&fs::read_to_string(&path)?)?;
+            ensure!(dataset.format == FORMAT, "format: must be {FORMAT}, but is {}", dataset.format);
+            Ok(dataset)
+        };
+        read().with_context(|| path.display().to_string())
+    }
+}
+
+/// The fragments of one share.
+pub struct Prepared {
+    folder: PathBuf,
+    geometry: Geometry,
+    augment: Augment,
+    fragments: Vec<Place>,
+}
+
+/// Where a fragment is.
+struct Place {
+    song: String,
+    /// Among the song's.
+    index: usize,
+    tokens: Vec<Token>,
+}
+
+impl Prepared {
+    /// Opens a folder; music is changed within the bounds of `augment`, but for its tempo, which is the video's.
+    pub fn open(folder: impl AsRef<Path>, share: Share, augment: Augment) -> Result<Self> {
+        let folder = folder.as_ref();
+        let Dataset { geometry, songs, .. } = Dataset::load(folder)?;
+        let mut fragments = Vec::new();
+        for song in songs.into_iter().filter(|song| song.share == share) {
+            let path = tokens_path(folder, &song.name);
+            let read = || -> Result<_> {
+                let tokens = split(&fs::read(&path)?)?;
+                ensure!(
+                    tokens.len() == song.fragments,
+                    "must hold {} fragments, but holds {}",
+                    song.fragments,
+                    tokens.len()
+                );
+                Ok(tokens)
+            };
+            let tokens = read().with_context(|| path.display().to_string())?;
+            let place = |(index, tokens)| Place { song: song.name.clone(), index, tokens };
+            fragments.extend(tokens.into_iter().enumerate().map(place));
+        }
+        Ok(Self { folder: folder.to_owned(), geometry, augment, fragments })
+    }
+
+    /// Itself, unless its clips are not the ones that a model `want`s.
+    pub fn fitting(self, want: Geometry) -> Result<Self> {
+        let folder = self.folder.display();
+        ensure!(want == self.geometry, "{folder}: must hold clips of {want:?}, but they are of {:?}", self.geometry);
+        Ok(self)
+    }
+}
+
+impl Fragments for Prepared {
+    fn count(&self) -> usize {
+        self.fragments.len()
+    }
+
+    fn tokens(&self, index: usize) -> usize {
+        self.fragments[index].tokens.len()
+    }
+
+    fn fragment(&self, index: usize, random: &mut Stream) -> Result<Fragment> {
+        let Place { song, index, tokens } = &self.fragments[index];
+        let Geometry { frames, height, width, .. } = self.geometry;
+        let path = frames_path(&self.folder, song);
+        let read = || -> Result<Clip> {
+            let mut bytes = vec![0; frames * 3 * height * width];
+            let mut file = File::open(&path)?;
+            file.seek(SeekFrom::Start((index * bytes.len()) as u64))?;
+            file.read_exact(&mut bytes)?;
+            Ok(Clip::new(Array4::from_shape_vec((frames, 3, height, width), bytes)?, &self.geometry)?)
+        };
+        let clip = read().with_context(|| format!("{}: fragment {index}", path.display()))?;
+        let (semitones, _) = self.augment.draw(random);
+        Ok(Fragment { clip: Some(clip), tokens: transposed(tokens, semitones) })
+    }
+}
+
+pub(crate) fn frames_path(folder: &Path, song: &str) -> PathBuf {
+    folder.join(format!("{song}.frames"))
+}
+
+pub(crate) fn tokens_path(folder: &Path, song: &str) -> PathBuf {
+    folder.join(format!("{song}.tokens"))
+}
+
+/// A song's tokens from bytes.
+fn split(bytes: &[u8]) -> Result<Vec<Vec<Token>>> {
+    let (ids, rest) = bytes.as_chunks();
+    ensure!(rest.is_empty(), "must hold two bytes a token, but its length is odd");
+    let token = |&id: &[u8; 2]| match Token::new(u16::from_le_bytes(id)) {
+        Some(token) => Ok(token),
+        None => bail!("{} is no token", u16::from_le_bytes(id)),
+    };
+    let tokens = ids.iter().map(token).collect::<Result<Vec<_>>>()?;
+    let fragments: Vec<_> = tokens.split_inclusive(|&token| token == Token::END).map(<[_]>::to_vec).collect();
+    ensure!(tokens.last().is_none_or(|&token| token == Token::END), "its last fragment does not end");
+    Ok(fragments)
+}

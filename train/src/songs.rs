@@ -1,0 +1,95 @@
+//! Fragments of songs, with pictures that are drawn as they are asked for: all that training needs is a folder of MIDI.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use vmt::Geometry;
+
+use crate::data::{Augment, Fragment, Fragments, targets};
+use crate::music::Song;
+use crate::prepared::{Share, Split};
+use crate::random::Stream;
+use crate::synth::{Channels, Scene};
+
+/// Seconds before and after a fragment that its pictures may tell of: beats, phrases, what was heard last.
+const AROUND: f64 = 6.0;
+
+/// The full fragments, with at least one note each, of the songs of one share.
+pub struct Songs {
+    songs: Vec<Song>,
+    places: Vec<Place>,
+    geometry: Geometry,
+    augment: Augment,
+}
+
+/// Where a fragment is.
+struct Place {
+    song: usize,
+    /// In seconds.
+    start: f64,
+    /// Number of tokens.
+    tokens: usize,
+}
+
+impl Songs {
+    /// Reads all MIDI files below `folder` that `split` gives to `share`. With any augmentation, fragments also begin
+    /// up to half a fragment sooner or later than their place.
+    pub fn open(folder: &Path, share: Share, split: &Split, geometry: Geometry, augment: Augment) -> Result<Self> {
+        let mut all = Self { songs: Vec::new(), places: Vec::new(), geometry, augment };
+        for path in Song::folder(folder)? {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            if split.share(&name) != Some(share) {
+                continue;
+            }
+            match Song::read(&path) {
+                Ok(song) => all.add(song),
+                Err(error) => eprintln!("passed over: {error:#}"),
+            }
+        }
+        ensure!(!all.places.is_empty(), "{}: must hold MIDI files for {share:?}, but has none", folder.display());
+        Ok(all)
+    }
+
+    fn add(&mut self, song: Song) {
+        let seconds = self.seconds();
+        for number in 0..(song.duration() / seconds) as usize {
+            let start = number as f64 * seconds;
+            let score = song.fragment(start, seconds);
+            if !score.notes.is_empty() {
+                self.places.push(Place { song: self.songs.len(), start, tokens: targets(&score).len() });
+            }
+        }
+        self.songs.push(song);
+    }
+
+    fn seconds(&self) -> f64 {
+        self.geometry.window().as_secs_f64()
+    }
+}
+
+impl Fragments for Songs {
+    fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    fn tokens(&self, index: usize) -> usize {
+        self.places[index].tokens
+    }
+
+    fn fragment(&self, index: usize, random: &mut Stream) -> Result<Fragment> {
+        let Place { song, start, .. } = self.places[index];
+        let seconds = self.seconds();
+        let (semitones, tempo) = self.augment.draw(random);
+        let moved = if self.augment == Augment::NONE { 0.0 } else { seconds * (random.unit() - 0.5) };
+        let start = (start + moved).max(0.0);
+
+        let from = (start - AROUND).max(0.0);
+        let around = self.songs[song].excerpt(from, start + seconds + AROUND);
+        let around = around.transposed(semitones).stretched(tempo);
+        let start = (start - from) * tempo;
+        let channels = Channels::drawn(random.number());
+        let scene = Scene::new(&around, random.number(), channels);
+        let tokens = targets(&around.fragment(start, seconds));
+        Ok(Fragment { clip: Some(scene.clip(start, &self.geometry)), tokens })
+    }
+}

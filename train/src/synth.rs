@@ -1,0 +1,233 @@
+//! Video made from music, to train on where no video of its own exists.
+//!
+//! A [`Scene`] shows a song as a dancer on a set. Each [channel](Channels) shows one quantity of the music that a real
+//! video carries, too; which notes are played is never shown. Everything else is left to the dice, so that a model
+//! learns to read motion, cuts and colours and not the way in which we draw them.
+//!
+//! | channel | music | picture |
+//! |---|---|---|
+//! | onset | notes begin | limbs are thrown, light flashes; fades in 0.30 s, stronger with velocity |
+//! | density | notes in 0.5 s, 2 to 12 a second | limbs and particles move 2 to 14 units in 0.25 s |
+//! | loudness | mean velocity, 68 to 102 | size 0.7 to 1.25, contrast, width of movements |
+//! | register | mean pitch, 57 to 69 | `y` 90 to 40, smaller particles; melody lifts a hand, bass spreads feet |
+//! | mode | minor or major | cold and dark, or warm and bright, in 1 s |
+//! | beat | beats, every other one above 1.8 Hz | bounce of 4 to 6 units |
+//! | bar | bars | sway of 8 to 12 units |
+//! | phrase | every fourth downbeat (0.8), others at a film's own pace | cuts, up to 0.1 s early, 15 % elsewhere |
+//! | silence | nothing sounds for 0.8 s | stillness and dim light |
+//!
+//! Units are 1/128 of the picture's height. What grounds the choice: dance and cuts follow onsets; motion and density
+//! (Di et al. 2021); loudness is size rather than brightness (Whiteford et al. 2018); pitch is height and inverse size
+//! (Spence 2011); colour is mode (Palmer et al. 2013); bounce is the beat, sway the bar (Burger et al. 2013); cuts are
+//! phrases (Prétet et al. 2021).
+
+mod canvas;
+mod curves;
+mod dice;
+mod figure;
+mod film;
+mod look;
+
+use std::array;
+
+use ndarray::{Array3, Array4, ArrayViewMut3};
+use vmt::{Clip, Geometry};
+
+use crate::music::Song;
+use canvas::{Canvas, Development, Point, STAGE, Stroke, mix};
+use curves::{Curves, Moment};
+use dice::Dice;
+pub use film::{Options, Progress, write_pairs};
+use look::{Look, Shot, shots};
+
+/// How long the shutter is open for one picture, in seconds: [`Geometry::PAPER`]'s whole frame.
+const SHUTTER: f64 = 0.25;
+/// Positions of the dancer that are laid over each other while the shutter is open.
+const EXPOSURES: usize = 6;
+
+/// What a scene shows of its music.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channels {
+    /// Limbs and light hit on notes.
+    pub onset: bool,
+    /// Speed is the number of notes.
+    pub density: bool,
+    /// Size and contrast are velocity.
+    pub loudness: bool,
+    /// Height is pitch.
+    pub register: bool,
+    /// Palette is mode.
+    pub mode: bool,
+    /// Bounce is the beat.
+    pub beat: bool,
+    /// Sway is the bar.
+    pub bar: bool,
+    /// Cuts are phrases.
+    pub phrase: bool,
+    /// Stillness is silence.
+    pub silence: bool,
+}
+
+impl Channels {
+    /// Everything.
+    pub fn all() -> Self {
+        Self::each(|| true)
+    }
+
+    /// Nothing: the picture says nothing of the music.
+    pub fn none() -> Self {
+        Self::each(|| false)
+    }
+
+    /// In one case of ten nothing, else each channel with probability 3/4, so that no model relies on one.
+    pub fn drawn(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        if dice.chance(0.1) { Self::none() } else { Self::each(|| dice.chance(0.75)) }
+    }
+
+    fn each(mut on: impl FnMut() -> bool) -> Self {
+        Self {
+            onset: on(),
+            density: on(),
+            loudness: on(),
+            register: on(),
+            mode: on(),
+            beat: on(),
+            bar: on(),
+            phrase: on(),
+            silence: on(),
+        }
+    }
+}
+
+/// A song to look at. The same song, seed and channels give the same pictures.
+pub struct Scene {
+    curves: Curves,
+    shots: Vec<Shot>,
+    look: Look,
+}
+
+impl Scene {
+    /// `seed` chooses all that the music does not.
+    pub fn new(song: &Song, seed: u64, channels: Channels) -> Self {
+        let mut dice = Dice::new(seed);
+        // Each from its own dice, so that one does not depend on how often another one throws.
+        let mut own = || Dice::new(dice.seed());
+        Self {
+            look: Look::new(channels, &mut own()),
+            curves: Curves::new(song, channels, &mut own()),
+            shots: shots(song, channels, &mut own()),
+        }
+    }
+
+    /// A full window from `start` seconds of the song on: picture k shows `start` plus [`Geometry::time`] of k.
+    pub fn clip(&self, start: f64, geometry: &Geometry) -> Clip {
+        let mut pictures = Array4::zeros((geometry.frames, 3, geometry.height, geometry.width));
+        let mut canvas = Canvas::new(geometry.height, geometry.width);
+        for (frame, picture) in pictures.outer_iter_mut().enumerate() {
+            self.draw(start + geometry.time(frame).as_secs_f64(), &mut canvas, picture);
+        }
+        Clip::new(pictures, geometry).expect("the geometry's own shape")
+    }
+
+    /// The picture at `time` seconds of the song: RGB, `[3, height, width]`.
+    pub fn picture(&self, time: f64, height: usize, width: usize) -> Array3<u8> {
+        let mut picture = Array3::zeros((3, height, width));
+        self.draw(time, &mut Canvas::new(height, width), picture.view_mut());
+        picture
+    }
+
+    fn draw(&self, time: f64, canvas: &mut Canvas, picture: ArrayViewMut3<u8>) {
+        let time = time - self.look.late;
+        let now = self.curves.at(time);
+        let shot = &self.shots[self.shots.partition_point(|shot| shot.begin <= time).saturating_sub(1)];
+        let palette = self.look.palette(now.major, shot);
+        let camera = Camera::new(shot, self.look.drift(time));
+
+        let [dark, light] = palette.ground;
+        canvas.fill(|point| mix(dark, light, shot.ground(camera.set(point))));
+        self.particles(time, shot, palette.spark, canvas);
+
+        let body = |now: &Moment| {
+            let (bounce, sway) = self.look.steps;
+            let height = 90.0 - 50.0 * now.register;
+            (64.0 + shot.place + sway * now.sway, height + bounce * now.bounce)
+        };
+        let size = 0.7 + 0.55 * now.loudness;
+        let centre = camera.screen(body(&now));
+        canvas.glow(centre, 46.0 * size * camera.zoom, palette.spark, self.look.flash * now.hit);
+
+        let open: [Moment; EXPOSURES] = array::from_fn(|exposure| {
+            let part = (exposure as f64 + 0.5) / EXPOSURES as f64 - 0.5;
+            self.curves.at(time + part * SHUTTER)
+        });
+        let opacity = 0.5 + 0.5 * now.loudness;
+        for (index, dancer) in self.look.bodies.iter().enumerate().rev() {
+            // Those behind are smaller, paler and to the sides.
+            let (aside, smaller, paler) = [(0.0, 1.0, 1.0), (36.0, 0.6, 0.6), (-36.0, 0.6, 0.6)][index % 3];
+            let exposures = open.map(|now| -> [Stroke; figure::STROKES] {
+                let (x, y) = body(&now);
+                let size = smaller * camera.zoom * (0.7 + 0.55 * now.loudness);
+                dancer.strokes(&now, camera.screen((x + aside, y)), size, shot.side)
+            });
+            canvas.exposures(&exposures, palette.inks, opacity * paler);
+        }
+
+        let how = Development {
+            light: 1.0 - 0.6 * now.still,
+            grain: self.look.grain,
+            grain_seed: Dice::new((time * 1000.0).round() as i64 as u64).seed() as u32,
+            letterbox: self.look.letterbox,
+            mirror: self.look.mirror,
+        };
+        canvas.develop(&how, &self.look.curve, picture);
+    }
+
+    /// Streaks as long as the way that a particle flies while the shutter is open.
+    fn particles(&self, time: f64, shot: &Shot, spark: canvas::Colour, canvas: &mut Canvas) {
+        /// Particles that leave the picture come back on the other side; unseen, for they are smaller than this.
+        const MARGIN: f32 = 12.0;
+        let [before, now, after] = [-0.5, 0.0, 0.5].map(|part| self.curves.at(time + part * SHUTTER));
+        let (sin, cos) = shot.flight.sin_cos();
+        for particle in &self.look.particles {
+            let place = |from: f32, way: f32| {
+                let round = STAGE + 2.0 * MARGIN;
+                (from * round + way * particle.pace * now.travel).rem_euclid(round) - MARGIN
+            };
+            let middle = (place(particle.from.0, cos), place(particle.from.1, sin));
+            let end = |moment: &Moment| {
+                let way = particle.pace * (moment.travel - now.travel);
+                (middle.0 + cos * way, middle.1 + sin * way)
+            };
+            let (from, to) = (end(&before), end(&after));
+            let radius = particle.size * (2.6 - 1.5 * now.register);
+            let length = particle.pace * (after.travel - before.travel);
+            // Paler where it is spread over more pixels, but not as much as it should be: speed must be seen.
+            let opacity = particle.opacity * (4.0 * radius / (4.0 * radius + length)).powf(0.25);
+            if self.look.soft {
+                canvas.glow(middle, 4.0 * radius, spark, 0.5 * particle.opacity);
+            }
+            canvas.stroke(&Stroke { from, to, radius, ink: 0 }, spark, opacity);
+        }
+    }
+}
+
+/// From the set to the screen and back.
+struct Camera {
+    zoom: f32,
+    shift: Point,
+}
+
+impl Camera {
+    fn new(shot: &Shot, drift: Point) -> Self {
+        Self { zoom: shot.zoom, shift: (shot.pan.0 + drift.0, shot.pan.1 + drift.1) }
+    }
+
+    fn screen(&self, (x, y): Point) -> Point {
+        (64.0 + (x - 64.0) * self.zoom + self.shift.0, 64.0 + (y - 64.0) * self.zoom + self.shift.1)
+    }
+
+    fn set(&self, (x, y): Point) -> Point {
+        (64.0 + (x - 64.0 - self.shift.0) / self.zoom, 64.0 + (y - 64.0 - self.shift.1) / self.zoom)
+    }
+}

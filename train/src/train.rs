@@ -1,0 +1,124 @@
+//! One update of the weights, spread over threads.
+
+use std::ops::Range;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use burn::module::Module;
+use burn::optim::{AdamConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
+
+use crate::data::Batch;
+use crate::random::Stream;
+use crate::recipe::ADAM;
+use crate::{Model, dropout};
+
+/// A model on its way, and what Adam remembers of it.
+pub struct Learner {
+    /// The weights.
+    pub model: Model,
+    /// Adam's two means for each weight.
+    pub optimizer: ModuleOptimizer,
+    /// Decides over dropout.
+    pub seed: u64,
+    /// Threads that share a batch.
+    pub threads: usize,
+}
+
+/// What a step was like.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Step {
+    /// Negative log-likelihood of a token in nats, before the update.
+    pub loss: f64,
+    /// How long it took from pixels to the loss, in the slowest thread.
+    pub forward: Duration,
+    /// From the loss to the gradients, in the slowest thread.
+    pub backward: Duration,
+    /// From the gradients to the new weights.
+    pub update: Duration,
+}
+
+impl Learner {
+    /// A learner at its first step; `model` must be on an autodiff device.
+    pub fn new(model: Model, seed: u64, threads: usize) -> Self {
+        Self { model, optimizer: Self::adam(), seed, threads }
+    }
+
+    /// Adam, which remembers nothing yet.
+    pub fn adam() -> ModuleOptimizer {
+        let (beta_1, beta_2, epsilon) = ADAM;
+        AdamConfig::new().with_beta_1(beta_1).with_beta_2(beta_2).with_epsilon(epsilon).init()
+    }
+
+    /// Learns from one batch. `step` counts from 1.
+    ///
+    /// The same step on the same batch gives the same weights to the last bit, if the number of threads is the same.
+    pub fn step(&mut self, step: u64, learning_rate: f64, batch: &Batch) -> Result<Step> {
+        let (mut report, gradients) = self.gradients(step, batch);
+        if !report.loss.is_finite() {
+            bail!(
+                "the loss became {} at step {step} with a learning rate of {learning_rate:.3e}; \
+                 start again from the last checkpoint with a lower `peak` or a longer `warm_up`",
+                report.loss
+            );
+        }
+        let start = Instant::now();
+        self.model = self.optimizer.step(learning_rate, self.model.clone(), gradients);
+        report.update += start.elapsed();
+        Ok(report)
+    }
+
+    /// The mean loss of a token, and its gradient. Each thread has a copy of the model with a graph of its own, and some
+    /// of the rows.
+    pub fn gradients(&self, step: u64, batch: &Batch) -> (Step, GradientsParams) {
+        let tokens = batch.tokens() as f64;
+        let device = self.model.device();
+        let share = |rows: Range<usize>| {
+            let start = Instant::now();
+            let model = self.model.clone().fork(&device);
+            let streams = rows.clone().map(|row| Stream::new(self.seed, "dropout", &[step, row as u64])).collect();
+            let loss = dropout::with(streams, &device, || batch.loss(rows, &model)) / tokens;
+            let value: f32 = loss.clone().into_scalar();
+            let forward = start.elapsed();
+            let gradients = GradientsParams::from_grads(loss.backward(), &model);
+            (Step { loss: value.into(), forward, backward: start.elapsed() - forward, ..Step::default() }, gradients)
+        };
+
+        let mut total = Step::default();
+        let mut sum = GradientsAccumulator::new();
+        for (step, gradients) in on_threads(batch.rows(), self.threads, share) {
+            let start = Instant::now();
+            total.loss += step.loss;
+            total.forward = total.forward.max(step.forward);
+            total.backward = total.backward.max(step.backward);
+            sum.accumulate(&self.model, gradients);
+            total.update += start.elapsed();
+        }
+        (total, sum.grads())
+    }
+}
+
+/// The mean loss of a token over `batches`, in nats, without dropout.
+pub fn validate(model: &Model, batches: &[Batch], threads: usize) -> f64 {
+    let model = model.valid();
+    let loss = |batch: &Batch| {
+        let share = |rows| batch.loss(rows, &model).into_scalar::<f32>();
+        on_threads(batch.rows(), threads, share).into_iter().map(f64::from).sum::<f64>()
+    };
+    let tokens: usize = batches.iter().map(Batch::tokens).sum();
+    batches.iter().map(loss).sum::<f64>() / tokens as f64
+}
+
+/// Divides `rows` among threads; results come in the order of the rows.
+fn on_threads<T: Send>(rows: usize, threads: usize, work: impl Fn(Range<usize>) -> T + Sync) -> Vec<T> {
+    let count = threads.clamp(1, rows);
+    let bound = |thread: usize| thread * rows / count;
+    thread::scope(|scope| {
+        let work = &work;
+        let others: Vec<_> =
+            (1..count).map(|thread| scope.spawn(move || work(bound(thread)..bound(thread + 1)))).collect();
+        let mut results = vec![work(0..bound(1))];
+        results.extend(others.into_iter().map(|other| other.join().expect("a training thread panicked")));
+        results
+    })
+}
