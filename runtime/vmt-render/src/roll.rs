@@ -31,8 +31,10 @@ const AXIS: f64 = 32.0;
 /// The height of the film strip.
 const STRIP: f64 = 72.0;
 const BOTTOM: f64 = 16.0;
-/// PNG pixels in a unit of SVG, for sharp screens.
+/// PNG pixels in a unit of SVG, for sharp screens ...
 const SCALE: f32 = 2.0;
+/// ... as long as the picture is no wider than this: a long film is not to take more memory for it.
+const SHARP: f32 = 4096.0;
 
 /// How many thumbnails of a film whose pictures are `aspect` times as wide as high fit under its piano roll.
 pub fn thumbnails(duration: Duration, aspect: f64) -> usize {
@@ -68,14 +70,15 @@ pub fn piano_roll_svg(score: &Score, film: Option<&Clip>) -> Result<String> {
     Ok(svg)
 }
 
-/// [`piano_roll_svg`] as PNG, two pixels to a unit.
+/// [`piano_roll_svg`] as PNG, two pixels to a unit, or fewer in a long film.
 pub fn piano_roll_png(score: &Score, film: Option<&Clip>) -> Result<Vec<u8>> {
     let broken = |reason: &dyn ToString| Error::Picture(reason.to_string());
     let svg = piano_roll_svg(score, film)?;
     let tree = usvg::Tree::from_str(&svg, &usvg::Options::default()).map_err(|error| broken(&error))?;
-    let size = tree.size().to_int_size().scale_by(SCALE).ok_or_else(|| broken(&"it has no size"))?;
+    let scale = (SHARP / tree.size().width()).clamp(1.0, SCALE);
+    let size = tree.size().to_int_size().scale_by(scale).ok_or_else(|| broken(&"it has no size"))?;
     let mut picture = tiny_skia::Pixmap::new(size.width(), size.height()).ok_or_else(|| broken(&"it is too large"))?;
-    resvg::render(&tree, tiny_skia::Transform::from_scale(SCALE, SCALE), &mut picture.as_mut());
+    resvg::render(&tree, tiny_skia::Transform::from_scale(scale, scale), &mut picture.as_mut());
     picture.encode_png().map_err(|error| broken(&error))
 }
 
