@@ -27,6 +27,7 @@ struct Args {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one in a program's life")]
 enum Command {
     Compose(compose::Args),
     Inspect(inspect::Args),
