@@ -105,8 +105,10 @@ pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &
         let y = g.op_with("LeakyRelu", &[&y], &[("alpha", Attribute::Float(SLOPE as f32))]);
         x = group_norm(g, &format!("{name}.norm"), norm, &y);
     }
+    let (cells, rows, columns) = (layer.cells as i64, geometry.height as i64 / 8, geometry.width as i64 / 8);
+    let x = g.reshape(&x, &[0, -1, cells, rows / cells, cells, columns / cells]);
+    let x = g.mean(&x, 5);
     let x = g.mean(&x, 3);
-    let x = g.mean(&x, 2);
     let mut x = g.reshape(&x, &[0, -1]);
     if let Some(project) = &layer.project {
         x = linear(g, "frames.project", project, &x);

@@ -10,6 +10,7 @@ use vmt::{Clip, Event, Geometry, Note, STEPS_PER_SECOND, Score, Shift, Token};
 use crate::Model;
 use crate::frames::rows_of_pixels;
 use crate::random::Stream;
+use crate::reading::{READINGS, heard};
 
 /// One window: what is to be seen, and what is to be played.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,8 +139,7 @@ impl Order {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     rows: Vec<Fragment>,
-    /// Height and width of the pictures.
-    size: [usize; 2],
+    geometry: Geometry,
     /// Tokens of the longest row.
     longest: usize,
 }
@@ -149,7 +149,7 @@ impl Batch {
     pub fn new(mut rows: Vec<Fragment>, geometry: &Geometry, max_tokens: usize) -> Self {
         rows.iter_mut().for_each(|row| row.tokens.truncate(max_tokens));
         let longest = rows.iter().map(|row| row.tokens.len()).max().unwrap_or(0);
-        Self { rows, size: [geometry.height, geometry.width], longest }
+        Self { rows, geometry: *geometry, longest }
     }
 
     /// Number of rows.
@@ -168,20 +168,46 @@ impl Batch {
         Self { rows: self.rows.iter().map(blind).collect(), ..*self }
     }
 
-    /// Negative log-likelihood in nats, the sum over all tokens of some of the rows, `[1]`.
+    /// Pictures to be read, over all rows.
+    pub fn pictures(&self) -> usize {
+        self.rows.iter().flat_map(|row| &row.clip).map(Clip::frames).sum()
+    }
+
+    /// Of some of the rows: the negative log-likelihood in nats, the sum over all tokens, `[1]`, and the squared error of
+    /// the [reading](crate::reading), the sum over all pictures of its mean, `[1]`.
     ///
     /// A token follows those before it, the first one PAD. Rows are padded to the longest of the whole batch, so that it
     /// does not matter how the rows are divided among threads.
-    pub fn loss(&self, rows: Range<usize>, model: &Model) -> Tensor<1> {
+    pub fn losses(&self, rows: Range<usize>, model: &Model) -> (Tensor<1>, Tensor<1>) {
         let device = model.device();
         let rows = &self.rows[rows];
         let clips: Vec<_> = rows.iter().map(|row| row.clip.as_ref()).collect();
-        let (pixels, frames) = rows_of_pixels(&clips, self.size, &device);
+        let (pixels, frames) = rows_of_pixels(&clips, [self.geometry.height, self.geometry.width], &device);
         let fed = self.ids(rows, |tokens| [&[Token::PAD], &tokens[..tokens.len() - 1]].concat(), &device);
         let targets = self.ids(rows, <[Token]>::to_vec, &device);
         let real = targets.clone().not_equal_elem(i64::from(Token::PAD.id())).float();
-        let likelihoods = log_softmax(model.forward(pixels, frames, fed), 2).gather(2, targets.unsqueeze_dim(2));
-        (likelihoods.squeeze_dim::<2>(2) * real).sum().neg()
+        let (logits, reading) = model.learn(pixels, frames, fed);
+        let likelihoods = log_softmax(logits, 2).gather(2, targets.unsqueeze_dim(2));
+        let (heard, told) = self.heard(rows, reading.dims()[1], &device);
+        let error = (reading - heard).square() * told / READINGS as f64;
+        ((likelihoods.squeeze_dim::<2>(2) * real).sum().neg(), error.sum())
+    }
+
+    /// What is to be read, and 1 where it can be told, `[rows, frames, 4]`.
+    fn heard(&self, rows: &[Fragment], frames: usize, device: &Device) -> (Tensor<3>, Tensor<3>) {
+        let row = |row: &Fragment| {
+            let shown = row.clip.as_ref().map_or(0, Clip::frames);
+            let mut heard = if shown > 0 { heard(&row.tokens, &self.geometry) } else { Vec::new() };
+            heard.truncate(shown);
+            heard.resize(frames, [None; READINGS]);
+            heard
+        };
+        let heard: Vec<_> = rows.iter().flat_map(row).flatten().collect();
+        let tensor = |value: fn(&Option<f32>) -> f32| {
+            let values: Vec<_> = heard.iter().map(value).collect();
+            Tensor::from_data(TensorData::new(values, [rows.len(), frames, READINGS]), device)
+        };
+        (tensor(|value| value.unwrap_or(0.0)), tensor(|value| value.is_some().into()))
     }
 
     /// `[rows, longest]`, padded on the right.

@@ -82,6 +82,9 @@ struct RunArgs {
     /// [default: decided by a hash of each name, 90 : 10 : 28 as in the paper]
     #[arg(long, value_name = "FILE")]
     split: Option<PathBuf>,
+    /// Begin with the weights of this run or checkpoint, not with random ones [default: `weights` in the recipe]
+    #[arg(long, value_name = "DIR")]
+    weights: Option<PathBuf>,
     /// Stop after this many steps [default: `steps` in the recipe]
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
@@ -131,6 +134,10 @@ impl RunArgs {
     fn run(self) -> Result<ExitCode> {
         let mut config = RunConfig::load(&self.recipe)?;
         config.data = self.data.or(config.data);
+        // The run's folder keeps the path, and is not where the path is seen from.
+        let weights = self.weights.or(config.weights);
+        let full = |path: PathBuf| path.canonicalize().with_context(|| path.display().to_string());
+        config.weights = weights.map(full).transpose()?;
         config.recipe.steps = self.steps.unwrap_or(config.recipe.steps);
         let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, |count| count.get()));
         ensure!(threads > 0, "--threads must be at least 1, but is 0");

@@ -211,7 +211,7 @@ fn loss(model: &Model, clips: &[Clip], tokens: &[Vec<Token>]) -> Tensor<1> {
         rows.map(|(row, (clip, tokens))| Fragment { clip: (row == 0).then(|| clip.clone()), tokens: tokens.clone() });
     let (_, _, height, width) = clips[0].pixels().dim();
     let batch = Batch::new(rows.collect(), &Geometry { height, width, ..Geometry::PAPER }, 1024);
-    batch.loss(0..2, model) / batch.tokens() as f64
+    batch.losses(0..2, model).0 / batch.tokens() as f64
 }
 
 /// Two clips of different lengths with 50 tokens each.
