@@ -17,7 +17,7 @@ use ::vmt::{
     bundle::sha256,
     manifest::{Context, DecoderGraph, EncoderGraph, FORMAT, MANIFEST, Manifest, PERFORMANCE_310, State},
 };
-use vmt_train::{Model, ModelConfig};
+use vmt_train::{Model, ModelConfig, recipe::MAX_TOKENS};
 
 pub use crate::graph::Storage;
 pub use crate::parity::{TOLERANCE, Worst};
@@ -32,9 +32,6 @@ pub struct About {
     /// SPDX expression for the weights.
     pub license: String,
 }
-
-/// The most events that one window may take (paper section 4.1).
-const MAX_TOKENS: usize = 1024;
 
 /// A model as ONNX.
 struct Graphs {

@@ -1,5 +1,6 @@
 //! What training sees: fragments of video with their music, gathered into batches.
 
+use std::iter::zip;
 use std::ops::Range;
 
 use anyhow::Result;
@@ -179,18 +180,35 @@ impl Batch {
     /// A token follows those before it, the first one PAD. Rows are padded to the longest of the whole batch, so that it
     /// does not matter how the rows are divided among threads.
     pub fn losses(&self, rows: Range<usize>, model: &Model) -> (Tensor<1>, Tensor<1>) {
+        let (logits, targets, reading) = self.predict(rows.clone(), model);
+        let (heard, told) = self.heard(&self.rows[rows], reading.dims()[1], &model.device());
+        let error = (reading - heard).square() * told / READINGS as f64;
+        (likelihoods(logits, targets).sum().neg(), error.sum())
+    }
+
+    /// Each row's negative log-likelihood in nats, and how many of its tokens were the likeliest ones.
+    pub fn by_row(&self, model: &Model) -> Vec<(f64, usize)> {
+        let (logits, targets, _) = self.predict(0..self.rows(), model);
+        let likeliest: Vec<i64> = logits.clone().argmax(2).into_data().iter().collect();
+        let likelihoods: Vec<f64> = likelihoods(logits, targets).into_data().iter().collect();
+        let seen = zip(likelihoods.chunks(self.longest), likeliest.chunks(self.longest));
+        let loss = |(row, (likelihoods, likeliest)): (&Fragment, (&[f64], &[i64]))| {
+            let hits = zip(&row.tokens, likeliest).filter(|&(token, &likeliest)| i64::from(token.id()) == likeliest);
+            (-likelihoods.iter().sum::<f64>(), hits.count())
+        };
+        zip(&self.rows, seen).map(loss).collect()
+    }
+
+    /// Of some of the rows: the logits `[rows, longest, 310]` of what follows each token, and what should,
+    /// `[rows, longest]`, PAD behind the end of a row; and the reading, `[rows, frames, 4]`.
+    fn predict(&self, rows: Range<usize>, model: &Model) -> (Tensor<3>, Tensor<2, Int>, Tensor<3>) {
         let device = model.device();
         let rows = &self.rows[rows];
         let clips: Vec<_> = rows.iter().map(|row| row.clip.as_ref()).collect();
         let (pixels, frames) = rows_of_pixels(&clips, [self.geometry.height, self.geometry.width], &device);
         let fed = self.ids(rows, |tokens| [&[Token::PAD], &tokens[..tokens.len() - 1]].concat(), &device);
-        let targets = self.ids(rows, <[Token]>::to_vec, &device);
-        let real = targets.clone().not_equal_elem(i64::from(Token::PAD.id())).float();
         let (logits, reading) = model.learn(pixels, frames, fed);
-        let likelihoods = log_softmax(logits, 2).gather(2, targets.unsqueeze_dim(2));
-        let (heard, told) = self.heard(rows, reading.dims()[1], &device);
-        let error = (reading - heard).square() * told / READINGS as f64;
-        ((likelihoods.squeeze_dim::<2>(2) * real).sum().neg(), error.sum())
+        (logits, self.ids(rows, <[Token]>::to_vec, &device), reading)
     }
 
     /// What is to be read, and 1 where it can be told, `[rows, frames, 4]`.
@@ -219,6 +237,12 @@ impl Batch {
         }
         Tensor::from_data(TensorData::new(ids, [rows.len(), self.longest]), device)
     }
+}
+
+/// The log-likelihood of each target, `[rows, longest]`, in nats; 0 for PAD. Shapes as [`Batch::predict`] gives them.
+fn likelihoods(logits: Tensor<3>, targets: Tensor<2, Int>) -> Tensor<2> {
+    let real = targets.clone().not_equal_elem(i64::from(Token::PAD.id())).float();
+    log_softmax(logits, 2).gather(2, targets.unsqueeze_dim(2)).squeeze_dim::<2>(2) * real
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! Both see the pictures of a window and say which of the 310 events comes next. [`ModelConfig`] builds a [`Model`];
 //! [`EncoderDecoder`] is what both can do; [`BurnEngine`] decodes with either through the runtime's [`::vmt::Engine`].
 //!
-//! [`run::Run`] trains a model on any [`data::Fragments`]; [`checkpoint::load_model`] reads what it learned.
+//! [`run::Run`] trains a model on any [`data::Fragments`]; [`checkpoint::load_model`] reads what it learned,
+//! and [`eval::evaluate`] compares models on what they have not seen.
 
 pub mod attention;
 pub mod checkpoint;
@@ -11,6 +12,7 @@ pub mod config;
 pub mod data;
 pub mod dropout;
 pub mod engine;
+pub mod eval;
 pub mod frames;
 pub mod gru;
 mod init;

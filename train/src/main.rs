@@ -1,15 +1,18 @@
 //! The `vmt-train` command.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
 use clap::{Parser, Subcommand};
+use vmt_train::checkpoint::load_model;
 use vmt_train::data::{Augment, Fragments};
+use vmt_train::eval::{Candidate, Held, Options, evaluate};
 use vmt_train::prepared::{DATASET, PAPER_SPLIT, Prepared, Share, Split};
 use vmt_train::recipe::RunConfig;
 use vmt_train::run::{End, Run};
@@ -18,8 +21,9 @@ use vmt_train::synth::{self, Channels};
 
 /// Teaches a model to write piano music for video.
 ///
-/// Two steps: `prepare` cuts your videos and their MIDI files into fragments of ten seconds, `run` trains a model on them.
-/// Where there is music but no video, `run` draws its own pictures; `synth` writes such videos for you to look at.
+/// `prepare` cuts your videos and their MIDI files into fragments of ten seconds, `run` trains a model on them, and `eval`
+/// says how good models have become. Where there is music but no video, `run` and `eval` draw pictures of their own;
+/// `synth` writes such videos for you to look at.
 #[derive(Parser)]
 #[command(name = "vmt-train", version, propagate_version = true)]
 struct Args {
@@ -32,6 +36,7 @@ enum Command {
     #[cfg(feature = "video")]
     Prepare(PrepareArgs),
     Run(RunArgs),
+    Eval(EvalArgs),
     Synth(SynthArgs),
 }
 
@@ -97,6 +102,61 @@ struct RunArgs {
     threads: Option<usize>,
 }
 
+/// Compares trained models on songs that they have not learned from
+///
+/// Writes one table, a column for each model and one for the original music: how well each model foresees the music, with
+/// its video and with those of other songs; how what it writes ends, closes its notes and repeats itself, without grammar
+/// and with it; whether that is like real music, and whether it follows the video. The report says what each number is.
+/// The same seed gives the same report.
+#[derive(clap::Args)]
+struct EvalArgs {
+    /// A trained model and what to call it: the folder of a run, whose best checkpoint is taken, or of one checkpoint.
+    /// May be repeated; the others are held to the first
+    #[arg(long = "model", value_name = "NAME=DIR", value_parser = named, required = true)]
+    models: Vec<(String, PathBuf)>,
+    /// The same, for a model that learned without video: it is shown none
+    #[arg(long, value_name = "NAME=DIR", value_parser = named)]
+    blind: Vec<(String, PathBuf)>,
+    /// A folder made by `vmt-train prepare`, or one with MIDI files below it, for which pictures are drawn on the fly
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// For MIDI files, a YAML file that says which song is for what, as in `prepare`
+    /// [default: decided by a hash of each name, 90 : 10 : 28 as in the paper]
+    #[arg(long, value_name = "FILE")]
+    split: Option<PathBuf>,
+    /// Whose songs
+    #[arg(long, value_enum, default_value = "test")]
+    share: Share,
+    /// Fragments to foresee, spread evenly over the songs; all if there are fewer
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    fragments: usize,
+    /// Fragments among them that each model writes music for, twice: without grammar and with it
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    generate: usize,
+    /// Decides over pictures, swaps, music and intervals
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Threads that share the work; they change the speed, not the numbers [default: one for each core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// The Markdown file to write; the same as JSON is written beside it
+    #[arg(short, long, value_name = "REPORT.md")]
+    out: PathBuf,
+    /// Keep the music in this folder, as SONG-SECONDS.WHO.mid, where WHO is `original`, a model, or a model without
+    /// grammar (`.raw`)
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+}
+
+fn named(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("must be NAME=DIR, such as VMT=my-run, but has no `=`")?;
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+    if name.is_empty() || name == "original" || !name.chars().all(fits) {
+        return Err(format!("NAME must be letters, digits, `-` and `_`, and not `original`, but is `{name}`"));
+    }
+    Ok((name.into(), path.into()))
+}
+
 /// Draws videos that show music: a dancer on a set, for each MIDI file
 ///
 /// Writes NAME.mp4 and NAME.mid, which `prepare` reads, for each MIDI file below FOLDER. Height shows pitch, size
@@ -155,6 +215,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "video")]
         Command::Prepare(args) => args.run(),
         Command::Run(args) => args.run(),
+        Command::Eval(args) => args.run(),
         Command::Synth(args) => args.run(),
     };
     done.unwrap_or_else(|error| {
@@ -197,8 +258,7 @@ impl RunArgs {
         let full = |path: PathBuf| path.canonicalize().with_context(|| path.display().to_string());
         config.weights = weights.map(full).transpose()?;
         config.recipe.steps = self.steps.unwrap_or(config.recipe.steps);
-        let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, |count| count.get()));
-        ensure!(threads > 0, "--threads must be at least 1, but is 0");
+        let threads = threads(self.threads)?;
 
         let data = config.data.as_ref().context("no data: name a folder with --data, or as `data` in the recipe")?;
         let augment = Augment { semitones: config.recipe.semitones, tempo: config.recipe.tempo };
@@ -235,4 +295,69 @@ impl RunArgs {
             }
         }
     }
+}
+
+impl EvalArgs {
+    fn run(self) -> Result<ExitCode> {
+        let threads = threads(self.threads)?;
+        for (option, count) in [("--fragments", self.fragments), ("--generate", self.generate)] {
+            ensure!(count > 0, "{option} must be at least 1, but is 0");
+        }
+        let (out, json) = (&self.out, self.out.with_extension("json"));
+        ensure!(out.extension().is_some_and(|end| end == "md"), "{}: must end in .md, but does not", out.display());
+        let mut candidates: Vec<Candidate> = Vec::new();
+        let models = self.models.iter().map(|model| (model, false));
+        for ((name, path), blind) in models.chain(self.blind.iter().map(|model| (model, true))) {
+            if candidates.iter().any(|other| other.name == *name) {
+                bail!("each model must have a name of its own, but two are called {name}");
+            }
+            let (config, model) = load_model(path, &Device::flex())?;
+            candidates.push(Candidate { name: name.clone(), model, geometry: config.geometry, blind });
+        }
+        // Before the work, so that none is lost.
+        let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        for folder in [Some(folder), self.keep.as_deref()].into_iter().flatten() {
+            fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        }
+        let split = self.split.map_or(Ok(PAPER_SPLIT), Split::load)?;
+        let geometries: Vec<_> = candidates.iter().map(|candidate| candidate.geometry).collect();
+        let held = Held::open(&self.data, self.share, &split, &geometries)?;
+
+        let Self { share, fragments, generate: pieces, seed, .. } = self;
+        let options = Options { share, fragments, pieces, seed, threads };
+        let bar = indicatif::ProgressBar::new(0);
+        let start = Instant::now();
+        let (report, pieces) = evaluate(&held, &candidates, &options, &|what, done, count| {
+            bar.set_length(count as u64);
+            bar.set_position(done as u64);
+            bar.set_message(what.to_owned());
+            if done == count {
+                let elapsed = Duration::from_secs(start.elapsed().as_secs());
+                bar.suspend(|| eprintln!("{what}: done after {elapsed:?}"));
+            }
+        })?;
+        bar.finish_and_clear();
+        if let Some(folder) = &self.keep {
+            for piece in pieces {
+                write(&folder.join(format!("{}.mid", piece.name)), &vmt::midi::write(&piece.score))?;
+            }
+        }
+        write(&json, report.json().as_bytes())?;
+        write(out, report.to_string().as_bytes())?;
+        println!("wrote {} and {}", out.display(), json.display());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// As asked, or one for each core.
+fn threads(asked: Option<usize>) -> Result<usize> {
+    let threads = asked.unwrap_or_else(|| thread::available_parallelism().map_or(1, |count| count.get()));
+    ensure!(threads > 0, "--threads must be at least 1, but is 0");
+    Ok(threads)
+}
+
+/// Writes a file under another name and renames it: it is there as a whole or not at all.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let new = path.with_added_extension("new");
+    fs::write(&new, bytes).and_then(|()| fs::rename(&new, path)).with_context(|| path.display().to_string())
 }

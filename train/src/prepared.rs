@@ -27,7 +27,7 @@ pub const DATASET: &str = "dataset.yaml";
 pub const FORMAT: u32 = 1;
 
 /// What a song is for. All fragments of a song have the same share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Share {
     /// To learn from.
@@ -173,6 +173,32 @@ impl Prepared {
         ensure!(want == self.geometry, "{folder}: must hold clips of {want:?}, but they are of {:?}", self.geometry);
         Ok(self)
     }
+
+    /// The name of the song that fragment `index` is of, and where it begins there, in seconds.
+    pub fn place(&self, index: usize) -> (&str, f64) {
+        let Place { song, index, .. } = &self.fragments[index];
+        (song, *index as f64 * self.geometry.window().as_secs_f64())
+    }
+
+    /// The music of fragment `index`, as it is.
+    pub fn music(&self, index: usize) -> &[Token] {
+        &self.fragments[index].tokens
+    }
+
+    /// The pictures of fragment `index`.
+    pub fn clip(&self, index: usize) -> Result<Clip> {
+        let Place { song, index, .. } = &self.fragments[index];
+        let Geometry { frames, height, width, .. } = self.geometry;
+        let path = frames_path(&self.folder, song);
+        let read = || -> Result<Clip> {
+            let mut bytes = vec![0; frames * 3 * height * width];
+            let mut file = File::open(&path)?;
+            file.seek(SeekFrom::Start((index * bytes.len()) as u64))?;
+            file.read_exact(&mut bytes)?;
+            Ok(Clip::new(Array4::from_shape_vec((frames, 3, height, width), bytes)?, &self.geometry)?)
+        };
+        read().with_context(|| format!("{}: fragment {index}", path.display()))
+    }
 }
 
 impl Fragments for Prepared {
@@ -185,19 +211,8 @@ impl Fragments for Prepared {
     }
 
     fn fragment(&self, index: usize, random: &mut Stream) -> Result<Fragment> {
-        let Place { song, index, tokens } = &self.fragments[index];
-        let Geometry { frames, height, width, .. } = self.geometry;
-        let path = frames_path(&self.folder, song);
-        let read = || -> Result<Clip> {
-            let mut bytes = vec![0; frames * 3 * height * width];
-            let mut file = File::open(&path)?;
-            file.seek(SeekFrom::Start((index * bytes.len()) as u64))?;
-            file.read_exact(&mut bytes)?;
-            Ok(Clip::new(Array4::from_shape_vec((frames, 3, height, width), bytes)?, &self.geometry)?)
-        };
-        let clip = read().with_context(|| format!("{}: fragment {index}", path.display()))?;
         let (semitones, _) = self.augment.draw(random);
-        Ok(Fragment { clip: Some(clip), tokens: transposed(tokens, semitones) })
+        Ok(Fragment { clip: Some(self.clip(index)?), tokens: transposed(self.music(index), semitones) })
     }
 }
 

@@ -64,7 +64,7 @@ impl Default for Recipe {
             seed: 1,
             steps: 50_000,
             batch: 4,
-            max_tokens: 1024,
+            max_tokens: MAX_TOKENS,
             warm_up: 8_000,
             peak: 1e-3,
             without_video: 0.0,
@@ -78,6 +78,9 @@ impl Default for Recipe {
         }
     }
 }
+
+/// The most tokens of a fragment (paper section 4.1).
+pub const MAX_TOKENS: usize = 1024;
 
 /// Adam's decay of the mean and of the mean square, and what it adds to the root (paper section 4.1).
 pub const ADAM: (f32, f32, f32) = (0.9, 0.997, 1e-9);

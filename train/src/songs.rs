@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use vmt::Geometry;
+use vmt::{Clip, Geometry, Token};
 
 use crate::data::{Augment, Fragment, Fragments, targets};
 use crate::music::Song;
@@ -62,6 +62,32 @@ impl Songs {
         self.songs.push(song);
     }
 
+    /// The name of the song that fragment `index` is of, and where it begins there, in seconds.
+    pub fn place(&self, index: usize) -> (&str, f64) {
+        let Place { song, start, .. } = self.places[index];
+        (&self.songs[song].name, start)
+    }
+
+    /// The music of fragment `index`, as it is.
+    pub fn music(&self, index: usize) -> Vec<Token> {
+        let Place { song, start, .. } = self.places[index];
+        targets(&self.songs[song].fragment(start, self.seconds()))
+    }
+
+    /// The pictures of fragment `index` as it is, for a model of this `geometry`; `seed` chooses all that the music does
+    /// not. The same seed with other channels changes nothing else.
+    pub fn clip(&self, index: usize, seed: u64, channels: Channels, geometry: &Geometry) -> Clip {
+        let Place { song, start, .. } = self.places[index];
+        let (around, start) = self.around(song, start);
+        Scene::new(&around, seed, channels).clip(start, geometry)
+    }
+
+    /// What the pictures of a fragment may tell of, and where the fragment begins in it.
+    fn around(&self, song: usize, start: f64) -> (Song, f64) {
+        let from = (start - AROUND).max(0.0);
+        (self.songs[song].excerpt(from, start + self.seconds() + AROUND), start - from)
+    }
+
     fn seconds(&self) -> f64 {
         self.geometry.window().as_secs_f64()
     }
@@ -81,12 +107,8 @@ impl Fragments for Songs {
         let seconds = self.seconds();
         let (semitones, tempo) = self.augment.draw(random);
         let moved = if self.augment == Augment::NONE { 0.0 } else { seconds * (random.unit() - 0.5) };
-        let start = (start + moved).max(0.0);
-
-        let from = (start - AROUND).max(0.0);
-        let around = self.songs[song].excerpt(from, start + seconds + AROUND);
-        let around = around.transposed(semitones).stretched(tempo);
-        let start = (start - from) * tempo;
+        let (around, start) = self.around(song, (start + moved).max(0.0));
+        let (around, start) = (around.transposed(semitones).stretched(tempo), start * tempo);
         let channels = Channels::drawn(random.number());
         let scene = Scene::new(&around, random.number(), channels);
         let tokens = targets(&around.fragment(start, seconds));

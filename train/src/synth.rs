@@ -81,6 +81,22 @@ impl Channels {
         Self::each(|| false)
     }
 
+    /// The name of each channel, with everything but that channel.
+    pub fn all_but_one() -> [(&'static str, Self); 9] {
+        let all = Self::all();
+        [
+            ("onset", Self { onset: false, ..all }),
+            ("density", Self { density: false, ..all }),
+            ("loudness", Self { loudness: false, ..all }),
+            ("register", Self { register: false, ..all }),
+            ("mode", Self { mode: false, ..all }),
+            ("beat", Self { beat: false, ..all }),
+            ("bar", Self { bar: false, ..all }),
+            ("phrase", Self { phrase: false, ..all }),
+            ("silence", Self { silence: false, ..all }),
+        ]
+    }
+
     /// In one case of ten nothing, else each channel with probability 3/4, so that no model relies on one.
     pub fn drawn(seed: u64) -> Self {
         let mut dice = Dice::new(seed);

@@ -120,7 +120,7 @@ pub fn validate(model: &Model, batches: &[Batch], threads: usize) -> f64 {
 }
 
 /// Divides `rows` among threads; results come in the order of the rows.
-fn on_threads<T: Send>(rows: usize, threads: usize, work: impl Fn(Range<usize>) -> T + Sync) -> Vec<T> {
+pub(crate) fn on_threads<T: Send>(rows: usize, threads: usize, work: impl Fn(Range<usize>) -> T + Sync) -> Vec<T> {
     let count = threads.clamp(1, rows);
     let bound = |thread: usize| thread * rows / count;
     thread::scope(|scope| {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::{Note, STEPS_PER_SECOND, Score};
+use crate::{Note, Score};
 
 /// Notes in a phrase whose coming back counts as repetition.
 const PHRASE: usize = 4;
@@ -43,7 +43,7 @@ impl Rank {
     /// Of a score whose events have this `likelihood` on average, where so many notes a second were asked for.
     pub fn new(score: &Score, likelihood: f64, density: Option<f64>) -> Self {
         let repetition = REPETITION * (repeated(&score.notes) - REPEATED).max(0.0) / (1.0 - REPEATED);
-        let silence = SILENCE * (silence(score) - PAUSE).max(0.0);
+        let silence = SILENCE * (score.longest_silence() - PAUSE).max(0.0);
         let [few, many] = density.map_or(DENSITIES, |wanted| [wanted / TOLERANCE, wanted * TOLERANCE]);
         let seconds = score.duration.as_secs_f64().max(1.0);
         // Silence is as bad as one note.
@@ -67,23 +67,12 @@ fn repeated(notes: &[Note]) -> f64 {
     1.0 - distinct.len().max(1) as f64 / phrases.len().max(1) as f64
 }
 
-/// The longest time without a sound, in seconds.
-fn silence(score: &Score) -> f64 {
-    let (mut longest, mut sounded) = (0.0_f64, 0.0_f64);
-    let seconds = |step: u32| f64::from(step) / f64::from(STEPS_PER_SECOND);
-    for note in &score.notes {
-        longest = longest.max(seconds(note.start) - sounded);
-        sounded = sounded.max(seconds(note.end));
-    }
-    longest.max(score.duration.as_secs_f64() - sounded)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::Pitch;
+    use crate::{Pitch, STEPS_PER_SECOND};
 
     /// Notes `(start, end, pitch)` in seconds.
     fn score(seconds: u64, notes: impl IntoIterator<Item = (u32, u32, u8)>) -> Score {

@@ -144,6 +144,17 @@ impl Score {
         untangle(&mut self.notes);
     }
 
+    /// The longest time without a sound, in seconds; the beginning and the end count.
+    pub fn longest_silence(&self) -> f64 {
+        let (mut longest, mut sounded) = (0.0_f64, 0.0_f64);
+        let seconds = |step: u32| f64::from(step) / f64::from(STEPS_PER_SECOND);
+        for note in &self.notes {
+            longest = longest.max(seconds(note.start) - sounded);
+            sounded = sounded.max(seconds(note.end));
+        }
+        longest.max(self.duration.as_secs_f64() - sounded)
+    }
+
     /// Reads `tokens` up to [`Event::End`] as a piece of length `duration`.
     ///
     /// A note-off closes the oldest open note of its key. Notes without length are dropped.

@@ -1,0 +1,270 @@
+//! What an evaluation found, as JSON and as Markdown.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::prepared::Share;
+
+/// What an evaluation found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Whose songs.
+    pub share: Share,
+    /// Songs that the fragments are of.
+    pub songs: usize,
+    /// Fragments that likelihoods and the original's statistics are of.
+    pub fragments: usize,
+    /// Length of a fragment, in seconds.
+    pub seconds: f64,
+    /// Fragments that each model wrote music for.
+    pub pieces: usize,
+    /// Decides over all that is left to chance.
+    pub seed: u64,
+    /// What was measured: the models, as they were named, and last the original music.
+    pub columns: Vec<String>,
+    /// The models that were shown no video.
+    pub blind: Vec<String>,
+    /// What was left out, and why.
+    pub left_out: Vec<String>,
+    /// By section.
+    pub metrics: Vec<Metric>,
+}
+
+/// One number for each column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    /// The heading that it stands under.
+    pub section: String,
+    /// What it is called, with its variant (window, grid, ...).
+    pub id: String,
+    /// What it counts in.
+    pub unit: Unit,
+    /// What it is, and where it is from.
+    pub doc: String,
+    /// One for each column; `None` where there is nothing to measure.
+    pub values: Vec<Option<Value>>,
+}
+
+/// What a number counts in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unit {
+    /// Natural logarithms of a probability.
+    #[serde(rename = "nats")]
+    Nats,
+    /// Of 1; percent in a table.
+    #[serde(rename = "share")]
+    Share,
+    /// Time.
+    #[serde(rename = "s")]
+    Seconds,
+    /// Information.
+    #[serde(rename = "bits")]
+    Bits,
+    /// Notes in a second.
+    #[serde(rename = "notes/s")]
+    NotesPerSecond,
+    /// Anything else.
+    #[serde(rename = "number")]
+    Number,
+}
+
+/// A number, and how far it can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Value {
+    /// The number.
+    pub value: f64,
+    /// A model's 95 % bootstrap interval over songs; the original's 5th and 95th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<[f64; 2]>,
+    /// Whether it lies within the original's range, where that is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<bool>,
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self { value, range: None, inside: None }
+    }
+}
+
+/// burn's way to JSON.
+impl burn::config::Config for Report {}
+
+impl Report {
+    /// The report as JSON.
+    pub fn json(&self) -> String {
+        burn::config::config_to_json(self) + "\n"
+    }
+}
+
+impl Unit {
+    fn show(self, number: f64) -> String {
+        let (factor, decimals, sign) = match self {
+            Self::Share => (100.0, 1, " %"),
+            Self::Nats => (1.0, 4, ""),
+            Self::Number => (1.0, 3, ""),
+            Self::Seconds | Self::Bits | Self::NotesPerSecond => (1.0, 2, ""),
+        };
+        let scale = 10f64.powi(decimals);
+        // A zero has no sign.
+        let rounded = (factor * number * scale).round() / scale + 0.0;
+        format!("{rounded:.*}{sign}", decimals as usize)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nats => " (nats)",
+            Self::Seconds => " (s)",
+            Self::Bits => " (bits)",
+            Self::NotesPerSecond => " (notes/s)",
+            Self::Share | Self::Number => "",
+        }
+    }
+}
+
+/// Markdown.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { share, songs, fragments, seconds, pieces, seed, .. } = self;
+        let share = format!("{share:?}").to_lowercase();
+        writeln!(f, "# Evaluation\n")?;
+        writeln!(
+            f,
+            "{fragments} fragments of {seconds} s of {songs} {share} songs; each model wrote music for {pieces} of them."
+        )?;
+        writeln!(
+            f,
+            "Seed {seed}. In brackets: a model's 95 % bootstrap interval over songs (Efron 1979); the original's"
+        )?;
+        writeln!(f, "5th and 95th percentile.")?;
+        for name in &self.blind {
+            writeln!(f, "\n{name} is shown no video.")?;
+        }
+        for line in &self.left_out {
+            writeln!(f, "\nLeft out: {line}")?;
+        }
+        for section in self.metrics.chunk_by(|a, b| a.section == b.section) {
+            writeln!(f, "\n## {}\n", section[0].section)?;
+            writeln!(f, "| | {} |", self.columns.join(" | "))?;
+            writeln!(f, "|---|{}", "---|".repeat(self.columns.len()))?;
+            for Metric { id, unit, values, .. } in section {
+                write!(f, "| `{id}`{} |", unit.name())?;
+                for value in values {
+                    write!(f, " {} |", value.map_or("-".into(), |value| cell(*unit, value)))?;
+                }
+                writeln!(f)?;
+            }
+            writeln!(f)?;
+            let mut docs: Vec<_> = section.iter().map(|metric| &metric.doc).collect();
+            let mut seen = HashSet::new();
+            docs.retain(|&doc| seen.insert(doc));
+            for doc in docs {
+                let ids = section.iter().filter(|metric| metric.doc == *doc).map(|metric| format!("`{}`", metric.id));
+                writeln!(f, "- {}: {doc}", ids.collect::<Vec<_>>().join(", "))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cell(unit: Unit, Value { value, range, inside }: Value) -> String {
+    let range = range.map_or(String::new(), |[low, high]| format!(" [{}, {}]", unit.show(low), unit.show(high)));
+    let outside = if inside == Some(false) { " **outside**" } else { "" };
+    format!("{}{range}{outside}", unit.show(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> Report {
+        let metric = |section: &str, id: &str, unit, doc: &str, values| Metric {
+            section: section.into(),
+            id: id.into(),
+            unit,
+            doc: doc.into(),
+            values,
+        };
+        let range = |value, low, high| Some(Value { range: Some([low, high]), ..Value::from(value) });
+        Report {
+            share: Share::Test,
+            songs: 5,
+            fragments: 20,
+            seconds: 10.0,
+            pieces: 10,
+            seed: 1,
+            columns: ["VMT", "blind", "original"].map(str::to_owned).to_vec(),
+            blind: vec!["blind".into()],
+            left_out: vec!["channels; there are none.".into()],
+            metrics: vec![
+                metric("Likelihood", "nll.event", Unit::Nats, "How much.", vec![range(2.5, 2.25, 2.75), None, None]),
+                metric("Likelihood", "accuracy", Unit::Share, "How often.", vec![Some(0.125.into()), None, None]),
+                metric(
+                    "Likelihood",
+                    "nll.less",
+                    Unit::Nats,
+                    "How much.",
+                    vec![range(-0.00001, -0.25, 0.0), None, None],
+                ),
+                metric(
+                    "Music",
+                    "silence.10s",
+                    Unit::Seconds,
+                    "How long.",
+                    vec![
+                        Some(Value { inside: Some(false), ..9.0.into() }),
+                        Some(Value { inside: Some(true), ..1.0.into() }),
+                        range(0.5, 0.0, 2.0),
+                    ],
+                ),
+            ],
+        }
+    }
+
+    #[test]
+    fn markdown() {
+        let want = "\
+# Evaluation
+
+20 fragments of 10 s of 5 test songs; each model wrote music for 10 of them.
+Seed 1. In brackets: a model's 95 % bootstrap interval over songs (Efron 1979); the original's
+5th and 95th percentile.
+
+blind is shown no video.
+
+Left out: channels; there are none.
+
+## Likelihood
+
+| | VMT | blind | original |
+|---|---|---|---|
+| `nll.event` (nats) | 2.5000 [2.2500, 2.7500] | - | - |
+| `accuracy` | 12.5 % | - | - |
+| `nll.less` (nats) | 0.0000 [-0.2500, 0.0000] | - | - |
+
+- `nll.event`, `nll.less`: How much.
+- `accuracy`: How often.
+
+## Music
+
+| | VMT | blind | original |
+|---|---|---|---|
+| `silence.10s` (s) | 9.00 **outside** | 1.00 | 0.50 [0.00, 2.00] |
+
+- `silence.10s`: How long.
+";
+        assert_eq!(small().to_string(), want);
+    }
+
+    #[test]
+    fn json_says_all() {
+        let report = small();
+        assert_eq!(serde_yaml::from_str::<Report>(&report.json()).unwrap(), report);
+        assert!(report.json().contains(r#""unit": "nats""#), "{}", report.json());
+    }
+}

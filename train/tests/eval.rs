@@ -1,0 +1,160 @@
+//! `vmt-train eval` from end to end, on tiny models and music that a formula writes.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use burn::tensor::Device;
+use vmt::{Note, Pitch, Score, midi};
+use vmt_train::checkpoint::{self, Kind, State};
+use vmt_train::eval::report::{Report, Value};
+use vmt_train::eval::{Candidate, Held, Options, evaluate};
+use vmt_train::prepared::{Share, Split};
+use vmt_train::train::Learner;
+use vmt_train::{Model, ModelConfig};
+
+fn sizes(name: &str) -> ModelConfig {
+    ModelConfig::load(format!("{}/configs/{name}.yaml", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// Four songs of 30 s, and which are for what: `a`, `b` and `c` for the test.
+fn songs(folder: &Path) {
+    for (index, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+        let note = |number: usize| Note {
+            start: (number * (30 + 10 * index)) as u32,
+            end: (number * (30 + 10 * index) + 25) as u32,
+            pitch: Pitch::new((50 + 5 * index + number % 7) as u8).unwrap(),
+            velocity: (60 + 10 * index) as u8,
+        };
+        let notes = (0..3000 / (30 + 10 * index)).map(note).collect();
+        let midi = midi::write(&Score { notes, duration: Duration::from_secs(30) });
+        fs::write(folder.join(format!("{name}.mid")), midi).unwrap();
+    }
+    fs::write(folder.join("split.yaml"), "{test: [a, b, c], validation: [d]}").unwrap();
+}
+
+/// A run's folder with an untrained model.
+fn run(folder: &Path, name: &str) {
+    let run = folder.join(name);
+    fs::create_dir(&run).unwrap();
+    let config = sizes(name);
+    let learner = Learner::new(config.init(1, &Device::flex().autodiff()), 1, 0.0, 1);
+    checkpoint::save(&run, Kind::Best, &config, &learner, &State::default()).unwrap();
+}
+
+fn eval(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vmt-train")).current_dir(folder).arg("eval").args(args).output().unwrap()
+}
+
+const SMALL: [&str; 8] = ["--data", ".", "--split", "split.yaml", "--fragments", "5", "--generate", "3"];
+
+#[test]
+fn two_models_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    songs(folder);
+    run(folder, "tiny-vmt");
+    run(folder, "tiny-seq2seq");
+    let models = ["--model", "VMT=tiny-vmt", "--model", "SEQ2SEQ=tiny-seq2seq", "--blind", "blind=tiny-vmt"];
+    let report = |out: &str, threads: &str| {
+        let args = [&models[..], &SMALL, &["-o", out, "--threads", threads, "--keep", "music"]].concat();
+        let output = eval(folder, &args);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let json = fs::read_to_string(folder.join(out).with_extension("json")).unwrap();
+        (fs::read_to_string(folder.join(out)).unwrap(), json)
+    };
+    let (markdown, json) = report("one.md", "1");
+    assert_eq!((markdown.clone(), json.clone()), report("reports/two.md", "2"), "the same seed, the same bytes");
+
+    let report: Report = serde_yaml::from_str(&json).unwrap();
+    assert_eq!(report.to_string(), markdown);
+    assert_eq!(report.columns, ["VMT", "SEQ2SEQ", "blind", "original"]);
+    assert_eq!((report.songs, report.fragments, report.pieces), (3, 5, 3));
+    let values = |id: &str| {
+        let metric = report.metrics.iter().find(|metric| metric.id == id);
+        metric.unwrap_or_else(|| panic!("no {id}")).values.iter().map(|value| value.map(|Value { value, .. }| value))
+    };
+    let [vmt, seq2seq, blind, original] = values("nll.event").collect::<Vec<_>>()[..] else { panic!("four columns") };
+    // Untrained: about the logarithm of 310.
+    for nll in [vmt, seq2seq, blind] {
+        assert!((5.2..6.8).contains(&nll.unwrap()), "{nll:?}");
+    }
+    assert_eq!((blind, original), (values("nll.event.no_video").next().unwrap(), None));
+    assert_eq!(values("grammar.length_error.10s").collect::<Vec<_>>(), [Some(0.0); 4]);
+    assert_eq!(values("grammar.unclosed").collect::<Vec<_>>(), [Some(0.0); 4]);
+    assert!(values("swap.gain_lost.silence").take(2).all(|lost| lost.is_some()));
+
+    let mut kept: Vec<_> = fs::read_dir(folder.join("music"))
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    kept.sort();
+    assert_eq!(kept.len(), 3 * (1 + 2 * 3));
+    assert_eq!(kept[..3], ["a-000s.SEQ2SEQ.mid", "a-000s.SEQ2SEQ.raw.mid", "a-000s.VMT.mid"]);
+    for name in kept {
+        midi::read(&fs::read(folder.join("music").join(name)).unwrap(), true).unwrap();
+    }
+}
+
+#[test]
+fn a_model_that_ignores_the_video_gains_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    songs(folder.path());
+    let split = Split::load(folder.path().join("split.yaml")).unwrap();
+    let sizes = sizes("tiny-vmt");
+    let Model::Vmt(mut model) = sizes.init(1, &Device::flex()) else { panic!("it is a VMT") };
+    for layer in &mut model.decoder {
+        layer.cross_attention.out.weight = layer.cross_attention.out.weight.clone().map(|weight| weight.zeros_like());
+    }
+    let held = Held::open(folder.path(), Share::Test, &split, &[sizes.geometry]).unwrap();
+    let options = Options { share: Share::Test, fragments: 6, pieces: 1, seed: 1, threads: 1 };
+    let candidate =
+        Candidate { name: "ignorant".into(), model: Model::Vmt(model), geometry: sizes.geometry, blind: false };
+    let (report, _) = evaluate(&held, &[candidate], &options, &|_, _, _| {}).unwrap();
+    let value = |id: &str| report.metrics.iter().find(|metric| metric.id == id).unwrap().values[0].unwrap().value;
+    assert!((value("nll.event") - value("nll.event.no_video")).abs() < 1e-6);
+    let gains: Vec<_> = report.metrics.iter().filter(|metric| metric.id.starts_with("swap.gain")).collect();
+    assert_eq!(gains.len(), 1 + 9);
+    for gain in gains {
+        assert!(gain.values[0].unwrap().value.abs() < 1e-6, "{gain:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    songs(folder);
+    run(folder, "tiny-vmt");
+    let half = ModelConfig { geometry: vmt::Geometry { frames: 20, ..vmt::Geometry::PAPER }, ..sizes("tiny-vmt") };
+    let other = folder.join("half");
+    fs::create_dir(&other).unwrap();
+    let learner = Learner::new(half.init(1, &Device::flex().autodiff()), 1, 0.0, 1);
+    checkpoint::save(&other, Kind::Last, &half, &learner, &State::default()).unwrap();
+
+    let refused = |code: i32, args: &[&str], said: &str| {
+        let output = eval(folder, args);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(said), "{args:?}: {error}");
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+        assert!(!folder.join("r.md").exists() && !folder.join("r.json").exists());
+    };
+    let with =
+        |model: &'static str, rest: &[&'static str]| [&["--model", model], &SMALL[..], &["-o", "r.md"], rest].concat();
+    refused(2, &with("tiny-vmt", &[]), "must be NAME=DIR, such as VMT=my-run, but has no `=`");
+    refused(2, &with("original=tiny-vmt", &[]), "and not `original`, but is `original`");
+    refused(2, &with("a/b=tiny-vmt", &[]), "but is `a/b`");
+    refused(1, &with("a=tiny-vmt", &["--model", "a=half"]), "two are called a");
+    refused(1, &with("a=no/such", &[]), "no/such");
+    refused(1, &with("a=.", &[]), "must be a checkpoint or a run with one (last-*, best-*), but is neither");
+    refused(1, &with("a=tiny-vmt", &["--model", "b=half"]), "windows of 10s, as the first has, but one has 5s");
+    refused(1, &with("a=tiny-vmt", &["--share", "train"]), "must hold MIDI files for Train, but has none");
+    refused(1, &with("a=tiny-vmt", &["--share", "validation"]), "no song may have more than half of them");
+    refused(1, &["--model", "a=tiny-vmt", "--data", ".", "-o", "r.txt"], "r.txt: must end in .md");
+    refused(
+        1,
+        &["--model", "a=tiny-vmt", "--data", ".", "-o", "r.md", "--generate", "0"],
+        "--generate must be at least 1",
+    );
+}
