@@ -35,8 +35,8 @@ pub(crate) struct OnnxEngine<G> {
 }
 
 impl<G: Graph> OnnxEngine<G> {
-    /// Loads both graphs with `load` (bytes, input names, output names), then tries one picture and two tokens, so that
-    /// a graph that does not fit its manifest is refused here and not in the middle of a film.
+    /// Loads both graphs with `load` (bytes, input names, output names), then tries two tokens with one picture and
+    /// without video, so that a graph that does not fit its manifest is refused here and not in the middle of a film.
     pub(crate) fn load(
         bundle: &Bundle,
         library: &'static str,
@@ -66,11 +66,11 @@ impl<G: Graph> OnnxEngine<G> {
         let decoder = load(&decoder.file, &bundle.decoder, &inputs, &outputs)?;
 
         let engine = Self { library, manifest, encoder, decoder };
-        let Geometry { height, width, .. } = engine.geometry();
-        let blank = Clip::new(ndarray::Array4::zeros((1, 3, height, width)), &engine.geometry())?;
-        let mut session = engine.open_onnx(std::slice::from_ref(&blank))?;
-        session.step(&[Token::PAD])?;
-        session.step(&[Token::PAD])?;
+        let geometry = engine.geometry();
+        let blank = Clip::new(ndarray::Array4::zeros((1, 3, geometry.height, geometry.width)), &geometry)?;
+        let mut session = engine.open_onnx(&[blank, Clip::without_video(&geometry)])?;
+        session.step(&[Token::PAD; 2])?;
+        session.step(&[Token::PAD; 2])?;
         drop(session);
         Ok(engine)
     }
@@ -83,6 +83,8 @@ impl<G: Graph> OnnxEngine<G> {
     fn encode(&self, clips: &[Clip]) -> Result<(Array2<i64>, Vec<G::Value>)> {
         let want = self.geometry();
         let longest = clips.iter().map(Clip::frames).max().ok_or_else(|| self.error("no clip to encode".into()))?;
+        // Without any video there is a slot for what stands in for it.
+        let longest = longest.max(1);
         let mut pixels = ndarray::Array5::zeros((clips.len(), longest, 3, want.height, want.width));
         let mut mask = Array2::zeros((clips.len(), longest));
         for (lane, clip) in clips.iter().enumerate() {
@@ -142,19 +144,20 @@ impl<G: Graph> Engine for OnnxEngine<G> {
         Ok(Box::new(self.open_onnx(clips)?))
     }
 
-    fn open_takes(&self, clip: &Clip, lanes: usize) -> Result<Box<dyn Session + '_>> {
-        let (mask, mut encoded) = self.encode(std::slice::from_ref(clip))?;
-        if lanes > 1 {
+    fn open_takes(&self, clips: &[Clip], takes: usize) -> Result<Box<dyn Session + '_>> {
+        let (mask, mut encoded) = self.encode(clips)?;
+        let lanes: Vec<usize> = (0..clips.len() * takes).map(|lane| lane / takes).collect();
+        if takes > 1 {
             for value in &mut encoded {
-                let one = self.encoder.floats(value)?;
-                let all = vec![one; lanes];
-                let all = ndarray::concatenate(Axis(0), &all).map_err(|error| self.error(error.to_string()))?;
-                *value = self.decoder.value(Tensor::F32(all))?;
+                let rows = self.encoder.floats(value)?;
+                if rows.shape().first() != Some(&clips.len()) {
+                    let reason = format!("an output must be [{}, ...] (lanes), but is {:?}", clips.len(), rows.shape());
+                    return Err(in_file(&self.manifest.encoder.file)(self.error(reason)));
+                }
+                *value = self.decoder.value(Tensor::F32(rows.select(Axis(0), &lanes)))?;
             }
         }
-        let mask =
-            ndarray::concatenate(Axis(0), &vec![mask.view(); lanes]).map_err(|error| self.error(error.to_string()))?;
-        Ok(Box::new(self.open_encoded(lanes, mask, encoded)?))
+        Ok(Box::new(self.open_encoded(lanes.len(), mask.select(Axis(0), &lanes), encoded)?))
     }
 
     fn context(&self, clips: &[Clip]) -> Result<Vec<ArrayD<f32>>> {
