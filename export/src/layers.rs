@@ -100,7 +100,7 @@ pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &
     let scaled = g.op("Div", &[&pixels, &scale]);
     let mut x = g.op("Sub", &[&scaled, &one]);
     for (index, (conv, norm)) in layer.convs.iter().zip(&layer.norms).enumerate() {
-        let name = format!("frames.{index}");
+        let name = format!("frames.convs.{index}");
         let weight = g.weight(&format!("{name}.weight"), &values(&conv.weight));
         let bias = conv.bias.as_ref().map(|bias| g.weight(&format!("{name}.bias"), &values(bias)));
         let mut inputs = vec![&x, &weight];
@@ -112,7 +112,7 @@ pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &
         ];
         let y = g.op_with("Conv", &inputs, &attributes);
         let y = g.op_with("LeakyRelu", &[&y], &[("alpha", Attribute::Float(SLOPE as f32))]);
-        x = group_norm(g, &format!("{name}.norm"), norm, &y);
+        x = group_norm(g, &format!("frames.norms.{index}"), norm, &y);
     }
     let (cells, rows, columns) = (layer.cells as i64, geometry.height as i64 / 8, geometry.width as i64 / 8);
     let x = g.reshape(&x, &[0, -1, cells, rows / cells, cells, columns / cells]);

@@ -109,7 +109,7 @@ fn gru(g: &mut Graph, layers: &[GruLayer], x: &Var, mask: &Var, past: &Var) -> (
     let mut x = g.transpose(x, &[1, 0, 2]);
     let mut states = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
-        let name = format!("gru.{index}");
+        let name = format!("gru.layers.{index}");
         let [hidden, _] = layer.hidden.weight.dims();
         let recurrent = |linear: &burn::nn::Linear| values(&linear.weight).reversed_axes().insert_axis(Axis(0));
         let bias = |linear: &burn::nn::Linear| linear.bias.as_ref().map(values).expect("GRU layers have a bias");

@@ -114,6 +114,17 @@ pub fn resume(run: &Path, learner: &mut Learner) -> Result<Option<State>> {
     read().with_context(|| folder.display().to_string()).map(Some)
 }
 
+/// Writes a model without the rest of a run: what [`load_model`] and `vmt-train run --weights` read. The folder must be
+/// new.
+pub fn save_model(folder: &Path, config: &ModelConfig, model: Model) -> Result<()> {
+    let write = || -> Result<()> {
+        fs::create_dir(folder)?;
+        model.into_record().save(folder.join("model.bpk"))?;
+        Ok(fs::write(folder.join("model.yaml"), serde_yaml::to_string(config)?)?)
+    };
+    write().with_context(|| folder.display().to_string())
+}
+
 /// Reads a trained model. `path` is a checkpoint's folder, or that of a run: then its best checkpoint counts, or the
 /// last if no validation has been.
 pub fn load_model(path: impl AsRef<Path>, device: &Device) -> Result<(ModelConfig, Model)> {
