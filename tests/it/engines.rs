@@ -105,11 +105,15 @@ fn lanes_are_one_by_one(_: &str, engine: &dyn Engine) {
 }
 
 fn takes_are_lanes(_: &str, engine: &dyn Engine) {
-    let [a, _, unseen] = clips();
-    let pieces = steps(4, 10);
-    let got = play(&mut *engine.open_takes(&[a.clone(), unseen.clone()], 2).unwrap(), &pieces);
-    let want = play(&mut *engine.open(&[a.clone(), a, unseen.clone(), unseen]).unwrap(), &pieces);
-    zip(&got, &want).for_each(|(got, want)| assert_close(got, want));
+    for takes in [1, 2] {
+        let lanes: Vec<_> = clips().into_iter().flat_map(|clip| vec![clip; takes]).collect();
+        let pieces = steps(lanes.len(), 10);
+        let got = play(&mut *engine.open_takes(&clips(), takes).unwrap(), &pieces);
+        let want = play(&mut *engine.open(&lanes).unwrap(), &pieces);
+        zip(&got, &want).for_each(|(got, want)| assert_close(got, want));
+    }
+    assert!(text(engine.open_takes(&[], 2).map(drop)).contains("clip"));
+    assert!(text(engine.open_takes(&clips(), 0).map(drop)).contains("clip"));
 }
 
 fn no_video_is_no_picture(_: &str, engine: &dyn Engine) {

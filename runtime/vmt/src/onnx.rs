@@ -1,6 +1,8 @@
 //! An engine over any library that runs ONNX graphs: the manifest names the tensors, so no model is known here.
 
-use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, Axis, Ix3, s};
+use std::iter::zip;
+
+use ndarray::{Array, Array2, ArrayD, ArrayView, ArrayView2, ArrayViewD, Axis, Ix3, RemoveAxis, s};
 
 use crate::{
     Bundle, Clip, Engine, Error, Geometry, Result, Session, Token, VOCABULARY,
@@ -106,6 +108,29 @@ impl<G: Graph> OnnxEngine<G> {
         self.open_encoded(clips.len(), mask, context)
     }
 
+    /// Rows `[1, ...]` as `[rows x takes, ...]`, each so many times. A smaller one has zeros behind it, which the frame mask
+    /// hides.
+    fn side_by_side<T: Copy + Default, D: RemoveAxis>(
+        &self,
+        rows: &[ArrayView<T, D>],
+        takes: usize,
+    ) -> Result<Array<T, D>> {
+        let mut shape = rows.first().map(ArrayView::raw_dim).unwrap_or_default();
+        for row in rows {
+            if row.ndim() != shape.ndim() || !row.shape().starts_with(&[1]) {
+                return Err(self.error(format!("an encoder output must be [1, ...] (lanes), but is {:?}", row.shape())));
+            }
+            zip(shape.slice_mut(), row.shape()).for_each(|(most, &size)| *most = size.max(*most));
+        }
+        shape.slice_mut()[0] = rows.len() * takes;
+        let mut lanes = Array::default(shape);
+        for (lane, mut slots) in lanes.outer_iter_mut().enumerate() {
+            let row = rows[lane / takes].index_axis(Axis(0), 0);
+            slots.slice_each_axis_mut(|axis| (..row.len_of(axis.axis)).into()).assign(&row);
+        }
+        Ok(lanes)
+    }
+
     fn open_encoded(&self, lanes: usize, mask: Array2<i64>, mut context: Vec<G::Value>) -> Result<OnnxSession<'_, G>> {
         let mut encoded = context.split_off(self.manifest.context.len()).into_iter();
         if self.manifest.decoder.frame_mask.is_some() {
@@ -145,19 +170,23 @@ impl<G: Graph> Engine for OnnxEngine<G> {
     }
 
     fn open_takes(&self, clips: &[Clip], takes: usize) -> Result<Box<dyn Session + '_>> {
-        let (mask, mut encoded) = self.encode(clips)?;
-        let lanes: Vec<usize> = (0..clips.len() * takes).map(|lane| lane / takes).collect();
-        if takes > 1 {
-            for value in &mut encoded {
-                let rows = self.encoder.floats(value)?;
-                if rows.shape().first() != Some(&clips.len()) {
-                    let reason = format!("an output must be [{}, ...] (lanes), but is {:?}", clips.len(), rows.shape());
-                    return Err(in_file(&self.manifest.encoder.file)(self.error(reason)));
-                }
-                *value = self.decoder.value(Tensor::F32(rows.select(Axis(0), &lanes)))?;
-            }
+        let lanes = clips.len() * takes;
+        if lanes < 2 {
+            return self.open(&clips[..lanes]);
         }
-        Ok(Box::new(self.open_encoded(lanes.len(), mask.select(Axis(0), &lanes), encoded)?))
+        // Each alone: beside a clip, a lane without video would cost the encoder as much as that.
+        let encoded: Vec<_> =
+            clips.iter().map(|clip| self.encode(std::slice::from_ref(clip))).collect::<Result<_>>()?;
+        let masks: Vec<_> = encoded.iter().map(|(mask, _)| mask.view()).collect();
+        let mask = self.side_by_side(&masks, takes)?;
+        let outputs = encoded.first().map_or(0, |(_, outputs)| outputs.len());
+        let join = |output: usize| {
+            let rows: Vec<_> =
+                encoded.iter().map(|(_, outputs)| self.encoder.floats(&outputs[output])).collect::<Result<_>>()?;
+            self.decoder.value(Tensor::F32(self.side_by_side(&rows, takes)?))
+        };
+        let context = (0..outputs).map(join).collect::<Result<_>>()?;
+        Ok(Box::new(self.open_encoded(lanes, mask, context)?))
     }
 
     fn context(&self, clips: &[Clip]) -> Result<Vec<ArrayD<f32>>> {
