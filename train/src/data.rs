@@ -5,13 +5,14 @@ use std::ops::Range;
 
 use anyhow::Result;
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use vmt::{Clip, Event, Geometry, Note, STEPS_PER_SECOND, Score, Shift, Token};
 
 use crate::Model;
 use crate::frames::rows_of_pixels;
 use crate::random::Stream;
 use crate::reading::{READINGS, heard};
+use crate::train::Task;
 
 /// One window: what is to be seen, and what is to be played.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,16 +175,22 @@ impl Batch {
         self.rows.iter().flat_map(|row| &row.clip).map(Clip::frames).sum()
     }
 
-    /// Of some of the rows: the negative log-likelihood in nats, the sum over all tokens, `[1]`, and the squared error of
-    /// the [reading](crate::reading), the sum over all pictures of its mean, `[1]`.
+    /// Of some of the rows: the negative log-likelihood in nats, the sum over all tokens, `[1]`, if events are the task,
+    /// and the squared error of the [reading](crate::reading), the sum over all pictures of its mean, `[1]`.
     ///
     /// A token follows those before it, the first one PAD. Rows are padded to the longest of the whole batch, so that it
     /// does not matter how the rows are divided among threads.
-    pub fn losses(&self, rows: Range<usize>, model: &Model) -> (Tensor<1>, Tensor<1>) {
-        let (logits, targets, reading) = self.predict(rows.clone(), model);
+    pub fn losses(&self, rows: Range<usize>, model: &Model, task: Task) -> (Option<Tensor<1>>, Tensor<1>) {
+        let (loss, reading) = if task.events {
+            let (logits, targets, reading) = self.predict(rows.clone(), model);
+            (Some(likelihoods(logits, targets).sum().neg()), reading)
+        } else {
+            let (pixels, frames) = self.pixels(&self.rows[rows.clone()], &model.device());
+            (None, model.read(pixels, frames))
+        };
         let (heard, told) = self.heard(&self.rows[rows], reading.dims()[1], &model.device());
         let error = (reading - heard).square() * told / READINGS as f64;
-        (likelihoods(logits, targets).sum().neg(), error.sum())
+        (loss, error.sum())
     }
 
     /// Each row's negative log-likelihood in nats, and how many of its tokens were the likeliest ones.
@@ -204,11 +211,16 @@ impl Batch {
     fn predict(&self, rows: Range<usize>, model: &Model) -> (Tensor<3>, Tensor<2, Int>, Tensor<3>) {
         let device = model.device();
         let rows = &self.rows[rows];
-        let clips: Vec<_> = rows.iter().map(|row| row.clip.as_ref()).collect();
-        let (pixels, frames) = rows_of_pixels(&clips, [self.geometry.height, self.geometry.width], &device);
+        let (pixels, frames) = self.pixels(rows, &device);
         let fed = self.ids(rows, |tokens| [&[Token::PAD], &tokens[..tokens.len() - 1]].concat(), &device);
         let (logits, reading) = model.learn(pixels, frames, fed);
         (logits, self.ids(rows, <[Token]>::to_vec, &device), reading)
+    }
+
+    /// `[rows, frames, 3, height, width]`, and which of them are there, `[rows, frames]`.
+    fn pixels(&self, rows: &[Fragment], device: &Device) -> (Tensor<5, Int>, Tensor<2, Bool>) {
+        let clips: Vec<_> = rows.iter().map(|row| row.clip.as_ref()).collect();
+        rows_of_pixels(&clips, [self.geometry.height, self.geometry.width], device)
     }
 
     /// What is to be read, and 1 where it can be told, `[rows, frames, 4]`.

@@ -115,6 +115,14 @@ impl Model {
         }
     }
 
+    /// What each picture is taken to say of the music, `[batch, frames, 4]`; arguments as in [`EncoderDecoder::encode`].
+    pub fn read(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>) -> Tensor<3> {
+        match self {
+            Self::Vmt(model) => model.reading(&model.encode(pixels, frames)),
+            Self::Seq2Seq(model) => model.reading(&model.encode(pixels, frames)),
+        }
+    }
+
     /// Where the weights are.
     pub fn device(&self) -> Device {
         self.devices().swap_remove(0)

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ModelConfig;
+use crate::train::Task;
 
 /// A training run: what learns, from what, and how.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -41,8 +42,10 @@ pub struct Recipe {
     pub peak: f64,
     /// Share of fragments that are shown without their video, so that the model can also do without.
     pub without_video: f64,
-    /// How much the error of what is read in the pictures counts beside the loss of the tokens ([`crate::reading`]);
-    /// the paper has no such task.
+    /// Whether the decoder learns. If not, the encoder alone learns to read pictures ([`crate::reading`]), and losses are
+    /// those of the reading.
+    pub events: bool,
+    /// How much the error of what is read in the pictures counts beside the loss of the events; the paper has no such task.
     pub reading: f64,
     /// Music is moved up or down by at most this many semitones.
     pub semitones: u8,
@@ -68,6 +71,7 @@ impl Default for Recipe {
             warm_up: 8_000,
             peak: 1e-3,
             without_video: 0.0,
+            events: true,
             reading: 0.0,
             semitones: 0,
             tempo: 0.0,
@@ -94,6 +98,11 @@ impl Recipe {
     pub fn learning_rate(&self, step: u64) -> f64 {
         let (step, warm_up) = (step as f64, self.warm_up.max(1) as f64);
         self.peak * (step / warm_up).min((warm_up / step).sqrt())
+    }
+
+    /// What is learned.
+    pub fn task(&self) -> Task {
+        Task { events: self.events, reading: self.reading }
     }
 
     /// Whether a run that began with `self` may go on with `other`: it may be longer, and look at itself or save itself
@@ -197,7 +206,7 @@ mod tests {
     fn ours_load() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
         let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert_eq!(files.len(), 6);
+        assert_eq!(files.len(), 7);
         for file in files {
             let config = RunConfig::load(&file).unwrap();
             let again = RunConfig::parse(&serde_yaml::to_string(&config).unwrap(), Path::new("")).unwrap();

@@ -53,7 +53,7 @@ impl Run<'_> {
         self.same_course()?;
 
         let first = sizes.init(recipe.seed, &device.clone().autodiff());
-        let mut learner = Learner::new(first, recipe.seed, recipe.reading, self.threads);
+        let mut learner = Learner::new(first, recipe.seed, recipe.task(), self.threads);
         let resumed = checkpoint::resume(self.folder, &mut learner)?;
         if let (None, Some(weights)) = (&resumed, weights) {
             learner.model = checkpoint::weights_of(weights, sizes, learner.model)?;
@@ -61,7 +61,8 @@ impl Run<'_> {
         let mut state = resumed.unwrap_or_default();
         let mut steps =
             Table::open(&self.folder.join("train.csv"), "step,loss,reading,learning_rate,tokens,seconds", state.step)?;
-        let mut checks = Table::open(&self.folder.join("validation.csv"), "step,loss,without_video", state.step)?;
+        let mut checks =
+            Table::open(&self.folder.join("validation.csv"), "step,loss,without_video,reading", state.step)?;
         let fixed = loader::validation(self.validation, recipe, sizes.geometry)?;
         let mut progress = Progress::new(state.step, recipe.steps);
         if state.step > 0 {
@@ -87,11 +88,12 @@ impl Run<'_> {
 
                 let last = step == recipe.steps;
                 if !fixed.is_empty() && (last || step.is_multiple_of(recipe.validate_every)) {
-                    let seen = validate(&learner.model, &fixed, self.threads);
+                    let (seen, reading) = validate(&learner.model, &fixed, learner.task, self.threads);
                     let blind: Vec<_> = fixed.iter().map(Batch::without_video).collect();
-                    let blind = validate(&learner.model, &blind, self.threads);
-                    checks.add(format_args!("{step},{seen},{blind}"))?;
-                    progress.say(format_args!("step {step}: validation {seen:.4}, without video {blind:.4}"));
+                    let (blind, _) = validate(&learner.model, &blind, learner.task, self.threads);
+                    checks.add(format_args!("{step},{seen},{blind},{reading}"))?;
+                    let losses = format!("{seen:.4}, without video {blind:.4}, reading {reading:.4}");
+                    progress.say(format_args!("step {step}: validation {losses}"));
                     if state.best.is_none_or(|(_, best)| seen < best) {
                         state.best = Some((step, seen));
                         checkpoint::save(self.folder, Kind::Best, sizes, &learner, &state)?;

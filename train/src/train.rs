@@ -22,16 +22,30 @@ pub struct Learner {
     pub optimizer: ModuleOptimizer,
     /// Decides over dropout.
     pub seed: u64,
-    /// How much the error of the [reading](crate::reading) counts beside the loss of the tokens.
-    pub reading: f64,
+    /// What is learned.
+    pub task: Task,
     /// Threads that share a batch.
     pub threads: usize,
+}
+
+/// What is learned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Task {
+    /// To say which event follows. Else the decoder rests, and only the encoder learns.
+    pub events: bool,
+    /// To [read](crate::reading) the pictures: how much its error counts beside the loss of the events.
+    pub reading: f64,
+}
+
+impl Task {
+    /// As in the paper.
+    pub const EVENTS: Self = Self { events: true, reading: 0.0 };
 }
 
 /// What a step was like.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Step {
-    /// Negative log-likelihood of a token in nats, before the update.
+    /// Negative log-likelihood of a token in nats, before the update; [`reading`](Self::reading) if the decoder rests.
     pub loss: f64,
     /// Mean squared error of what is read in a picture ([`crate::reading`]).
     pub reading: f64,
@@ -45,8 +59,8 @@ pub struct Step {
 
 impl Learner {
     /// A learner at its first step; `model` must be on an autodiff device.
-    pub fn new(model: Model, seed: u64, reading: f64, threads: usize) -> Self {
-        Self { model, optimizer: Self::adam(), seed, reading, threads }
+    pub fn new(model: Model, seed: u64, task: Task, threads: usize) -> Self {
+        Self { model, optimizer: Self::adam(), seed, task, threads }
     }
 
     /// Adam, which remembers nothing yet.
@@ -82,12 +96,17 @@ impl Learner {
             let start = Instant::now();
             let model = self.model.clone().fork(&device);
             let streams = rows.clone().map(|row| Stream::new(self.seed, "dropout", &[step, row as u64])).collect();
-            let (loss, reading) = dropout::with(streams, &device, || batch.losses(rows, &model));
-            let (loss, reading) = (loss / tokens, reading / pictures);
+            let (loss, reading) = dropout::with(streams, &device, || batch.losses(rows, &model, self.task));
+            let (loss, reading) = (loss.map(|loss| loss / tokens), reading / pictures);
             let value = |loss: &Tensor<1>| f64::from(loss.clone().into_scalar::<f32>());
-            let mut step = Step { loss: value(&loss), reading: value(&reading), ..Step::default() };
+            let loss_value = value(loss.as_ref().unwrap_or(&reading));
+            let mut step = Step { loss: loss_value, reading: value(&reading), ..Step::default() };
             step.forward = start.elapsed();
-            let whole = if self.reading > 0.0 { loss + reading * self.reading } else { loss };
+            let whole = match loss {
+                Some(loss) if self.task.reading > 0.0 => loss + reading * self.task.reading,
+                Some(loss) => loss,
+                None => reading,
+            };
             let gradients = GradientsParams::from_grads(whole.backward(), &model);
             step.backward = start.elapsed() - step.forward;
             (step, gradients)
@@ -108,15 +127,23 @@ impl Learner {
     }
 }
 
-/// The mean loss of a token over `batches`, in nats, without dropout.
-pub fn validate(model: &Model, batches: &[Batch], threads: usize) -> f64 {
+/// The mean [loss](Step::loss) over `batches`, without dropout, and that of the reading.
+pub fn validate(model: &Model, batches: &[Batch], task: Task, threads: usize) -> (f64, f64) {
     let model = model.valid();
-    let loss = |batch: &Batch| {
-        let share = |rows| batch.losses(rows, &model).0.into_scalar::<f32>();
-        on_threads(batch.rows(), threads, share).into_iter().map(f64::from).sum::<f64>()
-    };
-    let tokens: usize = batches.iter().map(Batch::tokens).sum();
-    batches.iter().map(loss).sum::<f64>() / tokens as f64
+    let (mut events, mut reading) = (0.0, 0.0);
+    for batch in batches {
+        let share = |rows| {
+            let (loss, reading) = batch.losses(rows, &model, task);
+            [loss.unwrap_or_else(|| reading.clone()), reading].map(|loss| f64::from(loss.into_scalar::<f32>()))
+        };
+        for [loss, error] in on_threads(batch.rows(), threads, share) {
+            events += loss;
+            reading += error;
+        }
+    }
+    let sum = |count: fn(&Batch) -> usize| batches.iter().map(count).sum::<usize>().max(1) as f64;
+    let (tokens, pictures) = (sum(Batch::tokens), sum(Batch::pictures));
+    (events / if task.events { tokens } else { pictures }, reading / pictures)
 }
 
 /// Divides `rows` among threads; results come in the order of the rows.

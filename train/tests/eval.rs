@@ -11,7 +11,7 @@ use vmt_train::checkpoint::{self, Kind, State};
 use vmt_train::eval::report::{Report, Value};
 use vmt_train::eval::{Candidate, Held, Options, evaluate};
 use vmt_train::prepared::{Share, Split};
-use vmt_train::train::Learner;
+use vmt_train::train::{Learner, Task};
 use vmt_train::{Model, ModelConfig};
 
 fn sizes(name: &str) -> ModelConfig {
@@ -39,7 +39,7 @@ fn run(folder: &Path, name: &str) {
     let run = folder.join(name);
     fs::create_dir(&run).unwrap();
     let config = sizes(name);
-    let learner = Learner::new(config.init(1, &Device::flex().autodiff()), 1, 0.0, 1);
+    let learner = Learner::new(config.init(1, &Device::flex().autodiff()), 1, Task::EVENTS, 1);
     checkpoint::save(&run, Kind::Best, &config, &learner, &State::default()).unwrap();
 }
 
@@ -130,7 +130,7 @@ fn what_is_wrong_is_said() {
     let half = ModelConfig { geometry: vmt::Geometry { frames: 20, ..vmt::Geometry::PAPER }, ..sizes("tiny-vmt") };
     let other = folder.join("half");
     fs::create_dir(&other).unwrap();
-    let learner = Learner::new(half.init(1, &Device::flex().autodiff()), 1, 0.0, 1);
+    let learner = Learner::new(half.init(1, &Device::flex().autodiff()), 1, Task::EVENTS, 1);
     checkpoint::save(&other, Kind::Last, &half, &learner, &State::default()).unwrap();
 
     let refused = |code: i32, args: &[&str], said: &str| {

@@ -10,6 +10,7 @@ use vmt::{Clip, Engine, Geometry, Token, VOCABULARY};
 use vmt_train::data::{Batch, Fragment};
 use vmt_train::frames::{pixels, rows_of_pixels};
 use vmt_train::random::Stream;
+use vmt_train::train::Task;
 use vmt_train::{BurnEngine, Model, ModelConfig, dropout};
 
 const TINY: [&str; 2] = ["tiny-vmt", "tiny-seq2seq"];
@@ -212,8 +213,8 @@ fn losses(model: &Model, clips: &[Clip], tokens: &[Vec<Token>]) -> [Tensor<1>; 2
         rows.map(|(row, (clip, tokens))| Fragment { clip: (row == 0).then(|| clip.clone()), tokens: tokens.clone() });
     let (_, _, height, width) = clips[0].pixels().dim();
     let batch = Batch::new(rows.collect(), &Geometry { height, width, ..Geometry::PAPER }, 1024);
-    let (loss, reading) = batch.losses(0..2, model);
-    [loss / batch.tokens() as f64, reading / batch.pictures() as f64]
+    let (loss, reading) = batch.losses(0..2, model, Task::EVENTS);
+    [loss.unwrap() / batch.tokens() as f64, reading / batch.pictures() as f64]
 }
 
 /// Two clips of different lengths with 50 tokens each.

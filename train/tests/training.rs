@@ -14,7 +14,7 @@ use vmt_train::data::{Batch, Fragment, Fragments, targets};
 use vmt_train::random::Stream;
 use vmt_train::recipe::{Recipe, RunConfig};
 use vmt_train::run::{End, Run};
-use vmt_train::train::{Learner, validate};
+use vmt_train::train::{Learner, Task, validate};
 use vmt_train::{Model, ModelConfig, checkpoint};
 
 const TINY: [&str; 2] = ["tiny-vmt", "tiny-seq2seq"];
@@ -25,7 +25,7 @@ fn sizes(name: &str) -> ModelConfig {
 
 fn learner(name: &str, dropout: f64, threads: usize) -> Learner {
     let sizes = ModelConfig { dropout, ..sizes(name) };
-    Learner::new(sizes.init(1, &Device::flex().autodiff()), 1, 0.0, threads)
+    Learner::new(sizes.init(1, &Device::flex().autodiff()), 1, Task::EVENTS, threads)
 }
 
 /// Scales: fragment `i` begins on key `48 + i`, and its pictures are as bright as that. Four frames of 32 x 32.
@@ -74,7 +74,7 @@ fn an_untrained_model_knows_nothing_and_a_trained_one_a_batch_by_heart() {
         let first = learner.step(1, rate, &batch).unwrap().loss;
         assert!((chance - 0.3..chance + above).contains(&first), "{name}: {first}");
         let enough = (2..1000).find(|&step| learner.step(step, rate, &batch).unwrap().loss < 0.05);
-        assert!(enough.is_some(), "{name}: {}", validate(&learner.model, &[batch], 1));
+        assert!(enough.is_some(), "{name}: {}", validate(&learner.model, &[batch], Task::EVENTS, 1).0);
     }
 }
 
@@ -209,6 +209,23 @@ fn a_run_does_not_go_on_with_another_recipe() {
     for (name, recipe) in [("tiny-seq2seq", recipe()), ("tiny-vmt", Recipe { peak: 0.5, ..recipe() })] {
         let error = run(name, &recipe, folder.path(), 1, false).unwrap_err().to_string();
         assert!(error.contains("this run began with another model, recipe or weights"), "{error}");
+    }
+}
+
+#[test]
+fn the_decoder_can_rest_while_the_encoder_learns_to_read() {
+    for name in TINY {
+        let task = Task { events: false, reading: 1.0 };
+        let mut learner = Learner { task, ..learner(name, 0.0, 2) };
+        let batch = batch(4);
+        let embedding = |model: &Model| match model {
+            Model::Vmt(model) => model.embedding.weight.val().into_data(),
+            Model::Seq2Seq(model) => model.embedding.weight.val().into_data(),
+        };
+        let before = embedding(&learner.model);
+        let errors: Vec<_> = (1..=60).map(|step| learner.step(step, 3e-3, &batch).unwrap().loss).collect();
+        assert!(errors[59] < 0.5 * errors[0], "{name}: from {} to {}", errors[0], errors[59]);
+        assert_eq!(embedding(&learner.model), before);
     }
 }
 
