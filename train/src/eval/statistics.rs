@@ -79,7 +79,7 @@ pub fn onset_repetition(score: &Score) -> Option<f64> {
         }
     }
     let pairs = onsets.windows(2);
-    (onsets.len() > 1).then(|| mean(pairs.map(|pair| f64::from(u8::from(pair[0].1 == pair[1].1)))))
+    (onsets.len() > 1).then(|| mean(pairs.map(|pair| f64::from(pair[0].1 == pair[1].1))))
 }
 
 /// The mean of at least one value.
