@@ -12,7 +12,7 @@ use vmt_train::ModelConfig;
 pub fn bundle(model: &str) -> Result<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let out = root.join("target/bench").join(format!("paper-{model}"));
-    if !out.exists() {
+    if Bundle::open(&out).is_err() {
         let config = ModelConfig::load(root.join(format!("train/configs/paper-{model}.yaml")))?;
         let about = About { name: format!("paper-{model}"), description: "For benches".into(), license: "MIT".into() };
         let weights = config.init(1, &burn::tensor::Device::flex());

@@ -83,15 +83,24 @@ pub fn frame_mask(g: &mut Graph) -> Var {
     g.input("frame_mask", Type::Int64, &["lanes", "frames"])
 }
 
-/// Bytes `[lanes, frames, 3, height, width]` to frame vectors `[lanes, frames, hidden]`.
-pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &Var, mask: &Var) -> Var {
+/// Which slots to look at, i64 `[lanes, frames]`: those of `mask`, and the first of each lane. Padding is on the right, so
+/// that adds something only where there is no video, whose learned vector is there.
+pub fn shown(g: &mut Graph, mask: &Var) -> Var {
+    let (from, to, axis) = (g.ints(&[1]), g.ints(&[i64::MAX]), g.ints(&[1]));
+    let others = g.op("Slice", &[mask, &from, &to, &axis]);
+    let (pads, one) = (g.ints(&[0, 1, 0, 0]), g.int(1));
+    g.op("Pad", &[&others, &pads, &one])
+}
+
+/// Bytes `[lanes, frames, 3, height, width]` to frame vectors `[lanes, frames, hidden]`, and those that are [`shown`].
+pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &Var, mask: &Var) -> (Var, Var) {
     let pixels = g.cast(pixels, Type::Float);
     let pixels = g.reshape(&pixels, &[-1, 3, geometry.height as i64, geometry.width as i64]);
     let (scale, one) = (g.float(127.5), g.float(1.0));
     let scaled = g.op("Div", &[&pixels, &scale]);
     let mut x = g.op("Sub", &[&scaled, &one]);
     for (index, (conv, norm)) in layer.convs.iter().zip(&layer.norms).enumerate() {
-        let name = format!("frames.{index}");
+        let name = format!("frames.convs.{index}");
         let weight = g.weight(&format!("{name}.weight"), &values(&conv.weight));
         let bias = conv.bias.as_ref().map(|bias| g.weight(&format!("{name}.bias"), &values(bias)));
         let mut inputs = vec![&x, &weight];
@@ -103,10 +112,12 @@ pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &
         ];
         let y = g.op_with("Conv", &inputs, &attributes);
         let y = g.op_with("LeakyRelu", &[&y], &[("alpha", Attribute::Float(SLOPE as f32))]);
-        x = group_norm(g, &format!("{name}.norm"), norm, &y);
+        x = group_norm(g, &format!("frames.norms.{index}"), norm, &y);
     }
+    let (cells, rows, columns) = (layer.cells as i64, geometry.height as i64 / 8, geometry.width as i64 / 8);
+    let x = g.reshape(&x, &[0, -1, cells, rows / cells, cells, columns / cells]);
+    let x = g.mean(&x, 5);
     let x = g.mean(&x, 3);
-    let x = g.mean(&x, 2);
     let mut x = g.reshape(&x, &[0, -1]);
     if let Some(project) = &layer.project {
         x = linear(g, "frames.project", project, &x);
@@ -115,7 +126,12 @@ pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &
     let lanes = g.op("Shape", &[mask]);
     let rest = g.ints(&[-1]);
     let shape = g.concat(&[&lanes, &rest], 0);
-    g.op("Reshape", &[&x, &shape])
+    let x = g.op("Reshape", &[&x, &shape]);
+    let shown = shown(g, mask);
+    let no_video = g.op("Greater", &[&shown, mask]);
+    let no_video = g.unsqueeze(&no_video, &[-1]);
+    let vector = g.weight("frames.no_video", &values(&layer.no_video));
+    (g.op("Where", &[&no_video, &vector, &x]), shown)
 }
 
 /// i64 `[lanes, n]` of 1 and 0 to what is added to scores, f32 `[lanes, n]`.

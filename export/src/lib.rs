@@ -5,6 +5,7 @@ mod layers;
 mod parity;
 mod seq2seq;
 mod vmt;
+mod weights;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -21,6 +22,10 @@ use vmt_train::{Model, ModelConfig, recipe::MAX_TOKENS};
 
 pub use crate::graph::Storage;
 pub use crate::parity::{TOLERANCE, Worst};
+pub use crate::weights::read_back;
+
+/// The file in a bundle that keeps the model's sizes, for those who train on: no runtime reads it.
+pub const MODEL: &str = "model.yaml";
 
 /// What a bundle says of itself besides its shape.
 #[derive(Clone, Debug)]
@@ -80,6 +85,7 @@ pub fn export(
     };
     write(&manifest.encoder.file, &graphs.encoder)?;
     write(&manifest.decoder.file, &graphs.decoder)?;
+    write(MODEL, serde_yaml::to_string(config)?.as_bytes())?;
     write(MANIFEST, serde_yaml::to_string(&manifest)?.as_bytes())?;
 
     let worst = parity::compare(model, config.geometry, &Bundle::open(folder.path())?)?;

@@ -3,11 +3,11 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use vmt_export::{About, Storage, export};
+use vmt_export::{About, Storage, export, read_back};
 use vmt_train::ModelConfig;
-use vmt_train::checkpoint::load_model;
+use vmt_train::checkpoint::{load_model, save_model};
 
-/// Writes a model as an ONNX bundle: encoder.onnx, decoder.onnx and manifest.yaml.
+/// Writes a model as an ONNX bundle: encoder.onnx, decoder.onnx, manifest.yaml, and model.yaml for those who train on.
 ///
 /// The bundle appears only if tract and ONNX Runtime both give what burn gives: encoder outputs and the logits of 256
 /// cached steps to 1e-4, and the same greedy tokens. Otherwise nothing is written and the exit code is 1.
@@ -15,15 +15,18 @@ use vmt_train::checkpoint::load_model;
 #[command(name = "vmt-export", version)]
 struct Args {
     /// A trained model: the folder of a `vmt-train` run, whose best checkpoint is taken, or of one checkpoint
-    #[arg(long, value_name = "DIR", conflicts_with = "config", required_unless_present = "config")]
+    #[arg(long, value_name = "DIR", group = "model", required_unless_present_any = ["config", "from_bundle"])]
     weights: Option<PathBuf>,
     /// The sizes of an untrained model (train/configs/*.yaml), for tests and benches
-    #[arg(long, value_name = "FILE", requires = "seed")]
+    #[arg(long, value_name = "FILE", requires = "seed", group = "model")]
     config: Option<PathBuf>,
     /// Draws the untrained model's weights
     #[arg(long, value_name = "N", requires = "config")]
     seed: Option<u64>,
-    /// The folder to write; an older bundle there is replaced
+    /// The other way: writes the weights of this bundle as a checkpoint, for `vmt-train run --weights`
+    #[arg(long, value_name = "DIR", group = "model", conflicts_with_all = ["storage", "name", "description", "license"])]
+    from_bundle: Option<PathBuf>,
+    /// The folder to write; an older bundle there is replaced, a checkpoint's folder must be new
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
     /// How the weights are stored
@@ -52,6 +55,12 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<()> {
     let device = burn::tensor::Device::flex();
+    if let Some(bundle) = &args.from_bundle {
+        let (config, model) = read_back(bundle, &device)?;
+        save_model(&args.out, &config, model)?;
+        println!("wrote {}", args.out.display());
+        return Ok(());
+    }
     let (config, model, origin) = match (&args.weights, &args.config, args.seed) {
         (Some(weights), ..) => {
             let (config, model) = load_model(weights, &device)?;

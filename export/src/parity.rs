@@ -81,7 +81,7 @@ fn worse(engine: &str, what: &str, worst: f32, got: ArrayViewD<f32>, want: Array
     Ok(worst)
 }
 
-/// Two lanes of noise, one shorter than the other.
+/// Two lanes of noise, one shorter than the other, and one without video.
 fn clips(geometry: &Geometry) -> Result<Vec<Clip>> {
     let lengths = [geometry.frames, geometry.frames.div_ceil(2)];
     let noise = |frames| {
@@ -93,7 +93,8 @@ fn clips(geometry: &Geometry) -> Result<Vec<Clip>> {
         };
         Array4::from_shape_simple_fn((frames, 3, geometry.height, geometry.width), &mut byte)
     };
-    lengths.into_iter().map(|frames| Ok(Clip::new(noise(frames), geometry)?)).collect()
+    let seen = lengths.into_iter().map(|frames| Ok(Clip::new(noise(frames), geometry)?));
+    seen.chain([Ok(Clip::without_video(geometry))]).collect()
 }
 
 /// burn's logits `[lanes, tokens, 310]`, without a cache.

@@ -10,7 +10,7 @@ use vmt_train::{gru::GruLayer, seq2seq::Seq2Seq};
 use crate::{
     Graphs,
     graph::{Attribute, Graph, Storage, Type, Var},
-    layers::{embedding, frame_mask, frames, linear, mask_bias, values, video_inputs},
+    layers::{embedding, frame_mask, frames, linear, mask_bias, shown, values, video_inputs},
 };
 
 /// Writes both graphs.
@@ -36,7 +36,7 @@ fn encoder(model: &Seq2Seq, geometry: &Geometry, storage: Storage) -> Vec<u8> {
     let mut graph = Graph::new("seq2seq encoder", storage);
     let g = &mut graph;
     let (pixels, mask) = video_inputs(g, geometry);
-    let x = frames(g, &model.frames, geometry, &pixels, &mask);
+    let (x, shown) = frames(g, &model.frames, geometry, &pixels, &mask);
     let (layers, hidden) = (model.gru.layers.len(), hidden(model));
     let lanes = g.op("Shape", &[&mask]);
     let (from, to) = (g.ints(&[0]), g.ints(&[1]));
@@ -46,7 +46,7 @@ fn encoder(model: &Seq2Seq, geometry: &Geometry, storage: Storage) -> Vec<u8> {
     let zero = g.float(0.0);
     // tract wants a first state where the number of lanes is a symbol.
     let rest = g.op("Expand", &[&zero, &shape]);
-    let (memory, state) = gru(g, &model.gru.layers, &x, &mask, &rest);
+    let (memory, state) = gru(g, &model.gru.layers, &x, &shown, &rest);
     let (layers, hidden) = (layers.to_string(), hidden.to_string());
     g.output(&memory, "memory", &["lanes", "frames", &hidden]);
     g.output(&state, "hidden", &["lanes", &layers, &hidden]);
@@ -77,7 +77,8 @@ fn decoder(model: &Seq2Seq, storage: Storage) -> Vec<u8> {
     // Dot-product attention over the frames (Luong 2015, eq. 7 and 8).
     let columns = g.transpose(&memory, &[0, 2, 1]);
     let scores = g.op("MatMul", &[&y, &columns]);
-    let bias = mask_bias(g, &frame_mask);
+    let shown = shown(g, &frame_mask);
+    let bias = mask_bias(g, &shown);
     let bias = g.unsqueeze(&bias, &[1]);
     let scores = g.op("Add", &[&scores, &bias]);
     let weights = g.softmax(&scores);
@@ -108,7 +109,7 @@ fn gru(g: &mut Graph, layers: &[GruLayer], x: &Var, mask: &Var, past: &Var) -> (
     let mut x = g.transpose(x, &[1, 0, 2]);
     let mut states = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
-        let name = format!("gru.{index}");
+        let name = format!("gru.layers.{index}");
         let [hidden, _] = layer.hidden.weight.dims();
         let recurrent = |linear: &burn::nn::Linear| values(&linear.weight).reversed_axes().insert_axis(Axis(0));
         let bias = |linear: &burn::nn::Linear| linear.bias.as_ref().map(values).expect("GRU layers have a bias");

@@ -12,7 +12,7 @@ use vmt_train::{
 use crate::{
     Graphs,
     graph::{Graph, Storage, Type, Var},
-    layers::{embedding, frame_mask, frames, layer_norm, linear, mask_bias, video_inputs},
+    layers::{embedding, frame_mask, frames, layer_norm, linear, mask_bias, shown, video_inputs},
 };
 
 /// Writes both graphs.
@@ -47,12 +47,12 @@ fn encoder(model: &Vmt, geometry: &Geometry, storage: Storage) -> Vec<u8> {
     let mut graph = Graph::new("vmt encoder", storage);
     let g = &mut graph;
     let (pixels, mask) = video_inputs(g, geometry);
-    let x = frames(g, &model.frames, geometry, &pixels, &mask);
+    let (x, shown) = frames(g, &model.frames, geometry, &pixels, &mask);
     let count = g.size(&mask, 1);
     let steps = g.range(&count);
     let position = positions(g, model, &steps);
     let mut x = g.op("Add", &[&x, &position]);
-    let bias = mask_bias(g, &mask);
+    let bias = mask_bias(g, &shown);
     let bias = g.unsqueeze(&bias, &[1, 2]);
     let (heads, size) = sizes(model);
     for (index, layer) in model.encoder.iter().enumerate() {
@@ -98,7 +98,8 @@ fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
     let mut x = g.op("Add", &[&rows, &position]);
 
     let causal = causal_bias(g, &ids, &mask);
-    let frame_bias = mask_bias(g, &frame_mask);
+    let shown = shown(g, &frame_mask);
+    let frame_bias = mask_bias(g, &shown);
     let frame_bias = g.unsqueeze(&frame_bias, &[1, 2]);
     for (index, layer) in model.decoder.iter().enumerate() {
         let name = format!("decoder.{index}");

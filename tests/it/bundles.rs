@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
-use vmt::{Backend, Bundle, Error, Result, Token, bundle::sha256};
-use vmt_export::{About, Storage, TOLERANCE, export};
+use vmt::{Backend, Bundle, Clip, Error, Result, Token, bundle::sha256};
+use vmt_export::{About, MODEL, Storage, TOLERANCE, export, read_back};
+use vmt_train::{Model, ModelConfig};
 
 use crate::support::{BUNDLES, TINY, clip, folder, load, model, noise, open, text};
 
@@ -76,8 +77,8 @@ fn refused(parts: &Parts, file: &str, want: &str) {
 #[test]
 fn manifests() {
     let check = |this: &str, that: &str, want: &str| refused(&vmt().say(this, that), "manifest.yaml", want);
-    check("format: 1", "format: 2", "`format` must be 1, but is 2: this bundle needs another version of vmt");
-    check("format: 1", "format: -1", "format: invalid");
+    check("format: 2", "format: 1", "`format` must be 2, but is 1: this bundle needs another version of vmt");
+    check("format: 2", "format: -1", "format: invalid");
     check("license: MIT OR Apache-2.0\n", "", "missing field `license`");
     check("state:", "stats:", "unknown field `stats`, expected one of");
     check("name: tiny-vmt\n", "name: a\nname: b\n", "duplicate field `name`");
@@ -106,10 +107,10 @@ fn files_lie_in_the_folder() {
 #[test]
 fn files_are_there_and_whole() {
     refused(&vmt().say("encoder.onnx", "missing.onnx"), "missing.onnx", "");
-    refused(&vmt().say("decoder.onnx", "encoder.onnx"), "encoder.onnx", "SHA-256 must be 0b888b467d21bcd93a9c");
+    refused(&vmt().say("decoder.onnx", "encoder.onnx"), "encoder.onnx", "SHA-256 must be 0ede4e2f3982a9908ebb");
     let mut flipped = vmt();
     flipped.decoder[100_000] ^= 1;
-    refused(&flipped, "decoder.onnx", "SHA-256 must be 0b888b467d21bcd93a9c");
+    refused(&flipped, "decoder.onnx", "SHA-256 must be 0ede4e2f3982a9908ebb");
     assert!(text(Bundle::open(folder("missing"))).contains("manifest.yaml: "));
 
     let dir = tempfile::tempdir().unwrap();
@@ -207,7 +208,7 @@ fn names_that_are_swapped() {
     let swapped = vmt().say("pixels: pixel_values", "pixels: x").say("mask: frame_mask", "mask: pixel_values");
     unfit(&swapped.say("pixels: x", "pixels: frame_mask"), "encoder.onnx", &[]);
     let swapped = vmt().say("logits: logits", "logits: x").say("from: present.0.key", "from: logits");
-    unfit(&swapped.say("logits: x", "logits: present.0.key"), "decoder.onnx", &["`present.0.key` must be [1, 1, 310]"]);
+    unfit(&swapped.say("logits: x", "logits: present.0.key"), "decoder.onnx", &["`present.0.key` must be [2, 1, 310]"]);
 }
 
 #[test]
@@ -285,6 +286,29 @@ fn the_committed_bundles_can_be_made_again() {
 }
 
 #[test]
+fn weights_can_be_read_back() {
+    for bundle in BUNDLES {
+        let dir = tempfile::tempdir().unwrap();
+        let [first, second] = ["first", "second"].map(|name| dir.path().join(name));
+        // With a feature map that is averaged in parts, which no committed bundle has.
+        let config = ModelConfig { cells: 2, ..model(bundle).0 };
+        export(&config.init(1, &Device::flex()), &config, &about(bundle), Storage::F32, &first).unwrap();
+        let (same, model) = read_back(&first, &Device::flex()).unwrap();
+        assert_eq!(same, config);
+        export(&model, &config, &about(bundle), Storage::F32, &second).unwrap();
+        assert!(files(&first) == files(&second), "{bundle}");
+
+        let larger = ModelConfig { cells: 4, ..config };
+        fs::write(first.join(MODEL), serde_yaml::to_string(&larger).unwrap()).unwrap();
+        let error = read_back(&first, &Device::flex()).unwrap_err().to_string();
+        assert!(
+            error.contains("lacks weights of the model that model.yaml tells of: frames.project.weight"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn half_the_bytes_are_nearly_as_good() {
     for bundle in BUNDLES {
         let dir = tempfile::tempdir().unwrap();
@@ -302,6 +326,33 @@ fn half_the_bytes_are_nearly_as_good() {
         let (half, whole) = (logits(&half), logits(&open(bundle)));
         let far = half.iter().zip(&whole).map(|(half, whole)| (half - whole).abs()).fold(0.0, f32::max);
         assert!(far > 0.0 && far < 0.02, "{far}");
+    }
+}
+
+/// In the committed bundles it is 0, as in every model that is untrained.
+#[test]
+fn the_vector_of_no_video_is_exported() {
+    for bundle in BUNDLES {
+        let dir = tempfile::tempdir().unwrap();
+        let (config, mut model) = model(bundle);
+        let frames = match &mut model {
+            Model::Vmt(model) => &mut model.frames,
+            Model::Seq2Seq(model) => &mut model.frames,
+        };
+        let learned = Tensor::arange(0..config.hidden as i64, &Device::flex()).float().sin();
+        frames.no_video = Param::from_tensor(learned);
+        // This compares it with burn, on tract and on ONNX Runtime.
+        export(&model, &config, &about(bundle), Storage::F32, &dir.path().join("learned")).unwrap();
+        let learned = Bundle::open(dir.path().join("learned")).unwrap();
+
+        let logits = |bundle| {
+            let engine = load(bundle, Backend::Tract).unwrap();
+            let clips = [clip(TINY, 40, 1), Clip::without_video(&TINY)];
+            engine.open(&clips).unwrap().step(&[Token::PAD; 2]).unwrap().to_owned()
+        };
+        let (learned, untrained) = (logits(&learned), logits(&open(bundle)));
+        assert_eq!(learned.row(0), untrained.row(0));
+        assert_ne!(learned.row(1), untrained.row(1));
     }
 }
 
@@ -327,9 +378,10 @@ fn a_model_that_cannot_be_compared_leaves_nothing_behind() {
         // What was there stays.
         fs::create_dir(&out).unwrap();
         Parts::of(bundle).write(&out);
+        let before = files(&out);
         spoilt().unwrap_err();
         assert_eq!(names(dir.path()), ["out"]);
-        assert!(files(&out) == files(&folder(bundle)));
+        assert!(files(&out) == before);
     }
 }
 
@@ -352,7 +404,7 @@ fn what_is_no_bundle_is_not_replaced() {
 
 #[test]
 fn errors_are_of_the_kind_they_say() {
-    let wrong = vmt().say("format: 1", "format: 2").open();
+    let wrong = vmt().say("format: 2", "format: 1").open();
     assert!(matches!(wrong, Err(Error::Bundle { .. })));
     assert!(matches!(vmt().say("encoder.onnx", "missing.onnx").open(), Err(Error::Io { .. })));
     let unfit = vmt().say("logits: logits", "logits: scores").open().unwrap();

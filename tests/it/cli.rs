@@ -142,6 +142,24 @@ fn the_same_call_is_the_same_file() {
 }
 
 #[test]
+fn guidance_steers_and_is_recorded() {
+    let place = Place::new();
+    for engine in ["tract", "ort"] {
+        let piece = |guidance: &str| place.demo(&format!("--engine {engine} {guidance}"));
+        let model = piece("");
+        assert!(piece("--guidance 1") == model);
+        for guidance in ["--guidance 0", "--guidance 4", "--guidance 4 --takes 3"] {
+            let steered = piece(guidance);
+            music(&steered, 12_000);
+            assert!(steered != model && steered == piece(guidance), "{engine} {guidance}");
+        }
+    }
+    place.vmt("compose %tests/data/demo.mp4 -o @a.json --guidance 2.5");
+    let record: serde_json::Value = serde_json::from_slice(&fs::read(place.path("a.json")).unwrap()).unwrap();
+    assert_eq!(record["provenance"]["options"]["guidance"], 2.5);
+}
+
+#[test]
 fn a_raw_model_is_written_too() {
     let place = Place::new();
     let raw = place.demo("--unconstrained");
@@ -255,6 +273,9 @@ fn options_out_of_range() {
         ("--temperature=-1", "temperature must be a number of at least 0, but is -1"),
         ("--temperature NaN", "temperature must be"),
         ("--temperature inf", "temperature must be"),
+        ("--guidance 10.5", "guidance must be within 0-10, but is 10.5"),
+        ("--guidance NaN", "guidance must be"),
+        ("--guidance=-1", "guidance must be within 0-10, but is -1"),
         ("--bundle @missing", "@missing/manifest.yaml: No such file"),
         ("--engine cuda", "cuda: not in this program; build it with vmt's feature of this name"),
     ] {

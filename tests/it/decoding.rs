@@ -20,6 +20,9 @@ use crate::support::{milliseconds, noise, parse};
 
 const DOT: Geometry = Geometry { height: 1, width: 1, ..Geometry::PAPER };
 
+/// What stands for the colour of a clip without video.
+const UNSEEN: u8 = 255;
+
 /// The logits after `step` tokens (from 0) of the lane whose clip is of this `colour`.
 type Script = Arc<dyn Fn(u8, usize) -> Result<Array1<f32>> + Send + Sync>;
 
@@ -45,7 +48,8 @@ impl Engine for Scripted {
 
     fn open(&self, clips: &[Clip]) -> Result<Box<dyn Session + '_>> {
         // The last picture is the newest: a window that goes on shows what was before first.
-        let colours: Vec<u8> = clips.iter().map(|clip| clip.pixels()[[clip.frames() - 1, 0, 0, 0]]).collect();
+        let colour = |clip: &Clip| clip.frames().checked_sub(1).map_or(UNSEEN, |last| clip.pixels()[[last, 0, 0, 0]]);
+        let colours: Vec<u8> = clips.iter().map(colour).collect();
         let logits = Array2::zeros((clips.len(), VOCABULARY));
         Ok(Box::new(ScriptedSession { script: &self.0, colours, step: 0, logits }))
     }
@@ -64,6 +68,8 @@ impl Session for ScriptedSession<'_> {
         let first = self.step == 0;
         assert!(tokens.len() == self.lanes() && tokens.iter().all(|row| row.len() == 1 || first));
         assert!(!first || tokens.iter().all(|row| row[0] == Token::PAD), "the first token fed is PAD");
+        let seen = self.colours.iter().take_while(|&&colour| colour != UNSEEN).count();
+        assert!(seen == 0 || seen == tokens.len() || tokens[..seen] == tokens[seen..], "twins are fed the same");
         for (mut row, &colour) in self.logits.rows_mut().into_iter().zip(&self.colours) {
             row.assign(&(self.script)(colour, self.step)?);
         }
@@ -517,7 +523,7 @@ fn takes(model: Scripted, takes: usize, windows: Vec<Result<Window>>, options: &
     assert_eq!(compositions.len(), takes);
     for composition in &compositions {
         let of_take = played.iter().filter(|played| played.take == composition.take).count();
-        assert!(composition.complete && composition.events == of_take);
+        assert!(composition.complete && options.primer.len() + composition.events == of_take);
     }
     compositions
 }
@@ -540,6 +546,116 @@ fn takes_are_ranked() {
     let together = takes(random(3, 2.0), 4, film(&[10_000]), &with_seed(1));
     let first = together.iter().find(|composition| composition.take == 0).unwrap();
     assert!(alone.score == first.score && alone.rank == first.rank);
+}
+
+/// As [`film`], with as many pictures as windows have.
+fn watched(lengths: &[u64]) -> Vec<Result<Window>> {
+    let pictures = |window: Window| {
+        let colour = window.clip.pixels()[[0, 0, 0, 0]];
+        let clip = Clip::new(Array4::from_elem((DOT.pictures(window.duration), 3, 1, 1), colour), &DOT)?;
+        Ok(Window { clip, ..window })
+    };
+    film(lengths).into_iter().map(|window| pictures(window?)).collect()
+}
+
+/// The windows of no film.
+fn unseen(ms: u64) -> Vec<Result<Window>> {
+    Window::without_video(Duration::from_millis(ms), DOT).map(Ok).collect()
+}
+
+#[test]
+fn music_needs_no_video() {
+    for lengths in [[500].as_slice(), &[10_000], &[10_000, 2_000], &[10_000, 10_000, 9_000], &[1]] {
+        let composition = compose(random(0, 4.0), 1024, unseen(lengths.iter().sum()), &with_seed(1)).unwrap();
+        check_playable(&composition, lengths, 1024);
+        assert!(lengths[0] < 500 || !composition.score.notes.is_empty(), "{lengths:?}");
+    }
+}
+
+/// What takes are, but for the time they took.
+fn told(takes: &[Composition]) -> String {
+    let tell = |take: &Composition| format!("{take:?}").split("seconds: Stages").next().unwrap().to_owned();
+    takes.iter().map(tell).collect()
+}
+
+#[test]
+fn guidance_0_does_not_look() {
+    let drawn = with_seed(1);
+    let primed = Options { primer: parse("v20 +60 >100 -60 +64 >80"), ..with_seed(2) };
+    let controls = Controls { polyphony: NonZeroUsize::new(2), density: Some(3.0), ..Controls::default() };
+    for options in [drawn, primed, controlled(controls), raw()] {
+        for count in [1, 3] {
+            let write = |windows, guidance| {
+                told(&takes(random(3, 2.0), count, windows, &Options { guidance, ..options.clone() }))
+            };
+            let lengths = [10_000, 10_000, 4_000];
+            let free = write(unseen(24_000), 1.0);
+            assert_eq!(write(watched(&lengths), 0.0), free);
+            assert_ne!(write(watched(&lengths), 1.0), free);
+            assert_eq!(write(unseen(24_000), 7.0), free, "nothing to follow");
+        }
+    }
+}
+
+#[test]
+fn guidance_1_needs_no_twin() {
+    let Scripted(noise) = random(3, 2.0);
+    let seeing = || {
+        let noise = Arc::clone(&noise);
+        scripted(move |colour, step| {
+            let blind = Error::Engine { engine: "scripted", reason: "nothing to see".into() };
+            if colour == UNSEEN { Err(blind) } else { noise(colour, step) }
+        })
+    };
+    let compose = |guidance| compose(seeing(), 1024, film(&[5_000]), &Options { guidance, ..with_seed(1) });
+    assert!(compose(1.0).is_ok() && Options::default().guidance == 1.0);
+    assert_eq!(compose(1.1).unwrap_err().to_string(), "scripted: nothing to see");
+}
+
+#[test]
+fn guidance_exaggerates() {
+    // The film is for high keys; without it, all are alike.
+    let model = || {
+        scripted(|colour, _| {
+            let logit = |token: Token| match token.into() {
+                Event::NoteOn(pitch) if colour != UNSEEN => (f32::from(pitch.get()) - 64.0) / 44.0,
+                // Keys must come up to be struck again.
+                Event::NoteOff(_) => 4.0,
+                _ => 0.0,
+            };
+            Ok(Token::all().map(logit).collect())
+        })
+    };
+    let height = |guidance| {
+        let score = compose(model(), 1024, film(&[10_000; 6]), &Options { guidance, ..with_seed(1) }).unwrap().score;
+        score.notes.iter().map(|note| f64::from(note.pitch.get())).sum::<f64>() / score.notes.len() as f64
+    };
+    let heights = [0.0, 1.0, 2.0, 4.0].map(height);
+    println!("{heights:?}");
+    assert!(heights.windows(2).all(|pair| pair[0] + 2.0 < pair[1]), "{heights:?}");
+}
+
+#[test]
+fn takes_are_guided_one_by_one() {
+    let options = Options { guidance: 2.5, ..with_seed(1) };
+    let alone = takes(random(3, 2.0), 1, film(&[10_000]), &options);
+    let mut together = takes(random(3, 2.0), 4, film(&[10_000]), &options);
+    together.sort_by_key(|take| take.take);
+    assert!(together[0].score == alone[0].score && together[0].rank == alone[0].rank);
+    assert!(together.windows(2).all(|pair| pair[0].score != pair[1].score));
+    together.iter().for_each(|take| check_playable(take, &[10_000], 1024));
+}
+
+#[test]
+fn guidance_has_a_range() {
+    for guidance in [-0.1, 10.1, f32::NAN, f32::INFINITY] {
+        let options = Options { guidance, ..Options::default() };
+        let error = compose(random(0, 1.0), 1024, film(&[5_000]), &options).unwrap_err();
+        assert_eq!(error.to_string(), format!("guidance must be within 0-10, but is {guidance}"));
+    }
+    for guidance in [0.0, 10.0] {
+        assert!(Options { guidance, ..Options::default() }.validate(DOT).is_ok());
+    }
 }
 
 #[test]
@@ -644,10 +760,10 @@ impl Session for ListeningSession<'_> {
 /// The model runs when the next event is asked for, and not before.
 #[test]
 fn a_piece_stops_within_a_step() {
-    for stop in [1, 2, 17, 60] {
+    for (stop, guidance) in [(1, 1.0), (2, 1.0), (17, 1.0), (60, 1.0), (17, 3.0)] {
         let fed = Arc::new(AtomicUsize::new(0));
         let composer = Composer::with_engine(Box::new(Listening(random(3, 2.0), Arc::clone(&fed), Vec::new())), 1024);
-        let options = with_seed(1);
+        let options = Options { guidance, ..with_seed(1) };
         let mut piece = composer.piece(film(&[10_000, 10_000]), &options, NonZeroUsize::new(2).unwrap()).unwrap();
         let played: Vec<Played> = piece.by_ref().take(2 * stop).collect::<Result<_>>().unwrap();
         assert_eq!(fed.load(Ordering::Relaxed), stop);

@@ -2,7 +2,7 @@
 
 use std::{iter::zip, thread};
 
-use ndarray::{Array2, ArrayBase, Data, Dimension};
+use ndarray::{Array2, Array4, ArrayBase, Data, Dimension};
 use vmt::{Clip, Engine, Geometry, Session, Token};
 
 use crate::support::{BUNDLES, TINY, burn, clip, ort, text, tokens, tract, uncached};
@@ -21,6 +21,8 @@ on_every_engine! {
     cached_is_uncached
     prefill_is_steps
     lanes_are_one_by_one
+    takes_are_lanes
+    no_video_is_no_picture
     a_long_piece
     sessions_do_not_meet
     sessions_move_between_threads
@@ -42,9 +44,9 @@ fn assert_close<S: Data<Elem = f32>, D: Dimension>(got: &ArrayBase<S, D>, want: 
     assert!(far.is_none(), "{far:?}");
 }
 
-/// Two clips, one of them full.
-fn clips() -> [Clip; 2] {
-    [clip(TINY, 40, 1), clip(TINY, 17, 2)]
+/// Two clips, one of them full, and one without video.
+fn clips() -> [Clip; 3] {
+    [clip(TINY, 40, 1), clip(TINY, 17, 2), Clip::without_video(&TINY)]
 }
 
 /// Feeds each of `pieces`, which hold the tokens of every lane; returns the logits after each.
@@ -63,14 +65,14 @@ fn steps(lanes: usize, count: usize) -> Vec<Vec<Vec<Token>>> {
 }
 
 fn cached_is_uncached(bundle: &str, engine: &dyn Engine) {
-    let pieces = steps(2, 100);
+    let pieces = steps(3, 100);
     let got = play(&mut *engine.open(&clips()).unwrap(), &pieces);
     let want = play(&mut *uncached(bundle).open(&clips()).unwrap(), &pieces);
     zip(&got, &want).for_each(|(got, want)| assert_close(got, want));
 }
 
 fn prefill_is_steps(_: &str, engine: &dyn Engine) {
-    let rows = [tokens(60, 1), tokens(60, 2)];
+    let rows = [tokens(60, 1), tokens(60, 2), tokens(60, 3)];
     let last = |lengths: &[usize]| {
         let mut start = 0;
         let piece = |&length: &usize| {
@@ -88,8 +90,8 @@ fn prefill_is_steps(_: &str, engine: &dyn Engine) {
 }
 
 fn lanes_are_one_by_one(_: &str, engine: &dyn Engine) {
-    let clips = [clip(TINY, 40, 1), clip(TINY, 1, 2), clip(TINY, 17, 3)];
-    let lengths = [[1, 12, 5], [3, 1, 1], [1, 1, 1], [2, 2, 9]];
+    let clips = [clip(TINY, 40, 1), clip(TINY, 1, 2), Clip::without_video(&TINY), clip(TINY, 17, 3)];
+    let lengths = [[1, 12, 7, 5], [3, 1, 2, 1], [1, 1, 1, 1], [2, 2, 4, 9]];
     let mut seeds = 0..;
     let pieces = lengths.map(|lengths| lengths.map(|length| tokens(length, seeds.next().unwrap())).to_vec());
     let together = play(&mut *engine.open(&clips).unwrap(), &pieces);
@@ -99,6 +101,27 @@ fn lanes_are_one_by_one(_: &str, engine: &dyn Engine) {
         for (together, alone) in zip(&together, &alone) {
             assert_close(&together.row(lane), &alone.row(0));
         }
+    }
+}
+
+fn takes_are_lanes(_: &str, engine: &dyn Engine) {
+    for takes in [1, 2] {
+        let lanes: Vec<_> = clips().into_iter().flat_map(|clip| vec![clip; takes]).collect();
+        let pieces = steps(lanes.len(), 10);
+        let got = play(&mut *engine.open_takes(&clips(), takes).unwrap(), &pieces);
+        let want = play(&mut *engine.open(&lanes).unwrap(), &pieces);
+        zip(&got, &want).for_each(|(got, want)| assert_close(got, want));
+    }
+    assert!(text(engine.open_takes(&[], 2).map(drop)).contains("clip"));
+    assert!(text(engine.open_takes(&clips(), 0).map(drop)).contains("clip"));
+}
+
+fn no_video_is_no_picture(_: &str, engine: &dyn Engine) {
+    let black = Clip::new(Array4::zeros((1, 3, 32, 32)), &TINY).unwrap();
+    let [black, unseen] =
+        [black, Clip::without_video(&TINY)].map(|clip| play(&mut *engine.open(&[clip]).unwrap(), &steps(1, 3)));
+    for (black, unseen) in zip(&black, &unseen) {
+        assert!((black - unseen).iter().any(|difference| difference.abs() > 100.0 * TOLERANCE));
     }
 }
 
@@ -112,7 +135,7 @@ fn a_long_piece(bundle: &str, engine: &dyn Engine) {
 }
 
 fn sessions_do_not_meet(_: &str, engine: &dyn Engine) {
-    let [a, b] = clips();
+    let [a, b, _] = clips();
     let pieces = steps(1, 20);
     let alone = [&a, &b].map(|clip| play(&mut *engine.open(std::slice::from_ref(clip)).unwrap(), &pieces));
     let mut sessions = [&a, &b].map(|clip| engine.open(std::slice::from_ref(clip)).unwrap());
@@ -124,7 +147,7 @@ fn sessions_do_not_meet(_: &str, engine: &dyn Engine) {
 }
 
 fn sessions_move_between_threads(_: &str, engine: &dyn Engine) {
-    let pieces = steps(2, 12);
+    let pieces = steps(3, 12);
     let here = play(&mut *engine.open(&clips()).unwrap(), &pieces);
     thread::scope(|scope| {
         for _ in 0..3 {
@@ -152,15 +175,15 @@ fn wrong_clips_are_refused(_: &str, engine: &dyn Engine) {
 }
 
 fn a_session_survives_wrong_tokens(_: &str, engine: &dyn Engine) {
-    let pieces = steps(2, 8);
+    let pieces = steps(3, 8);
     let want = play(&mut *engine.open(&clips()).unwrap(), &pieces);
     let mut session = engine.open(&clips()).unwrap();
     for (piece, want) in zip(&pieces, &want) {
         let one: &[Token] = &[Token::PAD];
-        for wrong in [[].as_slice(), &[one], &[one, one, one], &[one, &[]], &[&[], one], &[&[], &[]]] {
+        for wrong in [[].as_slice(), &[one, one], &[one; 4], &[one, one, &[]], &[&[], one, one], &[&[], &[], &[]]] {
             assert!(text(session.feed(wrong).map(drop)).contains("lane"));
         }
-        assert_eq!(session.lanes(), 2);
+        assert_eq!(session.lanes(), 3);
         assert_close(&play(&mut *session, [piece])[0], want);
     }
 }
@@ -170,7 +193,7 @@ fn engines_agree() {
     for bundle in BUNDLES {
         let engines = [burn(bundle), tract(bundle), ort(bundle)];
         let encoded = engines.each_ref().map(|engine| engine.context(&clips()).unwrap());
-        let decoded = engines.each_ref().map(|engine| play(&mut *engine.open(&clips()).unwrap(), &steps(2, 100)));
+        let decoded = engines.each_ref().map(|engine| play(&mut *engine.open(&clips()).unwrap(), &steps(3, 100)));
         for (a, b) in [(0, 1), (0, 2), (1, 2)] {
             assert_eq!(encoded[a].len(), encoded[b].len());
             zip(&encoded[a], &encoded[b]).for_each(|(a, b)| assert_close(a, b));

@@ -82,12 +82,17 @@ fn film() -> [Result<Window>; 2] {
     })
 }
 
+/// The same windows, and nothing to be seen.
+fn unseen() -> [Result<Window>; 2] {
+    film().map(|window| Ok(Window { clip: Clip::without_video(&TINY), ..window? }))
+}
+
 /// The line from pictures to notes, on every engine. The piece is one whose draws are far from close, so that the last
 /// bits of the logits decide nothing: noise of 1e-4 does not change it.
-#[test]
-fn a_film_has_its_piece() {
-    let sampling = Sampling { temperature: 0.9, top_p: 0.95, seed: 1, ..Sampling::default() };
-    let options = Options { sampling, ..Options::default() };
+#[track_caller]
+fn on_every_engine(film: fn() -> [Result<Window>; 2], seed: u64, guidance: f32, golden: &str) {
+    let sampling = Sampling { temperature: 0.9, top_p: 0.95, seed, ..Sampling::default() };
+    let options = Options { sampling, guidance, ..Options::default() };
     for bundle in BUNDLES {
         let mut engines = vec![burn(bundle), tract(bundle), ort(bundle)];
         engines.extend((0..8).map(|seed| Box::new(Shaken(tract(bundle), seed)) as Box<dyn Engine>));
@@ -95,7 +100,24 @@ fn a_film_has_its_piece() {
             let name = engine.name();
             let composition = Composer::with_engine(engine, 60).compose(film(), &options, |_| {}).unwrap();
             println!("{bundle} on {name}: {} events", composition.events);
-            check(&format!("{bundle}.txt"), &composition.score.to_string());
+            check(&format!("{bundle}{golden}.txt"), &composition.score.to_string());
         }
     }
+}
+
+#[test]
+fn a_film_has_its_piece() {
+    on_every_engine(film, 1, 1.0, "");
+}
+
+#[test]
+fn no_film_has_its_piece() {
+    on_every_engine(unseen, 1, 1.0, "-unseen");
+}
+
+/// Also where the model is guided: not at all by the film, or more than it is by itself.
+#[test]
+fn guidance_has_its_piece() {
+    on_every_engine(film, 1, 0.0, "-unseen");
+    on_every_engine(film, 4, 4.0, "-guided");
 }

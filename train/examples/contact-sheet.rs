@@ -25,7 +25,7 @@ fn main() -> Result<()> {
         bail!("wanted: SHEET.png START CHANNELS SONG.mid...")
     };
     let start: f64 = start.parse().with_context(|| format!("`{start}` is no number of seconds"))?;
-    let channels = parse(channels)?;
+    let channels: Channels = channels.parse()?;
     let side = Geometry::PAPER.width as u32;
     let mut picture = RgbImage::new(side * ROW as u32, side * songs.len() as u32);
     for (row, path) in songs.iter().enumerate() {
@@ -50,25 +50,4 @@ fn main() -> Result<()> {
         }
     }
     picture.save(sheet).with_context(|| sheet.clone())
-}
-
-fn parse(names: &str) -> Result<Channels> {
-    let mut channels = Channels::none();
-    for name in names.split(',') {
-        match name {
-            "all" => channels = Channels::all(),
-            "none" => {}
-            "onset" => channels.onset = true,
-            "density" => channels.density = true,
-            "loudness" => channels.loudness = true,
-            "register" => channels.register = true,
-            "mode" => channels.mode = true,
-            "beat" => channels.beat = true,
-            "bar" => channels.bar = true,
-            "phrase" => channels.phrase = true,
-            "silence" => channels.silence = true,
-            _ => bail!("`{name}` is no channel"),
-        }
-    }
-    Ok(channels)
 }

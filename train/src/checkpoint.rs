@@ -114,19 +114,46 @@ pub fn resume(run: &Path, learner: &mut Learner) -> Result<Option<State>> {
     read().with_context(|| folder.display().to_string()).map(Some)
 }
 
+/// Writes a model without the rest of a run: what [`load_model`] and `vmt-train run --weights` read. The folder must be
+/// new.
+pub fn save_model(folder: &Path, config: &ModelConfig, model: Model) -> Result<()> {
+    let write = || -> Result<()> {
+        fs::create_dir(folder)?;
+        model.into_record().save(folder.join("model.bpk"))?;
+        Ok(fs::write(folder.join("model.yaml"), serde_yaml::to_string(config)?)?)
+    };
+    write().with_context(|| folder.display().to_string())
+}
+
 /// Reads a trained model. `path` is a checkpoint's folder, or that of a run: then its best checkpoint counts, or the
 /// last if no validation has been.
 pub fn load_model(path: impl AsRef<Path>, device: &Device) -> Result<(ModelConfig, Model)> {
-    let mut folder = path.as_ref().to_owned();
-    if !folder.join("model.bpk").exists() {
-        let found = find(&folder, Kind::Best)?.pop().or(find(&folder, Kind::Last)?.pop());
-        folder = found.ok_or_else(|| {
-            anyhow!("{}: must be a checkpoint or a run with one (last-*, best-*), but is neither", folder.display())
-        })?;
-    }
+    let folder = checkpoint(path.as_ref())?;
     let config = ModelConfig::load(folder.join("model.yaml"))?;
     let model = weights(config.init(0, device), &folder).with_context(|| folder.display().to_string())?;
     Ok((config, model))
+}
+
+/// `model`, of the sizes `config`, with the weights of another of the same sizes; dropout may differ. `path` as in
+/// [`load_model`].
+pub fn weights_of(path: &Path, config: &ModelConfig, model: Model) -> Result<Model> {
+    let folder = checkpoint(path)?;
+    let found = ModelConfig::load(folder.join("model.yaml"))?;
+    ensure!(
+        ModelConfig { dropout: config.dropout, ..found } == *config,
+        "{}: the weights to begin with must be of the model that is trained, but are of other sizes (model.yaml)",
+        folder.display()
+    );
+    weights(model, &folder).with_context(|| folder.display().to_string())
+}
+
+fn checkpoint(path: &Path) -> Result<PathBuf> {
+    if path.join("model.bpk").exists() {
+        return Ok(path.into());
+    }
+    find(path, Kind::Best)?.pop().or(find(path, Kind::Last)?.pop()).ok_or_else(|| {
+        anyhow!("{}: must be a checkpoint or a run with one (last-*, best-*), but is neither", path.display())
+    })
 }
 
 /// `model` with the weights in a checkpoint.

@@ -21,6 +21,10 @@ pub struct ModelConfig {
     pub geometry: Geometry,
     /// Filters of the three convolutions.
     pub filters: [usize; 3],
+    /// The last feature map is averaged in `cells x cells` parts, which are seen side by side. The paper averages over
+    /// all of it, `1` (the default): then a picture's vector does not know where in the picture things are.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub cells: usize,
     /// Size of the vector of a picture or event.
     pub hidden: usize,
     /// Layers of the encoder and of the decoder; the GRU's layers, which serve as both.
@@ -42,6 +46,14 @@ pub enum Architecture {
     },
     /// The recurrent baseline, [`Seq2Seq`].
     Seq2Seq,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(cells: &usize) -> bool {
+    *cells == 1
 }
 
 impl ModelConfig {
@@ -68,11 +80,12 @@ impl ModelConfig {
     }
 
     fn check(&self) -> Result<()> {
-        let Self { geometry, filters, hidden, layers, dropout, .. } = self;
+        let Self { geometry, filters, cells, hidden, layers, dropout, .. } = self;
         let at_least_one = |name: &str, value: usize| {
             ensure!(value > 0, "{name}: must be at least 1, but is 0");
             Ok(())
         };
+        at_least_one("cells", *cells)?;
         at_least_one("geometry.frames", geometry.frames)?;
         at_least_one("geometry.frame_ms", geometry.frame_ms as usize)?;
         for (name, side) in [("geometry.height", geometry.height), ("geometry.width", geometry.width)] {
@@ -80,6 +93,10 @@ impl ModelConfig {
             ensure!(
                 side.is_multiple_of(8),
                 "{name}: must be a multiple of 8 (it is halved three times), but is {side}"
+            );
+            ensure!(
+                (side / 8).is_multiple_of(*cells),
+                "cells: must divide the last feature map, an eighth of {name} = {side}, but is {cells}"
             );
         }
         for &count in filters {

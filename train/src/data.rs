@@ -11,6 +11,7 @@ use vmt::{Clip, Event, Geometry, Note, STEPS_PER_SECOND, Score, Shift, Token};
 use crate::Model;
 use crate::frames::rows_of_pixels;
 use crate::random::Stream;
+use crate::reading::{READINGS, heard};
 
 /// One window: what is to be seen, and what is to be played.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,8 +140,7 @@ impl Order {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     rows: Vec<Fragment>,
-    /// Height and width of the pictures.
-    size: [usize; 2],
+    geometry: Geometry,
     /// Tokens of the longest row.
     longest: usize,
 }
@@ -150,7 +150,7 @@ impl Batch {
     pub fn new(mut rows: Vec<Fragment>, geometry: &Geometry, max_tokens: usize) -> Self {
         rows.iter_mut().for_each(|row| row.tokens.truncate(max_tokens));
         let longest = rows.iter().map(|row| row.tokens.len()).max().unwrap_or(0);
-        Self { rows, size: [geometry.height, geometry.width], longest }
+        Self { rows, geometry: *geometry, longest }
     }
 
     /// Number of rows.
@@ -169,18 +169,26 @@ impl Batch {
         Self { rows: self.rows.iter().map(blind).collect(), ..*self }
     }
 
-    /// Negative log-likelihood in nats, the sum over all tokens of some of the rows, `[1]`.
+    /// Pictures to be read, over all rows.
+    pub fn pictures(&self) -> usize {
+        self.rows.iter().flat_map(|row| &row.clip).map(Clip::frames).sum()
+    }
+
+    /// Of some of the rows: the negative log-likelihood in nats, the sum over all tokens, `[1]`, and the squared error of
+    /// the [reading](crate::reading), the sum over all pictures of its mean, `[1]`.
     ///
     /// A token follows those before it, the first one PAD. Rows are padded to the longest of the whole batch, so that it
     /// does not matter how the rows are divided among threads.
-    pub fn loss(&self, rows: Range<usize>, model: &Model) -> Tensor<1> {
-        let (logits, targets) = self.predict(rows, model);
-        likelihoods(logits, targets).sum().neg()
+    pub fn losses(&self, rows: Range<usize>, model: &Model) -> (Tensor<1>, Tensor<1>) {
+        let (logits, targets, reading) = self.predict(rows.clone(), model);
+        let (heard, told) = self.heard(&self.rows[rows], reading.dims()[1], &model.device());
+        let error = (reading - heard).square() * told / READINGS as f64;
+        (likelihoods(logits, targets).sum().neg(), error.sum())
     }
 
     /// Each row's negative log-likelihood in nats, and how many of its tokens were the likeliest ones.
-    pub fn losses(&self, model: &Model) -> Vec<(f64, usize)> {
-        let (logits, targets) = self.predict(0..self.rows(), model);
+    pub fn by_row(&self, model: &Model) -> Vec<(f64, usize)> {
+        let (logits, targets, _) = self.predict(0..self.rows(), model);
         let likeliest: Vec<i64> = logits.clone().argmax(2).into_data().iter().collect();
         let likelihoods: Vec<f64> = likelihoods(logits, targets).into_data().iter().collect();
         let seen = zip(likelihoods.chunks(self.longest), likeliest.chunks(self.longest));
@@ -191,15 +199,33 @@ impl Batch {
         zip(&self.rows, seen).map(loss).collect()
     }
 
-    /// The logits `[rows, longest, 310]` of what follows each token of some of the rows, and what should,
-    /// `[rows, longest]`; PAD behind the end of a row.
-    fn predict(&self, rows: Range<usize>, model: &Model) -> (Tensor<3>, Tensor<2, Int>) {
+    /// Of some of the rows: the logits `[rows, longest, 310]` of what follows each token, and what should,
+    /// `[rows, longest]`, PAD behind the end of a row; and the reading, `[rows, frames, 4]`.
+    fn predict(&self, rows: Range<usize>, model: &Model) -> (Tensor<3>, Tensor<2, Int>, Tensor<3>) {
         let device = model.device();
         let rows = &self.rows[rows];
         let clips: Vec<_> = rows.iter().map(|row| row.clip.as_ref()).collect();
-        let (pixels, frames) = rows_of_pixels(&clips, self.size, &device);
+        let (pixels, frames) = rows_of_pixels(&clips, [self.geometry.height, self.geometry.width], &device);
         let fed = self.ids(rows, |tokens| [&[Token::PAD], &tokens[..tokens.len() - 1]].concat(), &device);
-        (model.forward(pixels, frames, fed), self.ids(rows, <[Token]>::to_vec, &device))
+        let (logits, reading) = model.learn(pixels, frames, fed);
+        (logits, self.ids(rows, <[Token]>::to_vec, &device), reading)
+    }
+
+    /// What is to be read, and 1 where it can be told, `[rows, frames, 4]`.
+    fn heard(&self, rows: &[Fragment], frames: usize, device: &Device) -> (Tensor<3>, Tensor<3>) {
+        let row = |row: &Fragment| {
+            let shown = row.clip.as_ref().map_or(0, Clip::frames);
+            let mut heard = if shown > 0 { heard(&row.tokens, &self.geometry) } else { Vec::new() };
+            heard.truncate(shown);
+            heard.resize(frames, [None; READINGS]);
+            heard
+        };
+        let heard: Vec<_> = rows.iter().flat_map(row).flatten().collect();
+        let tensor = |value: fn(&Option<f32>) -> f32| {
+            let values: Vec<_> = heard.iter().map(value).collect();
+            Tensor::from_data(TensorData::new(values, [rows.len(), frames, READINGS]), device)
+        };
+        (tensor(|value| value.unwrap_or(0.0)), tensor(|value| value.is_some().into()))
     }
 
     /// `[rows, longest]`, padded on the right.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vmt::{Clip, Decoded, Decoding, Geometry, Grammar, Rules, STEPS_PER_SECOND, Sampling, Score, Token};
+use vmt::{Clip, Decoded, Decoding, Engine as _, Geometry, Grammar, Rules, STEPS_PER_SECOND, Sampling, Score, Token};
 
 use crate::data::{Batch, Fragment};
 use crate::prepared::Share;
@@ -199,7 +199,7 @@ impl Evaluation<'_> {
         let tokens = self.held.music(self.fragments[place]);
         let losses = |clips: &[Option<Clip>]| {
             let row = |clip: &Option<Clip>| Fragment { clip: clip.clone(), tokens: tokens.clone() };
-            Batch::new(clips.iter().map(row).collect(), geometry, MAX_TOKENS).losses(model)
+            Batch::new(clips.iter().map(row).collect(), geometry, MAX_TOKENS).by_row(model)
         };
         let losses: Vec<(f64, usize)> = clips.chunks(VIEWS).flat_map(losses).collect();
         if let Some((loss, _)) = losses.iter().find(|(loss, _)| !loss.is_finite()) {
@@ -228,13 +228,11 @@ impl Evaluation<'_> {
         group: u64,
         grammar: bool,
     ) -> Result<Vec<Decoded>> {
-        let clip = |&place: &usize| self.clip(place, Channels::all(), &candidate.geometry);
-        let clips: Vec<Option<Clip>> = if candidate.blind {
-            vec![None; places.len()]
-        } else {
-            places.iter().map(|place| clip(place).map(Some)).collect::<Result<_>>()?
+        let clip = |&place: &usize| match candidate.blind {
+            true => Ok(Clip::without_video(&candidate.geometry)),
+            false => self.clip(place, Channels::all(), &candidate.geometry),
         };
-        let session = engine.open_rows(&clips.iter().map(Option::as_ref).collect::<Vec<_>>())?;
+        let session = engine.open(&places.iter().map(clip).collect::<Result<Vec<_>>>()?)?;
         let rules = if grammar {
             Rules::Grammar(Grammar::new((self.seconds() * f64::from(STEPS_PER_SECOND)) as u32, MAX_TOKENS)?)
         } else {

@@ -4,8 +4,8 @@
 //! pixels [batch, frames, 3, height, width], 0..=255
 //!   |  x / 127.5 - 1
 //!   |  3 x: conv 4x4, stride 2 -> leaky ReLU 0.2 -> layer norm over the whole feature map
-//!   |  mean over height and width
-//!   |  linear, where the last filter count is not `hidden`
+//!   |  mean over height and width, or over each of `cells x cells` parts
+//!   |  linear, where the means are not `hidden` in number
 //! vectors [batch, frames, hidden]
 //! ```
 //!
@@ -33,20 +33,24 @@ pub struct ConvEncoder {
     pub convs: Vec<Conv2d>,
     /// Layer norm over channels, height and width with a gain and a bias per channel: one group, epsilon 1e-5.
     pub norms: Vec<GroupNorm>,
-    /// Last filter count to `hidden`, where they differ.
+    /// The feature map is averaged in this many parts downwards, and as many across.
+    pub cells: usize,
+    /// `[filters cells cells, hidden]`, where they differ.
     pub project: Option<Linear>,
     /// `[hidden]`: the only vector of a row without video.
     pub no_video: Param<Tensor<1>>,
 }
 
 impl ConvEncoder {
-    pub(crate) fn new(filters: [usize; 3], hidden: usize, init: &mut Init) -> Self {
+    pub(crate) fn new(filters: [usize; 3], cells: usize, hidden: usize, init: &mut Init) -> Self {
         let [first, second, last] = filters;
+        let means = last * cells * cells;
         let convs = [(3, first), (first, second), (second, last)];
         Self {
             convs: convs.map(|(input, output)| init.halving_conv(input, output)).into(),
             norms: filters.map(|channels| GroupNormConfig::new(1, channels).init(init.device)).into(),
-            project: (last != hidden).then(|| init.linear(last, hidden)),
+            cells,
+            project: (means != hidden).then(|| init.linear(means, hidden)),
             no_video: init.zeros(hidden),
         }
     }
@@ -71,8 +75,10 @@ impl ConvEncoder {
         for (conv, norm) in zip(&self.convs, &self.norms) {
             x = norm.forward(leaky_relu(conv.forward(x), SLOPE));
         }
-        let [_, filters, _, _] = x.dims();
-        let x = x.mean_dims(&[2, 3]).reshape([batch, frames, filters]);
+        let [pictures, filters, rows, columns] = x.dims();
+        let (cells, means) = (self.cells, filters * self.cells * self.cells);
+        let x = x.reshape([pictures, filters, cells, rows / cells, cells, columns / cells]);
+        let x = x.mean_dims(&[3, 5]).reshape([batch, frames, means]);
         match &self.project {
             Some(project) => project.forward(x),
             None => x,

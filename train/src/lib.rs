@@ -23,6 +23,7 @@ pub mod music;
 pub mod prepare;
 pub mod prepared;
 pub mod random;
+pub mod reading;
 pub mod recipe;
 pub mod run;
 pub mod seq2seq;

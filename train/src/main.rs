@@ -1,5 +1,6 @@
 //! The `vmt-train` command.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,11 +17,13 @@ use vmt_train::prepared::{DATASET, PAPER_SPLIT, Prepared, Share, Split};
 use vmt_train::recipe::RunConfig;
 use vmt_train::run::{End, Run};
 use vmt_train::songs::Songs;
+use vmt_train::synth::{self, Channels};
 
 /// Teaches a model to write piano music for video.
 ///
 /// `prepare` cuts your videos and their MIDI files into fragments of ten seconds, `run` trains a model on them, and `eval`
-/// says how good models have become.
+/// says how good models have become. Where there is music but no video, `run` and `eval` draw pictures of their own;
+/// `synth` writes such videos for you to look at.
 #[derive(Parser)]
 #[command(name = "vmt-train", version, propagate_version = true)]
 struct Args {
@@ -34,6 +37,7 @@ enum Command {
     Prepare(PrepareArgs),
     Run(RunArgs),
     Eval(EvalArgs),
+    Synth(SynthArgs),
 }
 
 /// Cuts videos and their MIDI files into fragments to train on
@@ -87,6 +91,9 @@ struct RunArgs {
     /// [default: decided by a hash of each name, 90 : 10 : 28 as in the paper]
     #[arg(long, value_name = "FILE")]
     split: Option<PathBuf>,
+    /// Begin with the weights of this run or checkpoint, not with random ones [default: `weights` in the recipe]
+    #[arg(long, value_name = "DIR")]
+    weights: Option<PathBuf>,
     /// Stop after this many steps [default: `steps` in the recipe]
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
@@ -150,12 +157,66 @@ fn named(text: &str) -> Result<(String, PathBuf), String> {
     Ok((name.into(), path.into()))
 }
 
+/// Draws videos that show music: a dancer on a set, for each MIDI file
+///
+/// Writes NAME.mp4 and NAME.mid, which `prepare` reads, for each MIDI file below FOLDER. Height shows pitch, size
+/// loudness, speed the number of notes, colours major or minor, poses and light the beginnings of notes; nothing shows
+/// which notes are played. Pairs that are there already are left alone. Needs the command `ffmpeg`.
+#[derive(clap::Args)]
+struct SynthArgs {
+    /// The folder with the MIDI files
+    folder: PathBuf,
+    /// The folder to write
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    /// Height and width of the videos; even
+    #[arg(long, value_name = "PIXELS", default_value_t = synth::Options::default().side)]
+    size: usize,
+    /// Pictures per second
+    #[arg(long, value_name = "N", default_value_t = synth::Options::default().rate)]
+    rate: u32,
+    /// Only the beginning of each song
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<f64>,
+    /// Chooses how the videos look, together with their names
+    #[arg(long, value_name = "N", default_value_t = synth::Options::default().seed)]
+    seed: u64,
+    /// What the videos show: all, none, or some of onset,density,loudness,register,mode,beat,bar,phrase,silence
+    /// [default: drawn for each video, each with probability 3/4, and nothing in one of ten]
+    #[arg(long, value_name = "NAMES")]
+    channels: Option<Channels>,
+    /// Videos made at the same time [default: one for each core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+}
+
+impl SynthArgs {
+    fn run(self) -> Result<ExitCode> {
+        let Self { size: side, rate, seconds, seed, channels, .. } = self;
+        let jobs = self.jobs.map_or(synth::Options::default().jobs, NonZeroUsize::get);
+        let options = synth::Options { rate, side, seconds, seed, channels, jobs };
+        let bar = indicatif::ProgressBar::new(0);
+        let (mut made, mut there) = (0, 0);
+        let written = synth::write_pairs(&self.folder, &self.out, &options, |progress| {
+            *(if progress.skipped { &mut there } else { &mut made }) += 1;
+            bar.set_length(progress.total as u64);
+            bar.set_position(progress.done as u64);
+            bar.set_message(progress.name.to_owned());
+        });
+        bar.finish_and_clear();
+        written?;
+        println!("{made} pairs written to {}, {there} were there already", self.out.display());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         #[cfg(feature = "video")]
         Command::Prepare(args) => args.run(),
         Command::Run(args) => args.run(),
         Command::Eval(args) => args.run(),
+        Command::Synth(args) => args.run(),
     };
     done.unwrap_or_else(|error| {
         eprintln!("vmt-train: {error:#}");
@@ -192,6 +253,10 @@ impl RunArgs {
     fn run(self) -> Result<ExitCode> {
         let mut config = RunConfig::load(&self.recipe)?;
         config.data = self.data.or(config.data);
+        // The run's folder keeps the path, and is not where the path is seen from.
+        let weights = self.weights.or(config.weights);
+        let full = |path: PathBuf| path.canonicalize().with_context(|| path.display().to_string());
+        config.weights = weights.map(full).transpose()?;
         config.recipe.steps = self.steps.unwrap_or(config.recipe.steps);
         let threads = threads(self.threads)?;
 

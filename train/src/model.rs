@@ -16,6 +16,9 @@ pub trait EncoderDecoder {
     /// picture and not padding (on the right); a row without any has no video.
     fn encode(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>) -> Self::Memory;
 
+    /// What each picture is taken to say of the music, `[batch, frames, 4]`: [`crate::reading`].
+    fn reading(&self, memory: &Self::Memory) -> Tensor<3>;
+
     /// All that the exported encoder gives, in its order: what the decoder looks at and starts from.
     fn encoded(&self, memory: &Self::Memory) -> Vec<TensorData>;
 
@@ -31,9 +34,10 @@ pub trait EncoderDecoder {
         self.extend(Feed::whole(tokens), memory, &self.start(memory)).0
     }
 
-    /// Encodes and decodes: what training sees. Shapes as above.
-    fn forward(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>, tokens: Tensor<2, Int>) -> Tensor<3> {
-        self.decode(tokens, &self.encode(pixels, frames))
+    /// Encodes, reads and decodes: what training sees. Returns the logits and the reading; shapes as above.
+    fn learn(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>, tokens: Tensor<2, Int>) -> (Tensor<3>, Tensor<3>) {
+        let memory = self.encode(pixels, frames);
+        (self.decode(tokens, &memory), self.reading(&memory))
     }
 }
 
@@ -93,11 +97,21 @@ pub enum Model {
 }
 
 impl Model {
-    /// Logits `[batch, tokens, 310]`; arguments as in [`EncoderDecoder::forward`].
+    /// Logits `[batch, tokens, 310]`; arguments as in [`EncoderDecoder::learn`].
     pub fn forward(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>, tokens: Tensor<2, Int>) -> Tensor<3> {
+        self.learn(pixels, frames, tokens).0
+    }
+
+    /// As [`EncoderDecoder::learn`].
+    pub fn learn(
+        &self,
+        pixels: Tensor<5, Int>,
+        frames: Tensor<2, Bool>,
+        tokens: Tensor<2, Int>,
+    ) -> (Tensor<3>, Tensor<3>) {
         match self {
-            Self::Vmt(model) => model.forward(pixels, frames, tokens),
-            Self::Seq2Seq(model) => model.forward(pixels, frames, tokens),
+            Self::Vmt(model) => model.learn(pixels, frames, tokens),
+            Self::Seq2Seq(model) => model.learn(pixels, frames, tokens),
         }
     }
 

@@ -16,6 +16,9 @@ pub struct RunConfig {
     /// Where the fragments come from; a folder is seen from the file's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
+    /// A run or checkpoint whose weights to begin with; a path is seen from the file's folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
     /// How it learns.
     pub recipe: Recipe,
 }
@@ -38,6 +41,9 @@ pub struct Recipe {
     pub peak: f64,
     /// Share of fragments that are shown without their video, so that the model can also do without.
     pub without_video: f64,
+    /// How much the error of what is read in the pictures counts beside the loss of the tokens ([`crate::reading`]);
+    /// the paper has no such task.
+    pub reading: f64,
     /// Music is moved up or down by at most this many semitones.
     pub semitones: u8,
     /// Music is played faster or slower by at most this share, where the source can.
@@ -62,6 +68,7 @@ impl Default for Recipe {
             warm_up: 8_000,
             peak: 1e-3,
             without_video: 0.0,
+            reading: 0.0,
             semitones: 0,
             tempo: 0.0,
             validate_every: 500,
@@ -109,7 +116,8 @@ impl Recipe {
         ] {
             ensure!(value > 0, "recipe.{name}: must be at least 1, but is 0");
         }
-        let Self { peak, without_video, tempo, semitones, .. } = self;
+        let Self { peak, without_video, reading, tempo, semitones, .. } = self;
+        ensure!(*reading >= 0.0 && reading.is_finite(), "recipe.reading: must be at least 0, but is {reading}");
         ensure!(*peak > 0.0 && peak.is_finite(), "recipe.peak: must be above 0, but is {peak}");
         ensure!((0.0..=1.0).contains(without_video), "recipe.without_video: must be in 0..=1, but is {without_video}");
         ensure!((0.0..0.5).contains(tempo), "recipe.tempo: must be in 0..0.5, but is {tempo}");
@@ -129,13 +137,14 @@ impl RunConfig {
 
     /// Reads and checks YAML whose files are seen from `folder`.
     pub fn parse(yaml: &str, folder: &Path) -> Result<Self> {
-        let File { model, data, recipe } = serde_yaml::from_str(yaml)?;
+        let File { model, data, weights, recipe } = serde_yaml::from_str(yaml)?;
         recipe.check()?;
         let model = match model {
             Sizes::There(path) => ModelConfig::load(folder.join(path))?,
             Sizes::Here(yaml) => ModelConfig::parse(&yaml).context("model")?,
         };
-        Ok(Self { model, data: data.map(|path| folder.join(path)), recipe })
+        let [data, weights] = [data, weights].map(|path| path.map(|path| folder.join(path)));
+        Ok(Self { model, data, weights, recipe })
     }
 }
 
@@ -145,6 +154,7 @@ impl RunConfig {
 struct File {
     model: Sizes,
     data: Option<PathBuf>,
+    weights: Option<PathBuf>,
     #[serde(default)]
     recipe: Recipe,
 }
@@ -187,7 +197,7 @@ mod tests {
     fn ours_load() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
         let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert_eq!(files.len(), 5);
+        assert_eq!(files.len(), 6);
         for file in files {
             let config = RunConfig::load(&file).unwrap();
             let again = RunConfig::parse(&serde_yaml::to_string(&config).unwrap(), Path::new("")).unwrap();

@@ -47,15 +47,20 @@ const LINES: Duration = Duration::from_secs(30);
 impl Run<'_> {
     /// Trains until all steps are done or `stop` is set.
     pub fn run(&self, device: &Device, stop: &AtomicBool) -> Result<End> {
-        let RunConfig { model: sizes, recipe, .. } = self.config;
+        let RunConfig { model: sizes, recipe, weights, .. } = self.config;
         ensure!(self.training.count() > 0, "there must be at least one fragment to learn from, but there is none");
         fs::create_dir_all(self.folder).with_context(|| self.folder.display().to_string())?;
         self.same_course()?;
 
-        let mut learner = Learner::new(sizes.init(recipe.seed, &device.clone().autodiff()), recipe.seed, self.threads);
-        let mut state = checkpoint::resume(self.folder, &mut learner)?.unwrap_or_default();
+        let first = sizes.init(recipe.seed, &device.clone().autodiff());
+        let mut learner = Learner::new(first, recipe.seed, recipe.reading, self.threads);
+        let resumed = checkpoint::resume(self.folder, &mut learner)?;
+        if let (None, Some(weights)) = (&resumed, weights) {
+            learner.model = checkpoint::weights_of(weights, sizes, learner.model)?;
+        }
+        let mut state = resumed.unwrap_or_default();
         let mut steps =
-            Table::open(&self.folder.join("train.csv"), "step,loss,learning_rate,tokens,seconds", state.step)?;
+            Table::open(&self.folder.join("train.csv"), "step,loss,reading,learning_rate,tokens,seconds", state.step)?;
         let mut checks = Table::open(&self.folder.join("validation.csv"), "step,loss,without_video", state.step)?;
         let fixed = loader::validation(self.validation, recipe, sizes.geometry)?;
         let mut progress = Progress::new(state.step, recipe.steps);
@@ -76,7 +81,8 @@ impl Run<'_> {
                 let report = learner.step(step, rate, &batch)?;
                 state.step = step;
                 state.seconds = before + start.elapsed().as_secs_f64();
-                steps.add(format_args!("{step},{},{rate},{},{:.3}", report.loss, batch.tokens(), state.seconds))?;
+                let Step { loss, reading, .. } = report;
+                steps.add(format_args!("{step},{loss},{reading},{rate},{},{:.3}", batch.tokens(), state.seconds))?;
                 progress.step(step, rate, waited, &report);
 
                 let last = step == recipe.steps;
@@ -111,10 +117,12 @@ impl Run<'_> {
     fn same_course(&self) -> Result<()> {
         let path = self.folder.join("config.yaml");
         if path.exists() {
-            let RunConfig { model, recipe, .. } = RunConfig::load(&path)?;
+            let RunConfig { model, recipe, weights, .. } = RunConfig::load(&path)?;
             ensure!(
-                model == self.config.model && recipe.goes_on_with(&self.config.recipe),
-                "{}: this run began with another model or recipe, so it cannot go on with this one; \
+                model == self.config.model
+                    && recipe.goes_on_with(&self.config.recipe)
+                    && weights == self.config.weights,
+                "{}: this run began with another model, recipe or weights, so it cannot go on with these; \
                  choose another folder",
                 path.display()
             );
@@ -161,8 +169,9 @@ struct Progress {
     done: u32,
     waited: Duration,
     total: Step,
-    /// A mean of the loss that forgets: about the last hundred steps.
+    /// Means that forget: about the last hundred steps.
     loss: f64,
+    reading: f64,
     started: Instant,
     said: Instant,
 }
@@ -176,7 +185,7 @@ impl Progress {
             bar.reset_eta();
         }
         let (total, now) = (Step::default(), Instant::now());
-        Self { bar, steps, done: 0, waited: Duration::ZERO, total, loss: 0.0, started: now, said: now }
+        Self { bar, steps, done: 0, waited: Duration::ZERO, total, loss: 0.0, reading: 0.0, started: now, said: now }
     }
 
     fn step(&mut self, step: u64, rate: f64, waited: Duration, report: &Step) {
@@ -185,9 +194,13 @@ impl Progress {
         self.total.forward += report.forward;
         self.total.backward += report.backward;
         self.total.update += report.update;
-        self.loss += (report.loss - self.loss) / f64::from(self.done.min(100));
+        for (mean, value) in [(&mut self.loss, report.loss), (&mut self.reading, report.reading)] {
+            *mean += (value - *mean) / f64::from(self.done.min(100));
+        }
         let each = self.started.elapsed() / self.done;
-        let message = format!("loss {:.4}  rate {rate:.1e}  {:.2} s a step", self.loss, each.as_secs_f64());
+        let (loss, reading) = (self.loss, self.reading);
+        let message =
+            format!("loss {loss:.4}  reading {reading:.3}  rate {rate:.1e}  {:.2} s a step", each.as_secs_f64());
         match &self.bar {
             Some(bar) => {
                 bar.set_position(step);

@@ -23,6 +23,7 @@ use crate::frames::ConvEncoder;
 use crate::gru::Gru;
 use crate::init::Init;
 use crate::model::{EncoderDecoder, Feed, last_real};
+use crate::reading::READINGS;
 
 /// The recurrent model.
 #[derive(Module, Debug)]
@@ -39,6 +40,8 @@ pub struct Seq2Seq {
     pub output: Linear,
     /// On the combined vector.
     pub dropout: Dropout,
+    /// `[hidden, 4]`: [`Reading`](crate::reading), which is for training alone.
+    pub reading: Linear,
 }
 
 /// What [`Seq2Seq`] looks at while it decodes.
@@ -54,15 +57,16 @@ pub struct Memory {
 
 impl Seq2Seq {
     pub(crate) fn new(config: &ModelConfig, seed: u64, device: &Device) -> Self {
-        let ModelConfig { filters, hidden, layers, dropout, .. } = *config;
+        let ModelConfig { filters, cells, hidden, layers, dropout, .. } = *config;
         let init = &mut Init::new(seed, device);
         Self {
-            frames: ConvEncoder::new(filters, hidden, init),
+            frames: ConvEncoder::new(filters, cells, hidden, init),
             embedding: init.embedding(hidden, 1.0),
             gru: Gru::new(hidden, layers, dropout, init),
             combine: init.linear(2 * hidden, hidden),
             output: init.linear(hidden, vmt::VOCABULARY),
             dropout: Dropout::new(dropout),
+            reading: init.linear(hidden, READINGS),
         }
     }
 }
@@ -78,6 +82,10 @@ impl EncoderDecoder for Seq2Seq {
         let rest = Tensor::zeros([batch, self.gru.layers.len(), hidden], &vectors.device());
         let (states, hidden) = self.gru.forward(vectors, rest, last_real(frames.clone()));
         Memory { states, hidden, mask: additive(frames).unsqueeze_dim(1) }
+    }
+
+    fn reading(&self, memory: &Memory) -> Tensor<3> {
+        self.reading.forward(memory.states.clone())
     }
 
     fn encoded(&self, memory: &Memory) -> Vec<TensorData> {

@@ -29,7 +29,9 @@ mod film;
 mod look;
 
 use std::array;
+use std::str::FromStr;
 
+use anyhow::{Result, bail};
 use ndarray::{Array3, Array4, ArrayViewMut3};
 use vmt::{Clip, Geometry};
 
@@ -113,6 +115,39 @@ impl Channels {
             phrase: on(),
             silence: on(),
         }
+    }
+}
+
+/// Names of channels with commas between, or `all` or `none`.
+impl FromStr for Channels {
+    type Err = anyhow::Error;
+
+    fn from_str(names: &str) -> Result<Self> {
+        let mut channels = Self::none();
+        for name in names.split(',') {
+            let channel = match name {
+                "all" => {
+                    channels = Self::all();
+                    continue;
+                }
+                "none" => continue,
+                "onset" => &mut channels.onset,
+                "density" => &mut channels.density,
+                "loudness" => &mut channels.loudness,
+                "register" => &mut channels.register,
+                "mode" => &mut channels.mode,
+                "beat" => &mut channels.beat,
+                "bar" => &mut channels.bar,
+                "phrase" => &mut channels.phrase,
+                "silence" => &mut channels.silence,
+                _ => bail!(
+                    "must be all, none, or some of onset, density, loudness, register, mode, beat, bar, phrase and \
+                     silence with commas between, but there is `{name}`"
+                ),
+            };
+            *channel = true;
+        }
+        Ok(channels)
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use burn::module::Module;
 use burn::optim::{AdamConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::tensor::Tensor;
 
 use crate::data::Batch;
 use crate::random::Stream;
@@ -21,6 +22,8 @@ pub struct Learner {
     pub optimizer: ModuleOptimizer,
     /// Decides over dropout.
     pub seed: u64,
+    /// How much the error of the [reading](crate::reading) counts beside the loss of the tokens.
+    pub reading: f64,
     /// Threads that share a batch.
     pub threads: usize,
 }
@@ -30,6 +33,8 @@ pub struct Learner {
 pub struct Step {
     /// Negative log-likelihood of a token in nats, before the update.
     pub loss: f64,
+    /// Mean squared error of what is read in a picture ([`crate::reading`]).
+    pub reading: f64,
     /// How long it took from pixels to the loss, in the slowest thread.
     pub forward: Duration,
     /// From the loss to the gradients, in the slowest thread.
@@ -40,8 +45,8 @@ pub struct Step {
 
 impl Learner {
     /// A learner at its first step; `model` must be on an autodiff device.
-    pub fn new(model: Model, seed: u64, threads: usize) -> Self {
-        Self { model, optimizer: Self::adam(), seed, threads }
+    pub fn new(model: Model, seed: u64, reading: f64, threads: usize) -> Self {
+        Self { model, optimizer: Self::adam(), seed, reading, threads }
     }
 
     /// Adam, which remembers nothing yet.
@@ -71,17 +76,21 @@ impl Learner {
     /// The mean loss of a token, and its gradient. Each thread has a copy of the model with a graph of its own, and some
     /// of the rows.
     pub fn gradients(&self, step: u64, batch: &Batch) -> (Step, GradientsParams) {
-        let tokens = batch.tokens() as f64;
+        let (tokens, pictures) = (batch.tokens() as f64, batch.pictures().max(1) as f64);
         let device = self.model.device();
         let share = |rows: Range<usize>| {
             let start = Instant::now();
             let model = self.model.clone().fork(&device);
             let streams = rows.clone().map(|row| Stream::new(self.seed, "dropout", &[step, row as u64])).collect();
-            let loss = dropout::with(streams, &device, || batch.loss(rows, &model)) / tokens;
-            let value: f32 = loss.clone().into_scalar();
-            let forward = start.elapsed();
-            let gradients = GradientsParams::from_grads(loss.backward(), &model);
-            (Step { loss: value.into(), forward, backward: start.elapsed() - forward, ..Step::default() }, gradients)
+            let (loss, reading) = dropout::with(streams, &device, || batch.losses(rows, &model));
+            let (loss, reading) = (loss / tokens, reading / pictures);
+            let value = |loss: &Tensor<1>| f64::from(loss.clone().into_scalar::<f32>());
+            let mut step = Step { loss: value(&loss), reading: value(&reading), ..Step::default() };
+            step.forward = start.elapsed();
+            let whole = if self.reading > 0.0 { loss + reading * self.reading } else { loss };
+            let gradients = GradientsParams::from_grads(whole.backward(), &model);
+            step.backward = start.elapsed() - step.forward;
+            (step, gradients)
         };
 
         let mut total = Step::default();
@@ -89,6 +98,7 @@ impl Learner {
         for (step, gradients) in on_threads(batch.rows(), self.threads, share) {
             let start = Instant::now();
             total.loss += step.loss;
+            total.reading += step.reading;
             total.forward = total.forward.max(step.forward);
             total.backward = total.backward.max(step.backward);
             sum.accumulate(&self.model, gradients);
@@ -102,7 +112,7 @@ impl Learner {
 pub fn validate(model: &Model, batches: &[Batch], threads: usize) -> f64 {
     let model = model.valid();
     let loss = |batch: &Batch| {
-        let share = |rows| batch.loss(rows, &model).into_scalar::<f32>();
+        let share = |rows| batch.losses(rows, &model).0.into_scalar::<f32>();
         on_threads(batch.rows(), threads, share).into_iter().map(f64::from).sum::<f64>()
     };
     let tokens: usize = batches.iter().map(Batch::tokens).sum();

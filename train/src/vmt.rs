@@ -20,7 +20,7 @@
 use std::iter::zip;
 
 use burn::module::Module;
-use burn::nn::{Embedding, LayerNorm};
+use burn::nn::{Embedding, LayerNorm, Linear};
 use burn::tensor::module::linear;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
@@ -30,6 +30,7 @@ use crate::dropout::Dropout;
 use crate::frames::ConvEncoder;
 use crate::init::Init;
 use crate::model::{EncoderDecoder, Feed};
+use crate::reading::READINGS;
 
 /// The video-music transformer.
 #[derive(Module, Debug)]
@@ -48,11 +49,15 @@ pub struct Vmt {
     pub decoder_norm: LayerNorm,
     /// On the vectors that enter the first layers.
     pub dropout: Dropout,
+    /// `[hidden, 4]`: [`Reading`](crate::reading), which is for training alone.
+    pub reading: Linear,
 }
 
 /// What [`Vmt`] looks at while it decodes.
 #[derive(Clone, Debug)]
 pub struct Memory {
+    /// The encoder's output, `[batch, frames, hidden]`.
+    pub pictures: Tensor<3>,
     /// Keys and values of the pictures for each decoder layer, `[batch, heads, frames, size]`.
     pub cross: Vec<KeyValue>,
     /// Additive, hides padding: `[batch, 1, 1, frames]`.
@@ -61,17 +66,18 @@ pub struct Memory {
 
 impl Vmt {
     pub(crate) fn new(config: &ModelConfig, heads: usize, feed_forward: usize, seed: u64, device: &Device) -> Self {
-        let ModelConfig { filters, hidden, layers, dropout, .. } = *config;
+        let ModelConfig { filters, cells, hidden, layers, dropout, .. } = *config;
         let init = &mut Init::new(seed, device);
         let deviation = (hidden as f64).powf(-0.5);
         Self {
-            frames: ConvEncoder::new(filters, hidden, init),
+            frames: ConvEncoder::new(filters, cells, hidden, init),
             encoder: (0..layers).map(|_| EncoderLayer::new(hidden, heads, feed_forward, dropout, init)).collect(),
             encoder_norm: init.norm(hidden),
             embedding: init.embedding(hidden, deviation),
             decoder: (0..layers).map(|_| DecoderLayer::new(hidden, heads, feed_forward, dropout, init)).collect(),
             decoder_norm: init.norm(hidden),
             dropout: Dropout::new(dropout),
+            reading: init.linear(hidden, READINGS),
         }
     }
 }
@@ -90,8 +96,13 @@ impl EncoderDecoder for Vmt {
         for layer in &self.encoder {
             x = layer.forward(x, mask.clone());
         }
-        let x = self.encoder_norm.forward(x);
-        Memory { cross: self.decoder.iter().map(|layer| layer.cross_attention.memory(x.clone())).collect(), mask }
+        let pictures = self.encoder_norm.forward(x);
+        let cross = |layer: &DecoderLayer| layer.cross_attention.memory(pictures.clone());
+        Memory { cross: self.decoder.iter().map(cross).collect(), pictures, mask }
+    }
+
+    fn reading(&self, memory: &Memory) -> Tensor<3> {
+        self.reading.forward(memory.pictures.clone())
     }
 
     fn encoded(&self, memory: &Memory) -> Vec<TensorData> {

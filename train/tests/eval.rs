@@ -37,7 +37,7 @@ fn songs(folder: &Path) {
 /// The folder of a run with an untrained model.
 fn run(run: &Path, config: &ModelConfig) {
     fs::create_dir(run).unwrap();
-    let learner = Learner::new(config.init(1, &Device::flex().autodiff()), 1, 1);
+    let learner = Learner::new(config.init(1, &Device::flex().autodiff()), 1, 0.0, 1);
     checkpoint::save(run, Kind::Best, config, &learner, &State::default()).unwrap();
 }
 

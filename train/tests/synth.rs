@@ -6,7 +6,11 @@ use std::{env, fs};
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView3, Axis};
 use vmt::{Geometry, PerformedNote, Score, midi};
+use vmt_train::data::{Augment, Fragments, targets};
 use vmt_train::music::{Mode, Song};
+use vmt_train::prepare;
+use vmt_train::prepared::{Prepared, Share, Split};
+use vmt_train::random::Stream;
 use vmt_train::synth::{Channels, Options, Scene, write_pairs};
 use vmt_video::Video;
 
@@ -579,6 +583,15 @@ fn a_channel_is_dropped_now_and_then() {
     assert!((share(drawn.iter().filter(|c| c.silence).count()) - 0.9 * 0.75).abs() < 0.03);
 }
 
+#[test]
+fn channels_have_names() {
+    assert_eq!("all".parse::<Channels>().unwrap(), Channels::all());
+    assert_eq!("none".parse::<Channels>().unwrap(), Channels::none());
+    let some = Channels { beat: true, silence: true, ..Channels::none() };
+    assert_eq!("beat,silence".parse::<Channels>().unwrap(), some);
+    assert!("beat, bar".parse::<Channels>().unwrap_err().to_string().contains("there is ` bar`"));
+}
+
 /// A folder with a song for each name, 12 s long.
 fn folder_of(names: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -620,6 +633,25 @@ fn pairs_are_what_the_scene_shows() {
     };
     assert!(distance(options.seed_of("a")) < 6.0, "{}", distance(options.seed_of("a")));
     assert!(distance(99) > 12.0);
+}
+
+#[test]
+fn what_is_drawn_can_be_prepared() {
+    let (songs, out, data) =
+        (folder_of(&["x.mid", "y.mid"]), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let options = Options { rate: 8, side: 64, ..Options::default() };
+    write_pairs(songs.path(), out.path(), &options, |_| {}).unwrap();
+    let how = prepare::Options { geometry: SMALL, split: Split::ByName([1, 0, 0]), sustain: true, tolerance: 10.0 };
+    let report = prepare::prepare(out.path(), data.path(), &how, |_, _, _| {}).unwrap();
+    assert_eq!((report.skipped.len(), report.dataset.songs.len()), (0, 2));
+
+    let prepared = Prepared::open(data.path(), Share::Train, Augment::NONE).unwrap();
+    assert_eq!(prepared.count(), 2);
+    for (index, name) in ["x", "y"].iter().enumerate() {
+        let song = Song::read(&songs.path().join(format!("{name}.mid"))).unwrap();
+        let fragment = prepared.fragment(index, &mut Stream::new(1, "test", &[])).unwrap();
+        assert_eq!(fragment.tokens, targets(&song.fragment(0.0, 10.0)), "{name}");
+    }
 }
 
 #[test]

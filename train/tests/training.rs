@@ -25,7 +25,7 @@ fn sizes(name: &str) -> ModelConfig {
 
 fn learner(name: &str, dropout: f64, threads: usize) -> Learner {
     let sizes = ModelConfig { dropout, ..sizes(name) };
-    Learner::new(sizes.init(1, &Device::flex().autodiff()), 1, threads)
+    Learner::new(sizes.init(1, &Device::flex().autodiff()), 1, 0.0, threads)
 }
 
 /// Scales: fragment `i` begins on key `48 + i`, and its pictures are as bright as that. Four frames of 32 x 32.
@@ -122,9 +122,13 @@ fn recipe() -> Recipe {
 
 /// Runs in `folder` up to `steps`, and checks how it ends.
 fn run(name: &str, recipe: &Recipe, folder: &Path, threads: usize, stop: bool) -> anyhow::Result<End> {
-    let config = RunConfig { model: sizes(name), data: None, recipe: recipe.clone() };
+    let config = RunConfig { model: sizes(name), data: None, weights: None, recipe: recipe.clone() };
+    run_config(&config, folder, threads, stop)
+}
+
+fn run_config(config: &RunConfig, folder: &Path, threads: usize, stop: bool) -> anyhow::Result<End> {
     let (training, validation) = (Scales { count: 11, notes: 6 }, Scales { count: 5, notes: 6 });
-    let run = Run { config: &config, folder, training: &training, validation: &validation, threads };
+    let run = Run { config, folder, training: &training, validation: &validation, threads };
     run.run(&Device::flex(), &AtomicBool::new(stop))
 }
 
@@ -204,8 +208,24 @@ fn a_run_does_not_go_on_with_another_recipe() {
     run("tiny-vmt", &Recipe { steps: 1, ..recipe() }, folder.path(), 1, false).unwrap();
     for (name, recipe) in [("tiny-seq2seq", recipe()), ("tiny-vmt", Recipe { peak: 0.5, ..recipe() })] {
         let error = run(name, &recipe, folder.path(), 1, false).unwrap_err().to_string();
-        assert!(error.contains("this run began with another model or recipe"), "{error}");
+        assert!(error.contains("this run began with another model, recipe or weights"), "{error}");
     }
+}
+
+#[test]
+fn a_run_begins_with_the_weights_it_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+    run("tiny-vmt", &recipe(), &first, 1, false).unwrap();
+    let model = |run: &Path| checkpoint::load_model(run, &Device::flex()).unwrap().1;
+    // A step so small that it changes nothing.
+    let recipe = Recipe { steps: 1, peak: 1e-30, ..recipe() };
+    let config =
+        |name| RunConfig { model: sizes(name), data: None, weights: Some(first.clone()), recipe: recipe.clone() };
+    run_config(&config("tiny-vmt"), &second, 1, false).unwrap();
+    assert!(weights(&model(&second)) == weights(&model(&first)));
+    let error = run_config(&config("tiny-seq2seq"), &folder.path().join("third"), 1, false).unwrap_err().to_string();
+    assert!(error.contains("the weights to begin with must be of the model that is trained"), "{error}");
 }
 
 #[test]
@@ -231,7 +251,7 @@ fn all_threads_end_when_a_fragment_cannot_be_read() {
         }
     }
     let folder = tempfile::tempdir().unwrap();
-    let config = RunConfig { model: sizes("tiny-vmt"), data: None, recipe: recipe() };
+    let config = RunConfig { model: sizes("tiny-vmt"), data: None, weights: None, recipe: recipe() };
     let validation = Scales { count: 0, notes: 0 };
     let run = Run { config: &config, folder: folder.path(), training: &Broken, validation: &validation, threads: 2 };
     let error = run.run(&Device::flex(), &AtomicBool::new(false)).unwrap_err().to_string();

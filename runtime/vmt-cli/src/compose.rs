@@ -94,6 +94,10 @@ pub struct Args {
     /// Choose among the likeliest events that together reach this probability only
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     top_p: f32,
+    /// How closely to follow the film, 0-10: 0 is music without it, 1 the model as it is, more exaggerates what the film
+    /// changes; other than 1 it takes longer
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    guidance: f32,
     /// Take what the model says as it is, playable or not, and count what is wrong with it
     #[arg(long)]
     unconstrained: bool,
@@ -139,7 +143,8 @@ impl Studio {
         let composer = Composer::new(&bundle, backend, args.threads)?;
         let geometry = composer.engine().geometry();
         let primer = args.primer.as_ref().map(|file| primer(file, geometry)).transpose()?.unwrap_or_default();
-        let options = Options { sampling, unconstrained: args.unconstrained, controls, primer };
+        let options =
+            Options { sampling, guidance: args.guidance, unconstrained: args.unconstrained, controls, primer };
         options.validate(geometry)?;
         Ok(Self { bundle, composer, options, range, tempo })
     }

@@ -204,7 +204,13 @@ mod tests {
             film,
             start: 0.5,
             end: Some(10.25),
-            options: Options { sampling, controls, primer: Score::default().beginning(25), ..Options::default() },
+            options: Options {
+                sampling,
+                guidance: 2.7,
+                controls,
+                primer: Score::default().beginning(25),
+                ..Options::default()
+            },
             takes: 4,
             take: 3,
             snapped: Some(90.0),
@@ -241,6 +247,7 @@ mod tests {
         let want = [
             r#""seed": 18446744073709551615"#,
             r#""temperature": 0.9,"#,
+            r#""guidance": 2.7,"#,
             r#"    {"start":0.0,"end":0.29,"pitch":60,"velocity":77},"#,
             r#""events": [297,41,"#,
         ];

@@ -1,6 +1,6 @@
 //! Pictures as the models see them.
 
-use std::iter::{Fuse, Peekable};
+use std::iter::{self, Fuse, Peekable};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -32,13 +32,18 @@ impl Geometry {
         Duration::from_millis(self.frame_ms * self.frames as u64)
     }
 
+    /// The pictures of a window of this `duration`: one for each moment [`Self::time`] before its end, and at least one.
+    pub fn pictures(&self, duration: Duration) -> usize {
+        1 + (1..self.frames).take_while(|&frame| self.time(frame) < duration).count()
+    }
+
     /// The moment that picture `frame` of a window shows, from the window's start: the middle of its share of time.
     pub fn time(&self, frame: usize) -> Duration {
         Duration::from_micros(self.frame_ms * (2 * frame as u64 + 1) * 500)
     }
 }
 
-/// RGB pictures in `0..=255`, shape `[frames, 3, height, width]`.
+/// RGB pictures in `0..=255`, shape `[frames, 3, height, width]`; none where there is no video.
 ///
 /// The graphs scale the bytes themselves, so that no caller can scale them differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +60,12 @@ impl Clip {
         Ok(Self(frames))
     }
 
-    /// Number of pictures.
+    /// No video at all: the model writes as it does when it sees nothing.
+    pub fn without_video(geometry: &Geometry) -> Self {
+        Self(Array4::zeros((0, 3, geometry.height, geometry.width)))
+    }
+
+    /// Number of pictures; 0 without video.
     pub fn frames(&self) -> usize {
         self.0.dim().0
     }
@@ -84,8 +94,21 @@ pub struct Window {
     pub start: Duration,
     /// How long it is: [`Geometry::window`], or less at the video's end.
     pub duration: Duration,
-    /// What is to be seen: one picture for each moment [`Geometry::time`] before its end, and at least one.
+    /// What is to be seen: [`Geometry::pictures`] of them, or no video.
     pub clip: Clip,
+}
+
+impl Window {
+    /// The windows of music of this `duration` that is for no video.
+    pub fn without_video(duration: Duration, geometry: Geometry) -> impl Iterator<Item = Self> {
+        let full = geometry.window();
+        let starts = iter::successors(Some(Duration::ZERO), move |&start| Some(start + full));
+        starts.take_while(move |&start| start < duration).map(move |start| Self {
+            start,
+            duration: full.min(duration - start),
+            clip: Clip::without_video(&geometry),
+        })
+    }
 }
 
 /// Cuts a video, given as frames in the order of their times, into windows.
@@ -276,6 +299,21 @@ mod tests {
         // The fortieth moment is 9.875 s.
         assert_eq!(cut(steady(9_876)), [(0, 9_876, numbers(0..40))]);
         assert_eq!(cut(steady(9_872)), [(0, 9_872, numbers(0..39))]);
+    }
+
+    #[test]
+    fn windows_without_video_are_as_long_as_those_of_a_video() {
+        for ms in [4, 124, 128, 372, 376, 5_124, 5_128, 9_872, 9_876, 10_000, 10_004, 12_000, 20_000] {
+            let seen = windows(steady(ms), TINY, gray).map(|window| window.unwrap());
+            let unseen: Vec<_> = Window::without_video(Duration::from_millis(ms), TINY).collect();
+            let spans = |window: &Window| (window.start, window.duration, TINY.pictures(window.duration));
+            assert_eq!(
+                unseen.iter().map(spans).collect::<Vec<_>>(),
+                seen.map(|window| (window.start, window.duration, window.clip.frames())).collect::<Vec<_>>()
+            );
+            assert!(unseen.iter().all(|window| window.clip.pixels().dim() == (0, 3, 1, 1)));
+        }
+        assert_eq!(Window::without_video(Duration::ZERO, TINY).count(), 0);
     }
 
     #[test]

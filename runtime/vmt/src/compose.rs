@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ndarray::{Axis, concatenate, s};
 use serde::{Deserialize, Serialize};
 
+use crate::guidance;
 use crate::take::{Take, time};
 use crate::{
     Backend, Bundle, Clip, Controls, Decoding, Engine, Error, Event, Geometry, Grammar, Rank, Result, Rules,
@@ -21,11 +22,14 @@ pub struct Composer {
 }
 
 /// How to compose.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// How much of what the video changes in the logits counts, `0.0..=10.0` times: 0 writes as without video, 1 is the
+    /// model, more exaggerates (classifier-free guidance, Ho & Salimans 2022). Other than 1, it takes twice the lanes.
+    pub guidance: f32,
     /// Takes whatever the model says, playable or not, instead of keeping to the grammar; each window on its own.
     pub unconstrained: bool,
     /// What the music must keep to.
@@ -35,11 +39,28 @@ pub struct Options {
     pub primer: Vec<Token>,
 }
 
+/// The model as it is: nothing steers it.
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            sampling: Sampling::default(),
+            guidance: 1.0,
+            unconstrained: false,
+            controls: Controls::default(),
+            primer: Vec::new(),
+        }
+    }
+}
+
 impl Options {
     /// Checks that all of them are in their ranges and go together, for a model of this `geometry`.
     pub fn validate(&self, geometry: Geometry) -> Result<()> {
         self.sampling.validate()?;
         self.controls.validate()?;
+        if !(0.0..=10.0).contains(&self.guidance) {
+            let (want, got) = ("within 0-10", self.guidance.to_string());
+            return Err(Error::Option { option: "guidance", want, got });
+        }
         if self.unconstrained && (self.controls != Controls::default() || !self.primer.is_empty()) {
             let want = "off where there are controls or a primer, which need the grammar";
             return Err(Error::Option { option: "unconstrained", want, got: "on".into() });
@@ -139,7 +160,8 @@ impl Composer {
         &*self.engine
     }
 
-    /// Composes one piece for a film, however long, and tells `progress` after every event.
+    /// Composes one piece for a film, however long, and tells `progress` after every event. For music without a film, the
+    /// windows are [`Window::without_video`].
     ///
     /// The score is as long as the windows together. Unless [`Options::unconstrained`], every note is closed, and the
     /// music ends with the film. See [`Piece`] for how windows are joined.
@@ -320,7 +342,7 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
         };
         let lanes: Vec<_> = self.takes.iter_mut().map(lane).collect::<Result<_>>()?;
         let began = Instant::now();
-        let session = self.composer.engine.open_takes(&span.clip, lanes.len())?;
+        let session = guidance::open(self.composer.engine(), span.clip.clone(), lanes.len(), self.options.guidance)?;
         self.report.seconds.encode += began.elapsed();
         self.running = Some((Decoding::new(session, self.options.sampling, self.draws, lanes), span));
         Ok(())
@@ -355,18 +377,17 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
         let until = time(end).min(window.start + window.duration);
         let half = geometry.frames / 2;
         let from = |frames: usize| Duration::from_millis(geometry.frame_ms * frames as u64);
+        // Without video, as many as there would be.
+        let pictures = |window: &Window| match window.clip.frames() {
+            0 => geometry.pictures(window.duration),
+            frames => frames,
+        };
 
         match &self.previous {
             Some(before) if !self.options.unconstrained && half > 0 => {
-                let known = before.clip.pixels();
-                let known = known.slice(s![before.clip.frames().saturating_sub(half).., .., .., ..]);
-                let seen = window.clip.frames().min(half);
-                let pixels = window.clip.pixels();
-                let clip = concatenate(Axis(0), &[known, pixels.slice(s![..seen, .., .., ..])]);
-                let wrong = Error::ClipShape { got: pixels.shape().to_vec(), want: geometry };
-                let clip = Clip::new(clip.map_err(|_| wrong)?, &geometry)?;
-                let start = steps(window.start.saturating_sub(from(known.len_of(Axis(0)))));
-                let whole = window.clip.frames() <= half;
+                let start = steps(window.start.saturating_sub(from(pictures(before).min(half))));
+                let clip = join(&before.clip, &window.clip, half, &geometry)?;
+                let whole = pictures(&window) <= half;
                 let middle = if whole { until } else { window.start + from(half) };
                 self.spans.push_back(Span { clip, start, end: steps(middle), until: middle, last: last && whole });
                 if !whole {
@@ -386,6 +407,18 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
         self.previous = Some(window);
         Ok(true)
     }
+}
+
+/// The last `half` pictures of one window and the first of the next; without video where one of them has none.
+fn join(before: &Clip, next: &Clip, half: usize, geometry: &Geometry) -> Result<Clip> {
+    if before.frames().min(next.frames()) == 0 {
+        return Ok(Clip::without_video(geometry));
+    }
+    let (known, new) = (before.pixels(), next.pixels());
+    let known = known.slice(s![before.frames().saturating_sub(half).., .., .., ..]);
+    let wrong = Error::ClipShape { got: new.shape().to_vec(), want: *geometry };
+    let both = concatenate(Axis(0), &[known, new.slice(s![..next.frames().min(half), .., .., ..])]);
+    Clip::new(both.map_err(|_| wrong)?, geometry)
 }
 
 /// The most steps that are known when a part of the film is composed.

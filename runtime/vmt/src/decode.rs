@@ -20,7 +20,7 @@ pub enum Rules {
 pub struct Said {
     /// The token.
     pub token: Token,
-    /// The natural logarithm of the model's probability for it, before temperature, grammar and limits.
+    /// The natural logarithm of the model's probability for it, after guidance, before temperature, grammar and limits.
     pub log_probability: f64,
 }
 

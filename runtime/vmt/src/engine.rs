@@ -1,5 +1,6 @@
 //! What every engine can do. Weights are shared and never change; what changes while decoding belongs to one session.
 
+use std::iter;
 use std::num::NonZeroUsize;
 
 use ndarray::{ArrayD, ArrayView2};
@@ -14,12 +15,13 @@ pub trait Engine: Send + Sync {
     /// The clips that the model expects.
     fn geometry(&self) -> Geometry;
 
-    /// Encodes `clips` (one per lane; they may differ in length) and opens a session that decodes them side by side.
+    /// Encodes `clips` (one per lane; they may differ in length, or have [no video](Clip::without_video)) and opens a
+    /// session that decodes them side by side.
     fn open(&self, clips: &[Clip]) -> Result<Box<dyn Session + '_>>;
 
-    /// The same for one clip in so many lanes; engines that can encode it only once.
-    fn open_takes(&self, clip: &Clip, lanes: usize) -> Result<Box<dyn Session + '_>> {
-        self.open(&vec![clip.clone(); lanes])
+    /// The same with `takes` lanes for each clip, those of the first clip first; engines that can encode a clip only once.
+    fn open_takes(&self, clips: &[Clip], takes: usize) -> Result<Box<dyn Session + '_>> {
+        self.open(&clips.iter().flat_map(|clip| iter::repeat_n(clip.clone(), takes)).collect::<Vec<_>>())
     }
 
     /// What the encoder gives for `clips`, in the manifest's order, for comparing engines.

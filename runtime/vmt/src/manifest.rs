@@ -9,8 +9,8 @@ use crate::Geometry;
 /// The manifest's file name.
 pub const MANIFEST: &str = "manifest.yaml";
 
-/// The version of this file format.
-pub const FORMAT: u32 = 1;
+/// The version of this file format. In version 1, each lane had to have a picture.
+pub const FORMAT: u32 = 2;
 
 /// The name of the vocabulary of [`Event`](crate::Event)s: 310 of them, 10 ms steps.
 pub const PERFORMANCE_310: &str = "performance-310";
@@ -57,7 +57,7 @@ pub struct EncoderGraph {
     pub sha256: String,
     /// u8 `[lanes, frames, 3, height, width]`.
     pub pixels: String,
-    /// i64 `[lanes, frames]`, 1 for a picture, 0 for padding.
+    /// i64 `[lanes, frames]`, 1 for a picture, 0 for padding on the right; a lane of padding alone has no video.
     pub frame_mask: String,
 }
 

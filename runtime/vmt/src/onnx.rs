@@ -1,6 +1,8 @@
 //! An engine over any library that runs ONNX graphs: the manifest names the tensors, so no model is known here.
 
-use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, Axis, Ix3, s};
+use std::iter::zip;
+
+use ndarray::{Array, Array2, ArrayD, ArrayView, ArrayView2, ArrayViewD, Axis, Ix3, RemoveAxis, s};
 
 use crate::{
     Bundle, Clip, Engine, Error, Geometry, Result, Session, Token, VOCABULARY,
@@ -35,8 +37,8 @@ pub(crate) struct OnnxEngine<G> {
 }
 
 impl<G: Graph> OnnxEngine<G> {
-    /// Loads both graphs with `load` (bytes, input names, output names), then tries one picture and two tokens, so that
-    /// a graph that does not fit its manifest is refused here and not in the middle of a film.
+    /// Loads both graphs with `load` (bytes, input names, output names), then tries two tokens with one picture and
+    /// without video, so that a graph that does not fit its manifest is refused here and not in the middle of a film.
     pub(crate) fn load(
         bundle: &Bundle,
         library: &'static str,
@@ -66,11 +68,11 @@ impl<G: Graph> OnnxEngine<G> {
         let decoder = load(&decoder.file, &bundle.decoder, &inputs, &outputs)?;
 
         let engine = Self { library, manifest, encoder, decoder };
-        let Geometry { height, width, .. } = engine.geometry();
-        let blank = Clip::new(ndarray::Array4::zeros((1, 3, height, width)), &engine.geometry())?;
-        let mut session = engine.open_onnx(std::slice::from_ref(&blank))?;
-        session.step(&[Token::PAD])?;
-        session.step(&[Token::PAD])?;
+        let geometry = engine.geometry();
+        let blank = Clip::new(ndarray::Array4::zeros((1, 3, geometry.height, geometry.width)), &geometry)?;
+        let mut session = engine.open_onnx(&[blank, Clip::without_video(&geometry)])?;
+        session.step(&[Token::PAD; 2])?;
+        session.step(&[Token::PAD; 2])?;
         drop(session);
         Ok(engine)
     }
@@ -83,6 +85,8 @@ impl<G: Graph> OnnxEngine<G> {
     fn encode(&self, clips: &[Clip]) -> Result<(Array2<i64>, Vec<G::Value>)> {
         let want = self.geometry();
         let longest = clips.iter().map(Clip::frames).max().ok_or_else(|| self.error("no clip to encode".into()))?;
+        // Without any video there is a slot for what stands in for it.
+        let longest = longest.max(1);
         let mut pixels = ndarray::Array5::zeros((clips.len(), longest, 3, want.height, want.width));
         let mut mask = Array2::zeros((clips.len(), longest));
         for (lane, clip) in clips.iter().enumerate() {
@@ -102,6 +106,29 @@ impl<G: Graph> OnnxEngine<G> {
     fn open_onnx(&self, clips: &[Clip]) -> Result<OnnxSession<'_, G>> {
         let (mask, context) = self.encode(clips)?;
         self.open_encoded(clips.len(), mask, context)
+    }
+
+    /// Rows `[1, ...]` as `[rows x takes, ...]`, each so many times. A smaller one has zeros behind it, which the frame mask
+    /// hides.
+    fn side_by_side<T: Copy + Default, D: RemoveAxis>(
+        &self,
+        rows: &[ArrayView<T, D>],
+        takes: usize,
+    ) -> Result<Array<T, D>> {
+        let mut shape = rows.first().map(ArrayView::raw_dim).unwrap_or_default();
+        for row in rows {
+            if row.ndim() != shape.ndim() || !row.shape().starts_with(&[1]) {
+                return Err(self.error(format!("an encoder output must be [1, ...] (lanes), but is {:?}", row.shape())));
+            }
+            zip(shape.slice_mut(), row.shape()).for_each(|(most, &size)| *most = size.max(*most));
+        }
+        shape.slice_mut()[0] = rows.len() * takes;
+        let mut lanes = Array::default(shape);
+        for (lane, mut slots) in lanes.outer_iter_mut().enumerate() {
+            let row = rows[lane / takes].index_axis(Axis(0), 0);
+            slots.slice_each_axis_mut(|axis| (..row.len_of(axis.axis)).into()).assign(&row);
+        }
+        Ok(lanes)
     }
 
     fn open_encoded(&self, lanes: usize, mask: Array2<i64>, mut context: Vec<G::Value>) -> Result<OnnxSession<'_, G>> {
@@ -142,19 +169,24 @@ impl<G: Graph> Engine for OnnxEngine<G> {
         Ok(Box::new(self.open_onnx(clips)?))
     }
 
-    fn open_takes(&self, clip: &Clip, lanes: usize) -> Result<Box<dyn Session + '_>> {
-        let (mask, mut encoded) = self.encode(std::slice::from_ref(clip))?;
-        if lanes > 1 {
-            for value in &mut encoded {
-                let one = self.encoder.floats(value)?;
-                let all = vec![one; lanes];
-                let all = ndarray::concatenate(Axis(0), &all).map_err(|error| self.error(error.to_string()))?;
-                *value = self.decoder.value(Tensor::F32(all))?;
-            }
+    fn open_takes(&self, clips: &[Clip], takes: usize) -> Result<Box<dyn Session + '_>> {
+        let lanes = clips.len() * takes;
+        if lanes < 2 {
+            return self.open(&clips[..lanes]);
         }
-        let mask =
-            ndarray::concatenate(Axis(0), &vec![mask.view(); lanes]).map_err(|error| self.error(error.to_string()))?;
-        Ok(Box::new(self.open_encoded(lanes, mask, encoded)?))
+        // Each alone: beside a clip, a lane without video would cost the encoder as much as that.
+        let encoded: Vec<_> =
+            clips.iter().map(|clip| self.encode(std::slice::from_ref(clip))).collect::<Result<_>>()?;
+        let masks: Vec<_> = encoded.iter().map(|(mask, _)| mask.view()).collect();
+        let mask = self.side_by_side(&masks, takes)?;
+        let outputs = encoded.first().map_or(0, |(_, outputs)| outputs.len());
+        let join = |output: usize| {
+            let rows: Vec<_> =
+                encoded.iter().map(|(_, outputs)| self.encoder.floats(&outputs[output])).collect::<Result<_>>()?;
+            self.decoder.value(Tensor::F32(self.side_by_side(&rows, takes)?))
+        };
+        let context = (0..outputs).map(join).collect::<Result<_>>()?;
+        Ok(Box::new(self.open_encoded(lanes, mask, context)?))
     }
 
     fn context(&self, clips: &[Clip]) -> Result<Vec<ArrayD<f32>>> {

@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""Times steps of training a model of `train/configs` in PyTorch eager on the CPU, to hold burn against. Prints JSON.
+
+Forward, backward and Adam, on fragments of the lengths given; layers and sizes are those of the crate `vmt-train`.
+"""
+
+import argparse
+import json
+import time
+
+import torch
+import yaml
+from torch import nn
+from torch.nn import functional as F
+
+VOCABULARY = 310
+
+
+class Frames(nn.Module):
+    def __init__(self, filters, hidden):
+        super().__init__()
+        inputs = [3, *filters[:-1]]
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, 4, 2, 1) for i, o in zip(inputs, filters))
+        self.norms = nn.ModuleList(nn.GroupNorm(1, o) for o in filters)
+        self.project = nn.Linear(filters[-1], hidden)
+
+    def forward(self, pixels):
+        x = pixels.flatten(0, 1).float() / 127.5 - 1
+        for conv, norm in zip(self.convs, self.norms):
+            x = norm(F.leaky_relu(conv(x), 0.2))
+        return self.project(x.mean((2, 3))).unflatten(0, pixels.shape[:2])
+
+
+def sinusoids(x):
+    places = torch.arange(x.shape[1]).unsqueeze(1)
+    angles = places * 10000 ** (-torch.arange(0, x.shape[2], 2) / x.shape[2])
+    return torch.stack([angles.sin(), angles.cos()], 2).flatten(1)
+
+
+class Attention(nn.Module):
+    def __init__(self, hidden, heads, dropout):
+        super().__init__()
+        self.query = nn.Linear(hidden, hidden, bias=False)
+        self.key_value = nn.Linear(hidden, 2 * hidden, bias=False)
+        self.out = nn.Linear(hidden, hidden, bias=False)
+        self.heads, self.dropout = heads, dropout
+
+    def forward(self, x, memory, causal=False):
+        heads = lambda x: x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        key, value = self.key_value(memory).chunk(2, 2)
+        y = F.scaled_dot_product_attention(
+            heads(self.query(x)), heads(key), heads(value), dropout_p=self.dropout, is_causal=causal
+        )
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+class Layer(nn.Module):
+    def __init__(self, hidden, heads, feed_forward, dropout, cross):
+        super().__init__()
+        self.attention = Attention(hidden, heads, dropout)
+        self.cross = Attention(hidden, heads, dropout) if cross else None
+        self.feed_forward = nn.Sequential(nn.Linear(hidden, feed_forward), nn.ReLU(), nn.Linear(feed_forward, hidden))
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(3 if cross else 2))
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x, memory=None):
+        y = self.norms[0](x)
+        x = x + self.drop(self.attention(y, y, causal=self.cross is not None))
+        if self.cross:
+            x = x + self.drop(self.cross(self.norms[1](x), memory))
+        return x + self.drop(self.feed_forward(self.norms[-1](x)))
+
+
+class Vmt(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        hidden, sizes = config["hidden"], config["model"]["vmt"]
+        layer = lambda cross: Layer(hidden, sizes["heads"], sizes["feed_forward"], config["dropout"], cross)
+        self.frames = Frames(config["filters"], hidden)
+        self.encoder = nn.ModuleList(layer(False) for _ in range(config["layers"]))
+        self.decoder = nn.ModuleList(layer(True) for _ in range(config["layers"]))
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(2))
+        self.embedding = nn.Embedding(VOCABULARY, hidden)
+        nn.init.normal_(self.embedding.weight, std=hidden**-0.5)
+        self.drop = nn.Dropout(config["dropout"])
+
+    def forward(self, pixels, tokens):
+        memory = self.frames(pixels)
+        memory = self.drop(memory + sinusoids(memory))
+        for layer in self.encoder:
+            memory = layer(memory)
+        memory = self.norms[0](memory)
+        x = self.embedding(tokens) * self.embedding.embedding_dim**0.5
+        x = self.drop(x + sinusoids(x))
+        for layer in self.decoder:
+            x = layer(x, memory)
+        return F.linear(self.norms[1](x), self.embedding.weight)
+
+
+class Seq2Seq(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        hidden = config["hidden"]
+        self.frames = Frames(config["filters"], hidden)
+        self.gru = nn.GRU(hidden, hidden, config["layers"], batch_first=True, dropout=config["dropout"])
+        self.embedding = nn.Embedding(VOCABULARY, hidden)
+        self.combine = nn.Linear(2 * hidden, hidden)
+        self.output = nn.Linear(hidden, VOCABULARY)
+        self.drop = nn.Dropout(config["dropout"])
+
+    def forward(self, pixels, tokens):
+        memory, state = self.gru(self.frames(pixels))
+        h, _ = self.gru(self.embedding(tokens), state)
+        context = (h @ memory.transpose(1, 2)).softmax(2) @ memory
+        return self.output(self.drop(self.combine(torch.cat([context, h], 2)).tanh()))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="a file of train/configs")
+    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--tokens", type=int, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    args = parser.parse_args()
+
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(1)
+    with open(args.config) as file:
+        config = yaml.safe_load(file)
+    model = Seq2Seq(config) if config["model"] == "seq2seq" else Vmt(config)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.997), eps=1e-9)
+    size = config["geometry"]
+    pixels = torch.randint(0, 256, (args.batch, size["frames"], 3, size["height"], size["width"]), dtype=torch.uint8)
+    tokens = torch.randint(2, VOCABULARY, (args.batch, args.tokens))
+    best = float("inf")
+    for _ in range(args.steps):
+        start = time.perf_counter()
+        logits = model(pixels, F.pad(tokens, (1, -1)))
+        loss = F.cross_entropy(logits.flatten(0, 1), tokens.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        best = min(best, time.perf_counter() - start)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(json.dumps({"torch": torch.__version__, "parameters": parameters, "seconds": round(best, 4)}))
+
+
+if __name__ == "__main__":
+    main()

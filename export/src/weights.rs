@@ -1,0 +1,112 @@
+//! Reads the weights of a bundle back, so that training can go on from it.
+
+use std::collections::BTreeMap;
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result, ensure};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+use half::f16;
+use ndarray::{ArrayD, Axis};
+use prost::Message;
+use tract_onnx::pb::{ModelProto, TensorProto, tensor_proto::DataType};
+use vmt::Bundle;
+use vmt_train::{Model, ModelConfig};
+
+use crate::MODEL;
+
+/// The model of a bundle that [`export`](crate::export) wrote, and its sizes. What is not exported, because only training
+/// needs it, is as in a new model.
+///
+/// # Errors
+/// If the folder is no bundle, has no `model.yaml`, or lacks a weight of that model.
+pub fn read_back(folder: &Path, device: &Device) -> Result<(ModelConfig, Model)> {
+    let bundle = Bundle::open(folder)?;
+    let config = ModelConfig::load(folder.join(MODEL))?;
+    let mut tensors = BTreeMap::new();
+    for file in [&bundle.manifest().encoder.file, &bundle.manifest().decoder.file] {
+        let mut read = || -> Result<()> {
+            let model = ModelProto::decode(&*fs::read(folder.join(file))?)?;
+            for tensor in model.graph.unwrap_or_default().initializer {
+                if let Some(values) = values(&tensor)? {
+                    tensors.insert(tensor.name, values);
+                }
+            }
+            Ok(())
+        };
+        read().with_context(|| folder.join(file).display().to_string())?;
+    }
+    for layer in 0..config.layers {
+        split_gru(&mut tensors, layer);
+    }
+    let mut fill = Fill { tensors, path: Vec::new(), missing: Vec::new() };
+    let model = match config.init(0, device) {
+        Model::Vmt(model) => Model::Vmt(model.map(&mut fill)),
+        Model::Seq2Seq(model) => Model::Seq2Seq(model.map(&mut fill)),
+    };
+    let missing = fill.missing.join(", ");
+    ensure!(missing.is_empty(), "{}: lacks weights of the model that {MODEL} tells of: {missing}", folder.display());
+    Ok((config, model))
+}
+
+/// The values of a stored tensor, unless it holds whole numbers.
+fn values(tensor: &TensorProto) -> Result<Option<ArrayD<f32>>> {
+    let bytes = &tensor.raw_data;
+    let values = match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Float) => bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+        Ok(DataType::Float16) => bytes.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect(),
+        _ => return Ok(None),
+    };
+    let shape: Vec<usize> = tensor.dims.iter().map(|&axis| axis as usize).collect();
+    Ok(Some(ArrayD::from_shape_vec(shape, values).with_context(|| tensor.name.clone())?))
+}
+
+/// ONNX keeps the matrices of a GRU with inputs last and both biases in one row.
+fn split_gru(tensors: &mut BTreeMap<String, ArrayD<f32>>, layer: usize) {
+    for (index, part) in ["input", "hidden"].into_iter().enumerate() {
+        let name = format!("gru.layers.{layer}.{part}");
+        if let Some(matrix) = tensors.get(&name) {
+            let matrix = matrix.index_axis(Axis(0), 0).reversed_axes().to_owned();
+            tensors.insert(format!("{name}.weight"), matrix);
+        }
+        if let Some(biases) = tensors.get(&format!("gru.layers.{layer}.bias")) {
+            let bias = biases.index_axis(Axis(0), 0);
+            let half = bias.len() / 2;
+            let bias = bias.slice_each_axis(|_| (index * half..(index + 1) * half).into()).to_owned();
+            tensors.insert(format!("{name}.bias"), bias);
+        }
+    }
+}
+
+/// Gives each parameter the stored tensor of its name.
+struct Fill {
+    tensors: BTreeMap<String, ArrayD<f32>>,
+    path: Vec<String>,
+    missing: Vec<String>,
+}
+
+impl ModuleMapper for Fill {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let path = self.path.join(".");
+        let shape = param.dims();
+        match self.tensors.get(&path) {
+            Some(values) if values.len() == shape.iter().product::<usize>() => param.map(|old| {
+                let data = TensorData::new(values.iter().copied().collect::<Vec<f32>>(), shape);
+                Tensor::from_data(data, &old.device())
+            }),
+            _ if self.path.first().is_some_and(|first| first == "reading") => param,
+            _ => {
+                self.missing.push(path);
+                param
+            }
+        }
+    }
+}
