@@ -320,7 +320,7 @@ impl Evaluation<'_> {
         add(
             "nll.event",
             Unit::Nats,
-            "Negative log-likelihood of an event, each after all those before it: the training loss (paper section 4.1).",
+            "Negative log-likelihood of an event after all those before it: the training loss (paper section 4.1).",
             &|outcome, place| Some(outcome.likelihoods[place].right),
         );
         add("nll.event.no_video", Unit::Nats, "The same where the model is shown no video.", &|outcome, place| {
@@ -369,8 +369,8 @@ impl Evaluation<'_> {
                 add(
                     &format!("swap.gain_lost.{channel}"),
                     Unit::Nats,
-                    "How much less is gained where the fragment's own video is drawn without this channel: the negative \
-                     log-likelihood then less that with all channels, per event; mean over fragments.",
+                    "How much less is gained where the fragment's own video is drawn without this channel: the \
+                     negative log-likelihood then less that with all channels, per event; mean over fragments.",
                     &|of| Some((of.without.get(index)? - of.right) / of.events as f64),
                 );
             }
@@ -412,8 +412,8 @@ impl Evaluation<'_> {
         add(
             "repetition.30ms".into(),
             Unit::Share,
-            "Onsets that strike just the keys of the onset before, of all but the piece's first; an onset is a note and \
-             all that begin less than 30 ms after it (paper section 4.3 finds them with SEQ2SEQ).",
+            "Onsets that strike just the keys of the onset before, of all but the piece's first; an onset is a note \
+             and all that begin less than 30 ms after it (paper section 4.3 finds them with SEQ2SEQ).",
             &|piece| statistics::onset_repetition(&piece.score),
         );
     }
@@ -447,13 +447,13 @@ impl Evaluation<'_> {
         for (id, value) in FOLLOWED {
             let followed: Vec<_> = outcomes.iter().map(|outcome| self.followed(outcome, value)).collect();
             let docs = [
-                "Rank correlation (Spearman 1904) between the music and the original, which the video shows: of notes a \
-                 second (density), mean velocities (loudness) or mean pitches (register); pieces without notes, which \
-                 have neither of the last two, are left out there."
+                "Rank correlation (Spearman 1904) between the music and the original, which the video shows: of notes \
+                 a second (density), mean velocities (loudness) or mean pitches (register); pieces without notes, \
+                 which have neither of the last two, are left out there."
                     .to_owned(),
                 format!("The same with originals of other songs, mean of {PAIRINGS} pairings of the pieces."),
-                "The share of those pairings, the right one counted too, whose correlation is as high (Phipson and Smyth \
-                 2010)."
+                "The share of those pairings, the right one counted too, whose correlation is as high (Phipson and \
+                 Smyth 2010)."
                     .to_owned(),
             ];
             for (index, (kind, doc)) in zip(["rho", "control", "p"], docs).enumerate() {
