@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ndarray::{Array2, ArrayD, ArrayView2, ArrayView3};
 
-use crate::frames::{pixels, rows_of_pixels};
+use crate::frames::pixels;
 use crate::{EncoderDecoder, Feed, Model};
 
 /// Decodes with a [`Model`].
@@ -30,17 +30,8 @@ impl BurnEngine {
         Self { cached: false, ..Self::new(model, geometry) }
     }
 
-    /// As [`Engine::open`], where `None` is a lane without video.
-    pub fn open_rows(&self, clips: &[Option<&Clip>]) -> Result<Box<dyn Session + '_>> {
-        self.check(clips)?;
-        Ok(match &self.model {
-            Model::Vmt(model) => self.session(model, clips),
-            Model::Seq2Seq(model) => self.session(model, clips),
-        })
-    }
-
-    fn session<'a, M: EncoderDecoder + Sync>(&'a self, model: &'a M, clips: &[Option<&Clip>]) -> Box<dyn Session + 'a> {
-        let (pixels, frames) = rows_of_pixels(clips, [self.geometry.height, self.geometry.width], &self.device);
+    fn session<'a, M: EncoderDecoder + Sync>(&'a self, model: &'a M, clips: &[Clip]) -> Box<dyn Session + 'a> {
+        let (pixels, frames) = pixels(clips, &self.device);
         let memory = model.encode(pixels, frames);
         let logits = Array2::zeros((clips.len(), VOCABULARY));
         let device = &self.device;
@@ -52,9 +43,9 @@ impl BurnEngine {
         }
     }
 
-    fn check(&self, clips: &[Option<&Clip>]) -> Result<()> {
+    fn check(&self, clips: &[Clip]) -> Result<()> {
         let Geometry { frames, height, width, .. } = self.geometry;
-        for clip in clips.iter().flatten() {
+        for clip in clips {
             let (count, _, rows, columns) = clip.pixels().dim();
             if count > frames || (rows, columns) != (height, width) {
                 return Err(Error::ClipShape { got: clip.pixels().shape().to_vec(), want: self.geometry });
@@ -77,11 +68,15 @@ impl Engine for BurnEngine {
     }
 
     fn open(&self, clips: &[Clip]) -> Result<Box<dyn Session + '_>> {
-        self.open_rows(&clips.iter().map(Some).collect::<Vec<_>>())
+        self.check(clips)?;
+        Ok(match &self.model {
+            Model::Vmt(model) => self.session(model, clips),
+            Model::Seq2Seq(model) => self.session(model, clips),
+        })
     }
 
     fn context(&self, clips: &[Clip]) -> Result<Vec<ArrayD<f32>>> {
-        self.check(&clips.iter().map(Some).collect::<Vec<_>>())?;
+        self.check(clips)?;
         let (pixels, frames) = pixels(clips, &self.device);
         let encoded = match &self.model {
             Model::Vmt(model) => model.encoded(&model.encode(pixels, frames)),

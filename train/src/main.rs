@@ -104,10 +104,10 @@ struct RunArgs {
 
 /// Compares trained models on songs that they have not learned from
 ///
-/// Writes one table, a column for each model and one for the original music: how well each model foresees the music, with
-/// its video and with those of other songs; how what it writes ends, closes its notes and repeats itself, without grammar
-/// and with it; whether that is like real music, and whether it follows the video. The report says what each number is.
-/// The same seed gives the same report.
+/// Writes one table, a column for each model and one for the original music: how well each model foresees the music,
+/// with its video and with those of other songs; how what it writes ends, closes its notes and repeats itself, without
+/// grammar and with it; whether that is like real music, and whether it follows the video. The report says what each
+/// number is. The same seed gives the same report.
 #[derive(clap::Args)]
 struct EvalArgs {
     /// A trained model and what to call it: the folder of a run, whose best checkpoint is taken, or of one checkpoint.

@@ -74,8 +74,8 @@ impl Songs {
         targets(&self.songs[song].fragment(start, self.seconds()))
     }
 
-    /// The pictures of fragment `index` as it is, for a model of this `geometry`; `seed` chooses all that the music does
-    /// not. The same seed with other channels changes nothing else.
+    /// The pictures of fragment `index` as it is, for a model of this `geometry`; `seed` chooses all that the music
+    /// does not. The same seed with other channels changes nothing else.
     pub fn clip(&self, index: usize, seed: u64, channels: Channels, geometry: &Geometry) -> Clip {
         let Place { song, start, .. } = self.places[index];
         let (around, start) = self.around(song, start);

@@ -10,7 +10,7 @@ use vmt::{Note, Pitch, Score, midi};
 use vmt_train::checkpoint::{self, Kind, State};
 use vmt_train::eval::report::{Report, Value};
 use vmt_train::eval::{Candidate, Held, Options, evaluate};
-use vmt_train::prepared::{Share, Split};
+use vmt_train::prepared::{DATASET, Dataset, FORMAT, Share, Song, Split};
 use vmt_train::train::{Learner, Task};
 use vmt_train::{Model, ModelConfig};
 
@@ -34,13 +34,11 @@ fn songs(folder: &Path) {
     fs::write(folder.join("split.yaml"), "{test: [a, b, c], validation: [d]}").unwrap();
 }
 
-/// A run's folder with an untrained model.
-fn run(folder: &Path, name: &str) {
-    let run = folder.join(name);
-    fs::create_dir(&run).unwrap();
-    let config = sizes(name);
+/// The folder of a run with an untrained model.
+fn run(run: &Path, config: &ModelConfig) {
+    fs::create_dir(run).unwrap();
     let learner = Learner::new(config.init(1, &Device::flex().autodiff()), 1, Task::EVENTS, 1);
-    checkpoint::save(&run, Kind::Best, &config, &learner, &State::default()).unwrap();
+    checkpoint::save(run, Kind::Best, config, &learner, &State::default()).unwrap();
 }
 
 fn eval(folder: &Path, args: &[&str]) -> Output {
@@ -54,8 +52,8 @@ fn two_models_side_by_side() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     songs(folder);
-    run(folder, "tiny-vmt");
-    run(folder, "tiny-seq2seq");
+    run(&folder.join("tiny-vmt"), &sizes("tiny-vmt"));
+    run(&folder.join("tiny-seq2seq"), &sizes("tiny-seq2seq"));
     let models = ["--model", "VMT=tiny-vmt", "--model", "SEQ2SEQ=tiny-seq2seq", "--blind", "blind=tiny-vmt"];
     let report = |out: &str, threads: &str| {
         let args = [&models[..], &SMALL, &["-o", out, "--threads", threads, "--keep", "music"]].concat();
@@ -122,16 +120,44 @@ fn a_model_that_ignores_the_video_gains_nothing() {
 }
 
 #[test]
+fn prepared_pictures_cannot_be_drawn_without_a_channel() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    run(&folder.join("tiny-seq2seq"), &sizes("tiny-seq2seq"));
+    let geometry = sizes("tiny-seq2seq").geometry;
+    let song = |name: &str| Song { name: name.into(), share: Share::Test, fragments: 2, notes: 2 };
+    let dataset = Dataset { format: FORMAT, geometry, songs: ["a", "b"].map(song).to_vec() };
+    fs::write(folder.join(DATASET), serde_yaml::to_string(&dataset).unwrap()).unwrap();
+    for (brightness, name) in ["a", "b"].into_iter().enumerate() {
+        let size = 2 * geometry.frames * 3 * geometry.height * geometry.width;
+        fs::write(folder.join(format!("{name}.frames")), vec![100 * brightness as u8; size]).unwrap();
+        // Two fragments of a key that goes down, a second that passes, and the end.
+        let ids = [40u16, 277, 128, 1, 41, 277, 129, 1];
+        fs::write(folder.join(format!("{name}.tokens")), ids.map(u16::to_le_bytes).concat()).unwrap();
+    }
+    let args = ["--model", "GRU=tiny-seq2seq", "--data", ".", "--generate", "2", "-o", "r.md"];
+    let output = eval(folder, &args);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let markdown = fs::read_to_string(folder.join("r.md")).unwrap();
+    assert!(markdown.contains("Left out: what each channel is worth"), "{markdown}");
+    assert!(markdown.contains("`swap.gain.k3`") && !markdown.contains("gain_lost"), "{markdown}");
+
+    let wider = ModelConfig { geometry: vmt::Geometry { width: 40, ..geometry }, ..sizes("tiny-seq2seq") };
+    run(&folder.join("wider"), &wider);
+    let output = eval(folder, &[&args[..], &["--model", "wider=wider"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("must hold clips of Geometry { frames: 40, height: 32, width: 40"), "{error}");
+}
+
+#[test]
 fn what_is_wrong_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     songs(folder);
-    run(folder, "tiny-vmt");
+    run(&folder.join("tiny-vmt"), &sizes("tiny-vmt"));
     let half = ModelConfig { geometry: vmt::Geometry { frames: 20, ..vmt::Geometry::PAPER }, ..sizes("tiny-vmt") };
-    let other = folder.join("half");
-    fs::create_dir(&other).unwrap();
-    let learner = Learner::new(half.init(1, &Device::flex().autodiff()), 1, Task::EVENTS, 1);
-    checkpoint::save(&other, Kind::Last, &half, &learner, &State::default()).unwrap();
+    run(&folder.join("half"), &half);
 
     let refused = |code: i32, args: &[&str], said: &str| {
         let output = eval(folder, args);

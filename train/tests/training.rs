@@ -91,7 +91,7 @@ impl ModuleVisitor for Flat<'_> {
 fn threads_share_a_batch_without_changing_it() {
     for name in TINY {
         let gradients = |threads| {
-            let learner = learner(name, 0.1, threads);
+            let learner = Learner { task: Task { reading: 0.5, ..Task::EVENTS }, ..learner(name, 0.1, threads) };
             let (step, gradients) = learner.gradients(7, &batch(5));
             let mut flat = Flat(&gradients, Vec::new());
             learner.model.visit(&mut flat);

@@ -135,13 +135,10 @@ impl fmt::Display for Report {
         writeln!(f, "# Evaluation\n")?;
         writeln!(
             f,
-            "{fragments} fragments of {seconds} s of {songs} {share} songs; each model wrote music for {pieces} of them."
+            "{fragments} fragments of {seconds} s of {songs} {share} songs; each model wrote music for {pieces}."
         )?;
-        writeln!(
-            f,
-            "Seed {seed}. In brackets: a model's 95 % bootstrap interval over songs (Efron 1979); the original's"
-        )?;
-        writeln!(f, "5th and 95th percentile.")?;
+        writeln!(f, "Seed {seed}. In brackets: a model's 95 % bootstrap interval over songs (Efron 1979), the")?;
+        writeln!(f, "original's 5th and 95th percentile.")?;
         for name in &self.blind {
             writeln!(f, "\n{name} is shown no video.")?;
         }
@@ -231,9 +228,9 @@ mod tests {
         let want = "\
 # Evaluation
 
-20 fragments of 10 s of 5 test songs; each model wrote music for 10 of them.
-Seed 1. In brackets: a model's 95 % bootstrap interval over songs (Efron 1979); the original's
-5th and 95th percentile.
+20 fragments of 10 s of 5 test songs; each model wrote music for 10.
+Seed 1. In brackets: a model's 95 % bootstrap interval over songs (Efron 1979), the
+original's 5th and 95th percentile.
 
 blind is shown no video.
 

@@ -7,8 +7,8 @@ use vmt::{Note, STEPS_PER_SECOND, Score};
 
 use crate::random::Stream;
 
-/// How evenly the twelve pitch classes are used, in bits, 0 to 3.58: the entropy of the share of notes that each has (Wu
-/// and Yang 2020, "The Jazz Transformer"; as in MusPy, Dong et al. 2020). 0 without notes.
+/// How evenly the twelve pitch classes are used, in bits, 0 to 3.58: the entropy of the share of notes that each has
+/// (Wu and Yang 2020, "The Jazz Transformer"; as in MusPy, Dong et al. 2020). 0 without notes.
 pub fn pitch_class_entropy(score: &Score) -> f64 {
     let mut counts = [0; 12];
     for note in &score.notes {
@@ -23,8 +23,8 @@ pub fn notes_per_second(score: &Score) -> f64 {
     score.notes.len() as f64 / score.duration.as_secs_f64()
 }
 
-/// Notes that sound at once, a mean over the time in which any does (Mogren 2016, "C-RNN-GAN"; as in MusPy), on the grid
-/// of 10 ms. 0 without notes.
+/// Notes that sound at once, a mean over the time in which any does (Mogren 2016, "C-RNN-GAN"; as in MusPy), on the
+/// grid of 10 ms. 0 without notes.
 pub fn polyphony(score: &Score) -> f64 {
     let (mut sum, mut time, mut sounded) = (0, 0, 0);
     for note in &score.notes {
@@ -79,7 +79,7 @@ pub fn onset_repetition(score: &Score) -> Option<f64> {
         }
     }
     let pairs = onsets.windows(2);
-    (onsets.len() > 1).then(|| mean(pairs.map(|pair| f64::from(u8::from(pair[0].1 == pair[1].1)))))
+    (onsets.len() > 1).then(|| mean(pairs.map(|pair| f64::from(pair[0].1 == pair[1].1))))
 }
 
 /// The mean of at least one value.
@@ -98,7 +98,7 @@ pub fn quantile(values: &[f64], share: f64) -> f64 {
     low + (high - low) * place.fract()
 }
 
-/// Spearman's rank correlation, -1 to 1; values that are equal share their rank. `None` where all of one side are equal.
+/// Spearman's rank correlation, -1 to 1; values that are equal share their rank. `None` where one side is all equal.
 pub fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
     let (a, b) = (ranks(a), ranks(b));
     // Ranks always have this mean.
