@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::Arg;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde::Serialize;
 use vmt::{
@@ -21,7 +22,7 @@ use vmt_render::{Film, Provenance};
 #[cfg(feature = "video")]
 use crate::folder;
 use crate::{
-    built_in, controls, frames, output,
+    built_in, controls, frames, from, output,
     outputs::{self, Prepared},
     shard::Shard,
 };
@@ -35,16 +36,17 @@ use crate::{
 /// files are there and not older is skipped; delete them to compose again. Sub-folders are not looked into. A film that
 /// cannot be read is passed over, and in the end a table says how each went.
 #[derive(clap::Args)]
+#[command(mut_args = beside_from)]
 pub struct Args {
     /// The video file, or a folder of them
     #[cfg(feature = "video")]
-    #[arg(required_unless_present = "frames")]
+    #[arg(required_unless_present_any = ["frames", "from"])]
     video: Option<PathBuf>,
     /// A folder of PNG or JPEG pictures in the order of their names, instead of a video; - reads raw pictures from
     /// standard input, 3 bytes a pixel (FFmpeg's rgb24), and needs --size
     #[arg(long, value_name = "DIR", requires = "fps")]
     #[cfg_attr(feature = "video", arg(conflicts_with = "video"))]
-    #[cfg_attr(not(feature = "video"), arg(required = true))]
+    #[cfg_attr(not(feature = "video"), arg(required_unless_present = "from"))]
     frames: Option<PathBuf>,
     /// Pictures a second in --frames
     #[arg(long, value_name = "N", requires = "frames")]
@@ -55,6 +57,10 @@ pub struct Args {
     #[arg(long, value_name = "WxH", requires = "frames", value_parser = size)]
     #[cfg_attr(feature = "video", arg(conflicts_with = "video"))]
     size: Option<[u32; 2]>,
+    /// Write again what this .json of an earlier -o recorded: the same notes, so no option that makes music goes with it.
+    /// The film is needed for .mp4, .mkv and --thumbnails alone; name it too if it is no longer where it was
+    #[arg(long, value_name = "FILE.json")]
+    from: Option<PathBuf>,
     /// Begin at this second of the film, and count time from there
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
     start: f64,
@@ -152,13 +158,16 @@ impl Studio {
 
 impl Args {
     pub fn run(self) -> Result<()> {
+        if let Some(file) = &self.from {
+            return from::run(&self, file);
+        }
         #[cfg(feature = "video")]
         if let Some(folder) = self.video.as_deref().filter(|video| video.is_dir()) {
             return folder::run(&self, folder);
         }
         let sharded = self.shard.is_some() || self.shards.is_some();
         ensure!(!sharded, "--shard and --shards are for a folder of films, and this is one film");
-        let film = self.film()?;
+        let film = self.film().context("a video or --frames is needed")?;
         let prepared = self.check(&self.outputs, &film)?;
         let studio = Studio::new(&self)?;
         let takes = self.compose(&studio, film, &self.outputs, &prepared)?;
@@ -168,7 +177,7 @@ impl Args {
 
     /// As [`outputs::Args::check`].
     pub fn check(&self, outputs: &outputs::Args, film: &Film) -> Result<Prepared> {
-        outputs.check(film, self.start == 0.0 && self.end.is_none())
+        outputs.check(film, range(self.start, self.end)?.start)
     }
 
     /// Composes for `film` and writes `outputs`; returns the takes, the best first.
@@ -210,7 +219,8 @@ impl Args {
             options: options.clone(),
             takes: takes.len(),
             take: take.take,
-            snapped: outputs.snap.then_some(outputs.tempo),
+            tempo: outputs.tempo,
+            snapped: outputs.snap,
         };
         let written: Vec<_> = takes.iter().map(|take| (&take.score, provenance(take))).collect();
         outputs.write(prepared, &written)?;
@@ -240,16 +250,12 @@ impl Args {
         }
     }
 
-    /// What is to be watched.
-    fn film(&self) -> Result<Film> {
-        if let (Some(folder), Some(fps)) = (&self.frames, self.fps) {
-            return Ok(Film::Frames { folder: folder.clone(), fps });
-        }
+    /// What is to be watched, if the call says it.
+    pub fn film(&self) -> Option<Film> {
+        let frames = self.frames.clone().zip(self.fps).map(|(folder, fps)| Film::Frames { folder, fps });
         #[cfg(feature = "video")]
-        if let Some(video) = &self.video {
-            return Ok(Film::Video(video.clone()));
-        }
-        bail!("a video or --frames is needed")
+        let frames = frames.or(self.video.clone().map(Film::Video));
+        frames
     }
 
     fn summary(&self, takes: &[Composition], studio: &Studio) {
@@ -298,6 +304,13 @@ impl Args {
             ));
         }
     }
+}
+
+/// Lets an option go with --from only if it says where the film is or what to write.
+fn beside_from(arg: Arg) -> Arg {
+    const ALLOWED: [&str; 8] =
+        ["from", "video", "frames", "fps", "output", "soundfont", "original_volume", "thumbnails"];
+    if ALLOWED.contains(&arg.get_id().as_str()) { arg } else { arg.conflicts_with("from") }
 }
 
 fn range(start: f64, end: Option<f64>) -> Result<Range<Duration>> {

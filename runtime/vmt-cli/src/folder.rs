@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use vmt_render::Film;
 
 use crate::compose::{Args, Studio};
-use crate::outputs;
 use crate::shard::Shard;
+use crate::{output, outputs};
 
 /// What counts as a film in a folder.
 const FILMS: [&str; 16] =
@@ -31,6 +31,7 @@ pub fn run(args: &Args, folder: &Path) -> Result<()> {
     let films = films(folder)?;
     check_names(&films, |film| args.outputs.of(film, out).paths())?;
     fs::create_dir_all(out).with_context(|| out.display().to_string())?;
+    output::sweep(out);
     // What is wrong with the call is wrong with each film.
     args.check(&args.outputs.of(&films[0], out), &Film::Video(films[0].clone()))?;
     let studio = Studio::new(args)?;

@@ -6,6 +6,7 @@ mod doctor;
 #[cfg(feature = "video")]
 mod folder;
 pub mod frames;
+mod from;
 mod inspect;
 mod output;
 mod outputs;

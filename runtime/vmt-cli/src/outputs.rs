@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use tempfile::{NamedTempFile, TempPath};
 use vmt::{Clip, Geometry, Score, Tempo, Window, midi};
-use vmt_render::{Film, Provenance, Record, SampleRate, SoundFont};
+use vmt_render::{Film, Provenance, Record, SoundFont};
 
-use crate::{frames, output};
+use crate::frames;
+use crate::output::{self, Drafts};
 
 /// Where the music goes, and how it is to look and sound there.
 #[derive(Clone, clap::Args)]
@@ -156,8 +156,8 @@ impl Args {
         self.events || self.output.iter().any(|output| output::is_standard(&output.path))
     }
 
-    /// Finds what would go wrong after minutes of work, before it. `whole` says that the film is watched as a whole.
-    pub fn check(&self, film: &Film, whole: bool) -> Result<Prepared> {
+    /// Finds what would go wrong after minutes of work, before it. The film is watched from `start` on.
+    pub fn check(&self, film: &Film, start: Duration) -> Result<Prepared> {
         self.tempo()?;
         let streamed = matches!(film, Film::Frames { folder, .. } if output::is_standard(folder));
         call(self.format.is_empty(), "--format is for a folder of films")?;
@@ -175,14 +175,16 @@ impl Args {
             let path_is = |problem: &str| format!("{}: {problem}", path.display());
             call(*kind != Kind::Folder, path_is(&must_end()))?;
             if *kind == Kind::Film {
-                let video = if let Film::Video(video) = film { Some(video) } else { None };
-                call(video.is_some(), path_is("needs a video to copy, not --frames"))?;
-                call(whole, path_is("has the film as a whole, without --start and --end"))?;
+                let Film::Video(video) = film else {
+                    return Err(wrong(path_is("needs a video to copy, not --frames")).into());
+                };
+                let begins = start.is_zero() || path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("mp4"));
+                call(begins, path_is("only an .mp4 can begin at any picture; give no --start, or write .mp4"))?;
                 let real = |path: &Path| path.canonicalize().ok();
-                let same = real(path).is_some() && real(path) == video.and_then(|video| real(video));
+                let same = real(path).is_some() && real(path) == real(video);
                 call(!same, path_is("is the film itself, which must stay"))?;
                 #[cfg(feature = "video")]
-                vmt_video::muxer()?;
+                vmt_video::muxer(video, start)?;
             }
         }
         let wants = |kinds: &[Kind]| self.output.iter().any(|output| kinds.contains(&output.kind));
@@ -196,6 +198,11 @@ impl Args {
         call(roll || !self.thumbnails, "--thumbnails: there is no .png or .svg to write")?;
         call(!(streamed && self.thumbnails), "--thumbnails: standard input cannot be watched again")?;
         Ok(Prepared { font: sound.then(|| self.font()).transpose()? })
+    }
+
+    /// Whether the film itself is needed, besides its music.
+    pub fn show_film(&self) -> bool {
+        self.thumbnails || self.output.iter().any(|output| output.kind == Kind::Film)
     }
 
     fn font(&self) -> Result<SoundFont> {
@@ -212,32 +219,36 @@ impl Args {
             (true, [(score, provenance), ..]) => Some(thumbnails(provenance, score.duration)?),
             _ => None,
         };
-        let mut rendered = Vec::new();
-        let files =
-            self.numbered().zip(takes).flat_map(|(outputs, take)| outputs.into_iter().map(move |it| (it, take)));
-        for (Output { path, kind }, (score, provenance)) in files {
-            if output::is_standard(&path) {
-                continue;
+        let mut drafts = Drafts::default();
+        for (mut outputs, (score, provenance)) in self.numbered().zip(takes) {
+            outputs.retain(|output| !output::is_standard(&output.path));
+            // One soundtrack for all that have it.
+            let heard = outputs.iter().find(|output| matches!(output.kind, Kind::Wav | Kind::Film));
+            let sound = heard.map(|Output { path, .. }| {
+                let sound = drafts.aside(path, "wav").map_err(anyhow::Error::from);
+                sound.and_then(|sound| prepared.sound(score, sound)).with_context(|| path.display().to_string())
+            });
+            let sound = sound.transpose()?.unwrap_or_default();
+            for Output { path, kind } in outputs {
+                let mut render = || -> Result<()> {
+                    let draft = drafts.of(&path)?;
+                    let film = thumbnails.as_ref();
+                    let bytes = match kind {
+                        Kind::Midi => midi::write_at(score, tempo),
+                        Kind::Png => vmt_render::piano_roll_png(score, film)?,
+                        Kind::Svg => vmt_render::piano_roll_svg(score, film)?.into(),
+                        Kind::MusicXml => vmt_render::musicxml(score, self.tempo).into(),
+                        Kind::Json => Record::new(score, provenance.clone()).to_json()?.into(),
+                        Kind::Wav => return Ok(fs::copy(&sound, draft).map(|_| ())?),
+                        Kind::Film => return self.film(&draft, &sound, provenance),
+                        Kind::Folder => anyhow::bail!("is a folder"),
+                    };
+                    Ok(fs::write(draft, bytes)?)
+                };
+                render().with_context(|| path.display().to_string())?;
             }
-            let render = || -> Result<TempPath> {
-                let film = thumbnails.as_ref();
-                match kind {
-                    Kind::Midi => whole(&path, &midi::write_at(score, tempo)),
-                    Kind::Png => whole(&path, &vmt_render::piano_roll_png(score, film)?),
-                    Kind::Svg => whole(&path, vmt_render::piano_roll_svg(score, film)?.as_bytes()),
-                    Kind::MusicXml => whole(&path, vmt_render::musicxml(score, self.tempo).as_bytes()),
-                    Kind::Json => whole(&path, Record::new(score, provenance.clone()).to_json()?.as_bytes()),
-                    Kind::Wav => prepared.sound(&path, score, SampleRate::Hz44100),
-                    Kind::Film => self.film(prepared, &path, score, &provenance.film),
-                    Kind::Folder => anyhow::bail!("is a folder"),
-                }
-            };
-            let file = render().with_context(|| path.display().to_string())?;
-            rendered.push((file, path));
         }
-        for (file, path) in rendered.into_iter().rev() {
-            file.persist(&path).with_context(|| path.display().to_string())?;
-        }
+        drafts.finish()?;
         if let (true, false, [(score, _), ..]) = (self.piped(), self.events, takes) {
             let mut out = io::stdout().lock();
             out.write_all(&midi::write_at(score, tempo)).and_then(|()| out.flush()).context("standard output")?;
@@ -246,16 +257,13 @@ impl Args {
     }
 
     #[cfg(feature = "video")]
-    fn film(&self, prepared: &Prepared, path: &Path, score: &Score, film: &Film) -> Result<TempPath> {
-        let Film::Video(video) = film else { anyhow::bail!("there is no video to copy") };
-        let sound = prepared.sound(path, score, SampleRate::Hz48000)?;
-        let file = output::temporary(path)?.into_temp_path();
-        vmt_video::mux(video, &sound, &file, self.original_volume.unwrap_or(0.0))?;
-        Ok(file)
+    fn film(&self, draft: &Path, sound: &Path, provenance: &Provenance) -> Result<()> {
+        let Film::Video(video) = &provenance.film else { anyhow::bail!("there is no video to copy") };
+        Ok(vmt_video::mux(video, provenance.range(), sound, draft, self.original_volume.unwrap_or(0.0))?)
     }
 
     #[cfg(not(feature = "video"))]
-    fn film(&self, _: &Prepared, _: &Path, _: &Score, _: &Film) -> Result<TempPath> {
+    fn film(&self, _: &Path, _: &Path, _: &Provenance) -> Result<()> {
         anyhow::bail!("this program was built without FFmpeg")
     }
 }
@@ -276,19 +284,15 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    fn sound(&self, path: &Path, score: &Score, rate: SampleRate) -> Result<TempPath> {
+    /// Writes the soundtrack to `path`, and returns that.
+    fn sound(&self, score: &Score, path: PathBuf) -> Result<PathBuf> {
         let font = self.font.as_ref().context("no soundfont was read")?;
-        let mut file = BufWriter::new(output::temporary(path)?);
-        vmt_render::wav(score, font, rate, &mut file)?;
-        Ok(file.into_inner()?.into_temp_path())
+        let scratch = tempfile::tempfile_in(path.parent().context("it lies in no folder")?)?;
+        let mut file = BufWriter::new(File::create(&path)?);
+        vmt_render::wav(score, font, scratch, &mut file)?;
+        file.flush()?;
+        Ok(path)
     }
-}
-
-/// A temporary file of `bytes` beside `path`.
-fn whole(path: &Path, bytes: &[u8]) -> Result<TempPath> {
-    let mut file: NamedTempFile = output::temporary(path)?;
-    file.write_all(bytes)?;
-    Ok(file.into_temp_path())
 }
 
 /// The film, or the part that was watched, in as many pictures as fit under a piano roll of this `length`: it is read once more.
@@ -320,8 +324,6 @@ fn thumbnails(provenance: &Provenance, length: Duration) -> Result<Clip> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use clap::Parser;
     use image::RgbImage;
     use vmt::{Note, Options, Pitch};
@@ -360,7 +362,8 @@ mod tests {
             options: Options::default(),
             takes: 1,
             take: 0,
-            snapped: None,
+            tempo: 120.0,
+            snapped: false,
         }
     }
 
@@ -395,7 +398,7 @@ mod tests {
         fs::write(folder.path().join("film.mp4"), "").unwrap();
         fs::write(folder.path().join("bad.sf2"), "no soundfont").unwrap();
         let check = |film: &Film, call: String, want: &str| {
-            let error = match parse(&call).unwrap().check(film, true) {
+            let error = match parse(&call).unwrap().check(film, Duration::ZERO) {
                 Ok(_) => panic!("{call}: must be {want}"),
                 Err(error) => format!("{error:#}"),
             };
@@ -432,13 +435,13 @@ mod tests {
         let all = ["a.json", "a.mid", "a.musicxml", "a.png", "a.svg", "a.wav"];
         let outputs = all.map(|name| format!("-o {}", folder.path().join(name).display())).join(" ");
         let args = parse(&format!("vmt {outputs} --thumbnails")).unwrap();
-        let prepared = args.check(&film, true).unwrap();
+        let prepared = args.check(&film, Duration::ZERO).unwrap();
         args.write(&prepared, &[(&score(), provenance(film))]).unwrap();
         assert_eq!(names(folder.path()), all);
 
         let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
         assert_eq!(read("a.mid"), midi::write(&score()));
-        assert_eq!(read("a.wav").len(), 44 + 2 * 44_100 * 4);
+        assert_eq!(read("a.wav").len(), 44 + 2 * 48_000 * 4);
         let text = |name| String::from_utf8(read(name)).unwrap();
         assert_eq!(Record::from_json(&text("a.json")).unwrap().score().unwrap(), score());
         assert_eq!(text("a.svg").matches("<image").count(), 5, "as many thumbnails as fit");
@@ -456,7 +459,7 @@ mod tests {
         let outputs = ["a.mid", "a.wav", "a.mp4"].map(|name| format!("-o {}", folder.path().join(name).display()));
         let args = parse(&format!("vmt {}", outputs.join(" "))).unwrap();
         let film = Film::Video(film);
-        let prepared = args.check(&film, true).unwrap();
+        let prepared = args.check(&film, Duration::ZERO).unwrap();
         let error = args.write(&prepared, &[(&score(), provenance(film))]).unwrap_err();
         assert!(format!("{error:#}").contains("a.mp4: "), "{error:#}");
         assert_eq!(names(folder.path()), ["film.mkv"]);

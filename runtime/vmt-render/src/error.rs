@@ -20,7 +20,7 @@ pub enum Error {
     #[error("must be a record that vmt wrote, but {0}")]
     Record(String),
     /// A WAV file holds 4 GB at most.
-    #[error("a WAV file holds {} hours at most, but the music is {got:.1?} long", u32::MAX / 4 / 44_100 / 3600)]
+    #[error("a WAV file holds {} hours at most, but the music is {got:.1?} long", u32::MAX / 4 / 48_000 / 3600)]
     TooLong {
         /// The music's length.
         got: std::time::Duration,

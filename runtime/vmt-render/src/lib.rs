@@ -16,4 +16,4 @@ pub use notation::musicxml;
 pub use phrases::{Phrase, phrases};
 pub use record::{Film, Model, Provenance, Record};
 pub use roll::{piano_roll_png, piano_roll_svg, thumbnails};
-pub use sound::{SampleRate, SoundFont, wav};
+pub use sound::{SoundFont, wav};

@@ -75,16 +75,31 @@ impl Search<'_> {
     /// Passages and where each comes back: the notes that the same shift, in time and height, takes to other notes
     /// (Meredith's maximal translatable patterns), cut where they pause.
     fn candidates(&self) -> Vec<(Vec<usize>, Vec<usize>)> {
-        let count = self.notes.len();
-        let reach = PAIRS / count.max(1);
+        let reach = (PAIRS / self.notes.len().max(1)) as u32;
+        let mut keys = [const { Vec::new() }; 128];
+        for (index, note) in self.notes.iter().enumerate() {
+            keys[usize::from(note.pitch.get())].push(index as u32);
+        }
+        // One interval at a time: all together are many, and would take as much memory.
+        let highest = i16::from(Pitch::MAX.get() - Pitch::MIN.get());
+        (-highest..=highest).flat_map(|higher| self.candidates_at(higher, &keys, reach)).collect()
+    }
+
+    /// Those that come back so much `higher`; `keys` are the notes of each pitch, and one comes back `reach` notes later at
+    /// the latest.
+    fn candidates_at(&self, higher: i16, keys: &[Vec<u32>; 128], reach: u32) -> Vec<(Vec<usize>, Vec<usize>)> {
         let mut shifts = Vec::new();
-        for (a, first) in self.notes.iter().enumerate() {
-            for (b, second) in self.notes.iter().enumerate().skip(a + 1).take(reach) {
-                let later = second.start.saturating_sub(first.start);
-                let higher = i16::from(second.pitch.get()) - i16::from(first.pitch.get());
-                // Two rasters, so that what one cuts apart is together in the other.
-                for raster in [0, TOGETHER / 2] {
-                    shifts.push(((higher, raster, (later + raster) / TOGETHER), a as u32, b as u32));
+        for (pitch, firsts) in keys.iter().enumerate() {
+            let seconds = pitch.checked_add_signed(higher.into()).and_then(|pitch| keys.get(pitch));
+            let seconds = seconds.map_or(&[][..], Vec::as_slice);
+            for &a in firsts {
+                let later = &seconds[seconds.partition_point(|&b| b <= a)..];
+                for &b in later.iter().take_while(|&&b| b - a <= reach) {
+                    let later = self.notes[b as usize].start.saturating_sub(self.notes[a as usize].start);
+                    // Two rasters, so that what one cuts apart is together in the other.
+                    for raster in [0, TOGETHER / 2] {
+                        shifts.push(((raster, (later + raster) / TOGETHER), a, b));
+                    }
                 }
             }
         }

@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use vmt::{Bundle, Note, Options, Pitch, STEPS_PER_SECOND, Score};
+use vmt::{Bundle, Note, Options, Pitch, STEPS_PER_SECOND, Score, Tempo, Token};
 
 use crate::{Error, Result};
 
 /// The version of this file format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+
+/// No record has more seconds of music than a day.
+const LONGEST: u32 = 24 * 3600;
 
 /// The music and where it came from. Unknown fields are refused.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -49,8 +52,10 @@ pub struct Provenance {
     pub takes: usize,
     /// Which of them this is, from 0.
     pub take: usize,
-    /// The beats a minute to whose sixteenths the notes were moved, if they were.
-    pub snapped: Option<f64>,
+    /// Beats a minute.
+    pub tempo: f64,
+    /// Whether the notes were moved to its sixteenths.
+    pub snapped: bool,
 }
 
 impl Provenance {
@@ -58,6 +63,15 @@ impl Provenance {
     pub fn range(&self) -> Range<Duration> {
         let moment = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         moment(self.start)..self.end.map_or(Duration::MAX, moment)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let range = self.range();
+        if self.start < 0.0 || range.is_empty() {
+            let end = self.end.map_or("its end".to_owned(), |end| format!("second {end}"));
+            return Err(format!("there is no film from second {} to {end}", self.start));
+        }
+        Tempo::new(self.tempo).map(|_| ()).map_err(|error| error.to_string())
     }
 }
 
@@ -124,22 +138,32 @@ impl Record {
             provenance,
             seconds: score.duration.as_secs_f64(),
             notes: score.notes.iter().map(record).collect(),
-            events: score.tokens().into_iter().map(vmt::Token::id).collect(),
+            events: score.tokens().into_iter().map(Token::id).collect(),
         }
     }
 
-    /// The music, note by note as it was recorded.
+    /// The music, note by note as it was recorded: a day of it at most, whose notes have the recorded events.
     pub fn score(&self) -> Result<Score> {
         let broken = |what: String| Error::Record(what);
         let step = |seconds: f64| (seconds * f64::from(STEPS_PER_SECOND)).round() as u32;
         let note = |record: &NoteRecord| {
             let (start, end) = (step(record.start), step(record.end));
-            let pitch = Pitch::new(record.pitch).filter(|_| start < end && (1..=127).contains(&record.velocity));
-            let pitch = pitch.ok_or_else(|| broken(format!("{record:?} is no note of a piano")))?;
+            let timely = start < end && end <= LONGEST * STEPS_PER_SECOND;
+            let pitch = Pitch::new(record.pitch).filter(|_| timely && (1..=127).contains(&record.velocity));
+            let pitch = pitch.ok_or_else(|| broken(format!("{record:?} is no note of a piano within a day")))?;
             Ok(Note { start, end, pitch, velocity: record.velocity })
         };
-        let duration = Duration::try_from_secs_f64(self.seconds).map_err(|error| broken(error.to_string()))?;
-        Ok(Score { notes: self.notes.iter().map(note).collect::<Result<_>>()?, duration })
+        let duration = Duration::try_from_secs_f64(self.seconds).ok();
+        let duration = duration.filter(|duration| *duration <= Duration::from_secs(LONGEST.into()));
+        let duration = duration.ok_or_else(|| broken(format!("{} seconds are not 0 to a day", self.seconds)))?;
+        let score = Score { notes: self.notes.iter().map(note).collect::<Result<_>>()?, duration };
+        if !score.notes.is_sorted_by_key(|note| note.start) {
+            return Err(broken("its notes are not in order".to_owned()));
+        }
+        if !score.tokens().into_iter().map(Token::id).eq(self.events.iter().copied()) {
+            return Err(broken("its events are not those of its notes".to_owned()));
+        }
+        Ok(score)
     }
 
     /// The record as JSON, a line a note.
@@ -171,11 +195,19 @@ impl Record {
 
     /// Reads what [`Record::to_json`] wrote.
     pub fn from_json(json: &str) -> Result<Self> {
-        let record: Self = serde_json::from_str(json).map_err(|error| Error::Record(error.to_string()))?;
-        if record.format != FORMAT {
-            let reason = format!("its format is {}, not {FORMAT}: it needs another version of vmt", record.format);
+        /// What every format has.
+        #[derive(Deserialize)]
+        struct Any {
+            format: u32,
+        }
+        let broken = |error: serde_json::Error| Error::Record(error.to_string());
+        let Any { format } = serde_json::from_str(json).map_err(broken)?;
+        if format != FORMAT {
+            let reason = format!("its format is {format}, not {FORMAT}: it needs another version of vmt");
             return Err(Error::Record(reason));
         }
+        let record: Self = serde_json::from_str(json).map_err(broken)?;
+        record.provenance.check().map_err(Error::Record)?;
         Ok(record)
     }
 }
@@ -213,7 +245,8 @@ mod tests {
             },
             takes: 4,
             take: 3,
-            snapped: Some(90.0),
+            tempo: 90.0,
+            snapped: true,
         }
     }
 
@@ -262,10 +295,27 @@ mod tests {
         };
         refused("", "must be a record that vmt wrote");
         refused("{}", "missing field `format`");
-        refused(&json().replace("\"format\": 1", "\"format\": 2"), "its format is 2, not 1");
-        refused(&json().replace("\"pitch\":60", "\"pitch\":9"), "is no note of a piano");
-        refused(&json().replace("\"end\":1.0", "\"end\":0.01"), "is no note of a piano");
-        refused(&json().replace("\"seconds\": 1", "\"seconds\": -1"), "must be a record");
+        refused("{\"format\": 1, \"notes\": 7}", "its format is 1, not 2: it needs another version of vmt");
+        let changed = |from: &str, to: &str, want| {
+            assert!(json().contains(from), "{from}");
+            refused(&json().replacen(from, to, 1), want);
+        };
+        changed("\"format\": 2", "\"format\": 3", "its format is 3, not 2");
+        changed("\"pitch\":60", "\"pitch\":9", "is no note of a piano");
+        changed("\"velocity\":77", "\"velocity\":0", "is no note of a piano");
+        changed("\"velocity\":77", "\"velocity\":256", "must be a record");
+        changed("\"end\":1.0", "\"end\":0.01", "is no note of a piano");
+        changed("\"end\":1.0", "\"end\":86400.01", "is no note of a piano within a day");
+        changed("\"end\":1.0", "\"end\":1e300", "is no note of a piano within a day");
+        changed("\"start\":0.07", "\"start\":-0.07", "its events are not those of its notes");
+        changed("\"start\":0.0,", "\"start\":0.08,", "its notes are not in order");
+        changed("\"seconds\": 1", "\"seconds\": -1", "seconds are not 0 to a day");
+        changed("\"seconds\": 1.001000001", "\"seconds\": 86400.1", "86400.1 seconds are not 0 to a day");
+        changed("\"events\": [297", "\"events\": [65535", "its events are not those of its notes");
+        changed("\"events\": [297", "\"events\": [-1", "must be a record");
+        changed("\"start\": 0.5", "\"start\": -0.5", "there is no film from second -0.5");
+        changed("\"end\": 10.25", "\"end\": 0.5", "there is no film from second 0.5 to second 0.5");
+        changed("\"tempo\": 90.0", "\"tempo\": 1e9", "tempo must be 20-400 beats a minute");
         refused(&json().replace("\"seed\"", "\"sed\""), "unknown field `sed`");
     }
 }

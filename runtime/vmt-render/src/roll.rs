@@ -46,40 +46,63 @@ pub fn thumbnails(duration: Duration, aspect: f64) -> usize {
 ///
 /// `film` is shown along the time axis: pictures that stand for equal shares of the time, such as [`thumbnails`] many.
 pub fn piano_roll_svg(score: &Score, film: Option<&Clip>) -> Result<String> {
-    let layout = Layout::new(score);
-    let [width, height] = [layout.right() + RIGHT, layout.bottom() + AXIS + BOTTOM + film.map_or(0.0, |_| STRIP)];
-    let mut svg = String::new();
-    let seconds = score.duration.as_secs_f64();
-    let notes = score.notes.len();
-    // Writing to a String cannot fail, but the macro cannot know.
-    let mut draw = || -> std::result::Result<(), std::fmt::Error> {
-        writeln!(
-            svg,
-            r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img">"#
-        )?;
-        writeln!(svg, "<title>Piano roll: {notes} notes in {seconds:.2} seconds</title>")?;
-        writeln!(svg, r#"<rect width="{width}" height="{height}" rx="14" fill="{CARD}"/>"#)?;
-        layout.draw_grid(&mut svg)?;
-        layout.draw_notes(&mut svg, score)
-    };
-    draw().map_err(|error| Error::Picture(error.to_string()))?;
-    if let Some(film) = film {
-        layout.draw_film(&mut svg, film)?;
-    }
-    svg.push_str("</svg>\n");
-    Ok(svg)
+    let Drawing { opening, parts, .. } = Drawing::new(score, film)?;
+    Ok([opening, parts.concat(), CLOSING.to_owned()].concat())
 }
 
 /// [`piano_roll_svg`] as PNG, two pixels to a unit, or fewer in a long film.
 pub fn piano_roll_png(score: &Score, film: Option<&Clip>) -> Result<Vec<u8>> {
     let broken = |reason: &dyn ToString| Error::Picture(reason.to_string());
-    let svg = piano_roll_svg(score, film)?;
-    let tree = usvg::Tree::from_str(&svg, &usvg::Options::default()).map_err(|error| broken(&error))?;
-    let scale = (SHARP / tree.size().width()).clamp(1.0, SCALE);
-    let size = tree.size().to_int_size().scale_by(scale).ok_or_else(|| broken(&"it has no size"))?;
+    let Drawing { size: [width, height], opening, parts } = Drawing::new(score, film)?;
+    let scale = (SHARP / width as f32).clamp(1.0, SCALE);
+    let size = usvg::Size::from_wh(width as f32, height as f32).and_then(|size| size.to_int_size().scale_by(scale));
+    let size = size.ok_or_else(|| broken(&"it has no size"))?;
     let mut picture = tiny_skia::Pixmap::new(size.width(), size.height()).ok_or_else(|| broken(&"it is too large"))?;
-    resvg::render(&tree, tiny_skia::Transform::from_scale(scale, scale), &mut picture.as_mut());
+    for part in parts {
+        let svg = [&opening, &part, CLOSING].concat();
+        let tree = usvg::Tree::from_str(&svg, &usvg::Options::default()).map_err(|error| broken(&error))?;
+        resvg::render(&tree, tiny_skia::Transform::from_scale(scale, scale), &mut picture.as_mut());
+    }
     picture.encode_png().map_err(|error| broken(&error))
+}
+
+const CLOSING: &str = "</svg>\n";
+
+/// Notes in a part of a drawing: each takes 2 kB while it becomes pixels.
+const PART: usize = 10_000;
+
+/// An SVG document in parts that can be drawn one upon the other.
+struct Drawing {
+    /// Width and height.
+    size: [f64; 2],
+    opening: String,
+    parts: Vec<String>,
+}
+
+impl Drawing {
+    fn new(score: &Score, film: Option<&Clip>) -> Result<Self> {
+        let layout = Layout::new(score);
+        let [width, height] = [layout.right() + RIGHT, layout.bottom() + AXIS + BOTTOM + film.map_or(0.0, |_| STRIP)];
+        let size = format!(r#"width="{width}" height="{height}""#);
+        let view = format!(r#"viewBox="0 0 {width} {height}""#);
+        let opening = format!("<svg xmlns=\"http://www.w3.org/2000/svg\" {size} {view} role=\"img\">\n");
+        let (notes, seconds) = (score.notes.len(), score.duration.as_secs_f64());
+        let mut parts = Vec::new();
+        // Writing to a String cannot fail, but the macro cannot know.
+        let mut draw = || -> std::result::Result<(), std::fmt::Error> {
+            let mut ground = String::new();
+            writeln!(ground, "<title>Piano roll: {notes} notes in {seconds:.2} seconds</title>")?;
+            writeln!(ground, r#"<rect {size} rx="14" fill="{CARD}"/>"#)?;
+            layout.draw_grid(&mut ground)?;
+            parts.push(ground);
+            layout.draw_notes(&mut parts, score)
+        };
+        draw().map_err(|error| Error::Picture(error.to_string()))?;
+        if let Some(film) = film {
+            parts.push(layout.draw_film(film)?);
+        }
+        Ok(Self { size: [width, height], opening, parts })
+    }
 }
 
 /// Where things are in the picture.
@@ -172,20 +195,26 @@ impl Layout {
         writeln!(svg, "</g>")
     }
 
-    fn draw_notes(&self, svg: &mut String, score: &Score) -> std::fmt::Result {
+    fn draw_notes(&self, parts: &mut Vec<String>, score: &Score) -> std::fmt::Result {
         let phrases = phrases(score, PHRASES.len());
         let mut colours = vec![NOTE; score.notes.len()];
+        let mut boxes = String::new();
         for (phrase, colour) in phrases.iter().zip(PHRASES) {
-            self.draw_boxes(svg, score, phrase, colour)?;
+            self.draw_boxes(&mut boxes, score, phrase, colour)?;
             phrase.iter().flatten().for_each(|&note| colours[note] = colour);
         }
-        for (note, colour) in score.notes.iter().zip(colours) {
-            let [x, y, width, height] = self.note(note);
-            // Pianists seldom leave 30 to 110.
-            let loudness = ((f64::from(note.velocity) - 30.0) / 80.0).clamp(0.0, 1.0);
-            let opacity = 0.3 + 0.7 * loudness;
-            let place = format!(r#"x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height}" rx="1.5""#);
-            writeln!(svg, r#"<rect {place} fill="{colour}" fill-opacity="{opacity:.2}"/>"#)?;
+        parts.push(boxes);
+        for (notes, colours) in score.notes.chunks(PART).zip(colours.chunks(PART)) {
+            let mut svg = String::new();
+            for (note, colour) in notes.iter().zip(colours) {
+                let [x, y, width, height] = self.note(note);
+                // Pianists seldom leave 30 to 110.
+                let loudness = ((f64::from(note.velocity) - 30.0) / 80.0).clamp(0.0, 1.0);
+                let opacity = 0.3 + 0.7 * loudness;
+                let place = format!(r#"x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height}" rx="1.5""#);
+                writeln!(svg, r#"<rect {place} fill="{colour}" fill-opacity="{opacity:.2}"/>"#)?;
+            }
+            parts.push(svg);
         }
         Ok(())
     }
@@ -204,7 +233,8 @@ impl Layout {
         writeln!(svg, "</g>")
     }
 
-    fn draw_film(&self, svg: &mut String, film: &Clip) -> Result<()> {
+    fn draw_film(&self, film: &Clip) -> Result<String> {
+        let mut svg = String::new();
         const GAP: f64 = 3.0;
         let slot = self.width / film.frames() as f64;
         let y = self.bottom() + AXIS;
@@ -222,7 +252,7 @@ impl Layout {
                 "<image {place} preserveAspectRatio=\"xMidYMid slice\" href=\"data:image/jpeg;base64,{data}\"/>\n"
             ));
         }
-        Ok(())
+        Ok(svg)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A score as sound: a soundfont's piano, played by rustysynth. The one place that knows it.
 
 use std::f32::consts::PI;
-use std::io::{Read, Write};
+use std::io::{BufReader, BufWriter, Read, Seek, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,25 +18,12 @@ const SILENCE: f32 = 1e-5;
 /// The end fades over this time, or over a quarter of a short piece.
 const FADE: Duration = Duration::from_millis(400);
 
-/// Samples a second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SampleRate {
-    /// 44,100, as on a CD.
-    #[default]
-    Hz44100,
-    /// 48,000, as in films.
-    Hz48000,
-}
-
-impl SampleRate {
-    /// The number.
-    pub fn get(self) -> u32 {
-        match self {
-            Self::Hz44100 => 44_100,
-            Self::Hz48000 => 48_000,
-        }
-    }
-}
+/// Samples a second, as in films.
+const SAMPLE_RATE: u32 = 48_000;
+const SAMPLES_PER_STEP: usize = (SAMPLE_RATE / STEPS_PER_SECOND) as usize;
+/// Notes begin where a block of samples begins, so blocks must divide a step.
+const BLOCK: usize = 60;
+const _: () = assert!(SAMPLES_PER_STEP.is_multiple_of(BLOCK));
 
 /// An instrument to play a score on.
 #[derive(Clone, Debug)]
@@ -48,7 +35,7 @@ impl SoundFont {
         guarded(|| {
             let font = rustysynth::SoundFont::new(&mut sf2).map_err(|error| Error::SoundFont(error.to_string()))?;
             let font = Self(Arc::new(font));
-            let mut synthesizer = font.synthesizer(SampleRate::Hz44100)?;
+            let mut synthesizer = font.synthesizer()?;
             let [mut left, mut right] = [[0.0; 64]; 2];
             for (pitch, velocity) in vmt::Pitch::all().flat_map(|pitch| [1, 64, 127].map(|velocity| (pitch, velocity)))
             {
@@ -65,59 +52,66 @@ impl SoundFont {
         Self::read(&include_bytes!("../soundfont/piano.sf2")[..]).expect("the tests read it")
     }
 
-    fn synthesizer(&self, rate: SampleRate) -> Result<Synthesizer> {
-        let mut settings = SynthesizerSettings::new(rate.get() as i32);
-        // Notes begin where a block of samples begins, so blocks must divide a step.
-        let step = samples_per_step(rate);
-        settings.block_size = (8..=64).rev().find(|size| step.is_multiple_of(*size)).unwrap_or(step);
+    fn synthesizer(&self) -> Result<Synthesizer> {
+        let mut settings = SynthesizerSettings::new(SAMPLE_RATE as i32);
+        settings.block_size = BLOCK;
         // A pedal held for long holds more notes than the default of 64.
         settings.maximum_polyphony = 256;
         Synthesizer::new(&self.0, &settings).map_err(|error| Error::SoundFont(error.to_string()))
     }
 }
 
-/// Writes `score` as a WAV file, 16-bit stereo, exactly as long as the piece. Its loudest sample is at -1 dBFS, unless
-/// there is silence alone, and its end fades out.
+/// Writes `score` as a WAV file, 16-bit stereo at 48 kHz, exactly as long as the piece. Its loudest sample is at -1 dBFS,
+/// unless there is silence alone, and its end fades out.
 ///
-/// The music is played twice, once to learn how loud it is: so memory does not grow with its length.
-pub fn wav(score: &Score, font: &SoundFont, rate: SampleRate, out: &mut impl Write) -> Result<()> {
+/// How loud the music is shows when all of it is played, so until then it lies in `scratch`, an empty file, with 23 MB a
+/// minute: memory does not grow with its length.
+pub fn wav(score: &Score, font: &SoundFont, mut scratch: impl Read + Write + Seek, mut out: impl Write) -> Result<()> {
+    let header = header(score.duration)?;
     let mut peak = 0.0_f32;
-    play(score, font, rate, |samples| {
-        peak = samples.iter().fold(peak, |peak, sample| peak.max(sample.abs()));
-        Ok(())
+    let mut played = BufWriter::new(&mut scratch);
+    play(score, font, |sample| {
+        peak = peak.max(sample.abs());
+        Ok(played.write_all(&sample.to_le_bytes())?)
     })?;
+    played.flush()?;
+    drop(played);
+    scratch.rewind()?;
+
     let gain = if peak > SILENCE { PEAK / peak } else { 1.0 };
-    header(score, rate, out)?;
-    play(score, font, rate, |samples| {
-        let bytes: Vec<u8> = samples
-            .iter()
-            .flat_map(|sample| ((sample * gain * f32::from(i16::MAX)).round() as i16).to_le_bytes())
-            .collect();
-        Ok(out.write_all(&bytes)?)
-    })
+    out.write_all(&header)?;
+    let mut played = BufReader::new(scratch);
+    let mut sample = [0; 4];
+    for _ in 0..2 * frames(score.duration) {
+        played.read_exact(&mut sample)?;
+        let sample = f32::from_le_bytes(sample) * gain * f32::from(i16::MAX);
+        out.write_all(&(sample.round() as i16).to_le_bytes())?;
+    }
+    Ok(())
 }
 
 /// The header of a WAV file of two channels of 16 bits.
-fn header(score: &Score, rate: SampleRate, out: &mut impl Write) -> Result<()> {
+fn header(duration: Duration) -> Result<Vec<u8>> {
     const HEADER: u32 = 36;
     const FRAME: u32 = 4;
-    let size = frames(score.duration, rate).checked_mul(FRAME.into()).and_then(|size| u32::try_from(size).ok());
-    let size = size.filter(|size| *size <= u32::MAX - HEADER).ok_or(Error::TooLong { got: score.duration })?;
-    let rate = rate.get();
+    let size = frames(duration).checked_mul(FRAME.into()).and_then(|size| u32::try_from(size).ok());
+    let size = size.filter(|size| *size <= u32::MAX - HEADER).ok_or(Error::TooLong { got: duration })?;
     let (pcm, channels, bits) = (1_u16, 2_u16, 16_u16);
-    out.write_all(b"RIFF")?;
-    out.write_all(&(HEADER + size).to_le_bytes())?;
-    out.write_all(b"WAVEfmt ")?;
-    out.write_all(&16_u32.to_le_bytes())?;
-    out.write_all(&[pcm, channels].map(u16::to_le_bytes).concat())?;
-    out.write_all(&[rate, rate * FRAME].map(u32::to_le_bytes).concat())?;
-    out.write_all(&[FRAME as u16, bits].map(u16::to_le_bytes).concat())?;
-    out.write_all(b"data")?;
-    Ok(out.write_all(&size.to_le_bytes())?)
+    let parts: [&[u8]; 8] = [
+        b"RIFF",
+        &(HEADER + size).to_le_bytes(),
+        b"WAVEfmt ",
+        &16_u32.to_le_bytes(),
+        &[pcm, channels].map(u16::to_le_bytes).concat(),
+        &[SAMPLE_RATE, SAMPLE_RATE * FRAME].map(u32::to_le_bytes).concat(),
+        &[FRAME as u16, bits].map(u16::to_le_bytes).concat(),
+        b"data",
+    ];
+    Ok([&parts.concat()[..], &size.to_le_bytes()].concat())
 }
 
-/// Plays `score` step by step; `each` takes a step's samples, left and right in turn, the end faded.
-fn play(score: &Score, font: &SoundFont, rate: SampleRate, mut each: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
+/// Plays `score`; `each` takes the samples, left and right in turn, the end faded.
+fn play(score: &Score, font: &SoundFont, mut each: impl FnMut(f32) -> Result<()>) -> Result<()> {
     let starts = score.notes.iter().map(|note| (note.start, true, note));
     let ends = score.notes.iter().map(|note| (note.end, false, note));
     let mut strokes: Vec<_> = starts.chain(ends).collect();
@@ -126,10 +120,10 @@ fn play(score: &Score, font: &SoundFont, rate: SampleRate, mut each: impl FnMut(
     let mut strokes = strokes.into_iter().peekable();
 
     guarded(|| {
-        let mut synthesizer = font.synthesizer(rate)?;
-        let frames = frames(score.duration, rate);
-        let fade = (self::frames(FADE, rate)).min(frames / 4).max(1);
-        let [mut left, mut right] = [(); 2].map(|()| vec![0.0; samples_per_step(rate)]);
+        let mut synthesizer = font.synthesizer()?;
+        let frames = frames(score.duration);
+        let fade = self::frames(FADE).min(frames / 4).max(1);
+        let [mut left, mut right] = [[0.0; SAMPLES_PER_STEP]; 2];
         let mut played = 0;
         for step in 0.. {
             let count = (frames - played).min(left.len() as u64) as usize;
@@ -144,27 +138,22 @@ fn play(score: &Score, font: &SoundFont, rate: SampleRate, mut each: impl FnMut(
                 }
             }
             synthesizer.render(&mut left[..count], &mut right[..count]);
-            let faded = |(index, (left, right)): (usize, (&f32, &f32))| {
+            for (index, (left, right)) in left[..count].iter().zip(&right).enumerate() {
                 let left_to_play = frames - 1 - (played + index as u64);
                 let gain = 0.5 - 0.5 * (PI * left_to_play.min(fade) as f32 / fade as f32).cos();
-                [left * gain, right * gain]
-            };
-            let samples: Vec<f32> = left[..count].iter().zip(&right).enumerate().flat_map(faded).collect();
-            each(&samples)?;
+                each(left * gain)?;
+                each(right * gain)?;
+            }
             played += count as u64;
         }
         Ok(())
     })
 }
 
-fn samples_per_step(rate: SampleRate) -> usize {
-    (rate.get() / STEPS_PER_SECOND) as usize
-}
-
 /// The number of samples a channel, to the nearest.
-fn frames(duration: Duration, rate: SampleRate) -> u64 {
+fn frames(duration: Duration) -> u64 {
     let second = Duration::from_secs(1).as_nanos();
-    ((duration.as_nanos() * u128::from(rate.get()) + second / 2) / second).try_into().unwrap_or(u64::MAX)
+    ((duration.as_nanos() * u128::from(SAMPLE_RATE) + second / 2) / second).try_into().unwrap_or(u64::MAX)
 }
 
 /// rustysynth panics on some broken soundfonts.
@@ -174,6 +163,7 @@ fn guarded<T>(play: impl FnOnce() -> Result<T>) -> Result<T> {
 
 #[cfg(all(test, feature = "piano"))]
 mod tests {
+    use std::io::Cursor;
     use std::sync::LazyLock;
 
     use vmt::{Note, Pitch};
@@ -189,13 +179,13 @@ mod tests {
     }
 
     /// The samples of the file, left and right.
-    fn render(score: &Score, rate: SampleRate) -> Vec<[i16; 2]> {
+    fn render(score: &Score) -> Vec<[i16; 2]> {
         let mut bytes = Vec::new();
-        wav(score, &PIANO, rate, &mut bytes).unwrap();
+        wav(score, &PIANO, Cursor::new(Vec::new()), &mut bytes).unwrap();
         let (header, samples) = bytes.split_at(44);
         let number = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().unwrap());
         assert_eq!((number(4) as usize, number(40) as usize), (bytes.len() - 8, samples.len()));
-        assert_eq!((number(24), number(28)), (rate.get(), rate.get() * 4));
+        assert_eq!((number(24), number(28)), (48_000, 4 * 48_000));
         samples.as_chunks().0.iter().map(|&[a, b, c, d]| [[a, b], [c, d]].map(i16::from_le_bytes)).collect()
     }
 
@@ -206,42 +196,46 @@ mod tests {
 
     #[test]
     fn exactly_as_long_as_the_music() {
-        for (ms, at_44100, at_48000) in
-            [(1000, 44_100, 48_000), (500, 22_050, 24_000), (1234, 54_419, 59_232), (1, 44, 48)]
-        {
-            let score = score(&[(0, 50, 60, 80)], ms);
-            assert_eq!(render(&score, SampleRate::Hz44100).len(), at_44100);
-            assert_eq!(render(&score, SampleRate::Hz48000).len(), at_48000);
+        for (ms, samples) in [(1000, 48_000), (500, 24_000), (1234, 59_232), (1, 48)] {
+            assert_eq!(render(&score(&[(0, 50, 60, 80)], ms)).len(), samples);
         }
-        assert!(render(&score(&[], 0), SampleRate::Hz44100).is_empty());
+        assert!(render(&score(&[], 0)).is_empty());
+    }
+
+    #[test]
+    fn what_no_wav_file_holds_is_not_even_played() {
+        let mut bytes = Vec::new();
+        let error = wav(&score(&[], 7 * 3_600_000), &PIANO, Cursor::new(Vec::new()), &mut bytes).unwrap_err();
+        assert_eq!(error.to_string(), "a WAV file holds 6 hours at most, but the music is 25200.0s long");
+        assert!(bytes.is_empty());
     }
 
     #[test]
     fn as_loud_as_it_may_be_however_it_is_played() {
         let chord: Vec<_> = (0..40).map(|key| (10, 90, 30 + key, 127)).collect();
         for notes in [&[(0, 100, 60, 100)][..], &[(0, 100, 60, 30)], &chord] {
-            let peak = peak(&render(&score(notes, 1000), SampleRate::Hz44100));
+            let peak = peak(&render(&score(notes, 1000)));
             assert!((-1.05..=-0.95).contains(&peak), "{peak} dBFS");
         }
     }
 
     #[test]
     fn silence_stays_silence() {
-        assert!(render(&score(&[], 700), SampleRate::Hz48000).iter().all(|sample| *sample == [0, 0]));
-        let samples = render(&score(&[(50, 90, 60, 100)], 1000), SampleRate::Hz44100);
-        assert!(samples[..22_050].iter().all(|sample| *sample == [0, 0]), "before the first note");
-        assert!(samples[22_050..22_950].iter().any(|sample| *sample != [0, 0]), "within 20 ms of its start");
+        assert!(render(&score(&[], 700)).iter().all(|sample| *sample == [0, 0]));
+        let samples = render(&score(&[(50, 90, 60, 100)], 1000));
+        assert!(samples[..24_000].iter().all(|sample| *sample == [0, 0]), "before the first note");
+        assert!(samples[24_000..24_960].iter().any(|sample| *sample != [0, 0]), "within 20 ms of its start");
     }
 
     #[test]
     fn the_end_fades() {
-        let samples = render(&score(&[(0, 400, 48, 110)], 4000), SampleRate::Hz44100);
+        let samples = render(&score(&[(0, 400, 48, 110)], 4000));
         let level = |range: std::ops::Range<usize>| peak(&samples[range]);
         assert_eq!(samples.last(), Some(&[0, 0]));
-        assert!(level(4 * 44_100 - 441..4 * 44_100) < level(150_000..154_410) - 20.0);
+        assert!(level(4 * 48_000 - 480..4 * 48_000) < level(163_000..167_800) - 20.0);
         // Nothing has faded before the last 400 ms.
-        let longer = render(&score(&[(0, 400, 48, 110)], 8000), SampleRate::Hz44100);
-        assert_eq!(samples[..36 * 4410], longer[..36 * 4410]);
+        let longer = render(&score(&[(0, 400, 48, 110)], 8000));
+        assert_eq!(samples[..36 * 4800], longer[..36 * 4800]);
     }
 
     #[test]

@@ -41,6 +41,16 @@ pub enum Error {
         /// What FFmpeg said.
         reason: String,
     },
+    /// Nothing of the film can be copied from there on.
+    #[error("{path}: ffmpeg finds no picture to begin with at {start:?}; if there is one, copy the film first: {copy}")]
+    Start {
+        /// The film.
+        path: PathBuf,
+        /// Where the copy was to begin.
+        start: Duration,
+        /// A command that helps.
+        copy: String,
+    },
     /// The pictures do not make a clip.
     #[error(transparent)]
     Clip(#[from] vmt::Error),

@@ -1,7 +1,9 @@
 //! Films that the `ffmpeg` command makes, with another soundtrack: the same packets, the right sound.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use vmt_video::{Error, Video, mux, muxer};
@@ -31,7 +33,13 @@ impl Folder {
     }
 
     fn mux(&self, film: &str, out: &str, original_volume: f32) -> Result<(), Error> {
-        mux(&self.path(film), &self.path("music.wav"), &self.path(out), original_volume)
+        self.mux_part(film, 0.0..f64::INFINITY, out, original_volume)
+    }
+
+    fn mux_part(&self, film: &str, seconds: Range<f64>, out: &str, original_volume: f32) -> Result<(), Error> {
+        let moment = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        let range = moment(seconds.start)..moment(seconds.end);
+        mux(&self.path(film), range, &self.path("music.wav"), &self.path(out), original_volume)
     }
 
     /// A checksum of each packet of video.
@@ -66,6 +74,8 @@ impl Folder {
         level.split_whitespace().next().unwrap().parse().unwrap()
     }
 }
+
+const ALL: Range<Duration> = Duration::ZERO..Duration::MAX;
 
 /// Pictures for three seconds, with B-frames.
 const PICTURES: &str = "-f lavfi -i testsrc2=s=128x96:r=25:d=3";
@@ -135,6 +145,79 @@ fn music_begins_with_the_first_picture() {
     }
 }
 
+/// The pictures that are shown between two moments of a film, each as a checksum.
+fn shown(folder: &Folder, name: &str, from: f64, to: f64) -> Vec<String> {
+    let filter = format!("trim={from}:{to}");
+    let frames = folder.run("ffmpeg", &format!("-i {name} -map 0:v -vf {filter} -fps_mode passthrough -f framemd5 -"));
+    let sums = frames.lines().filter(|line| !line.starts_with('#'));
+    sums.map(|line| line.rsplit_once(',').unwrap().1.trim().to_owned()).collect()
+}
+
+#[test]
+fn a_part_of_a_film() {
+    let folder = Folder::new();
+    // Six seconds, a key picture every 48, and sound that is there from the fourth second on.
+    let film = "-f lavfi -i testsrc2=s=128x96:r=25:d=6 -f lavfi -i sine=1500:d=6,volume=4*gte(t\\,4):eval=frame";
+    folder.run("ffmpeg", &format!("{film} -pix_fmt yuv420p -c:v libx264 -preset veryfast -bf 2 -g 48 film.mp4"));
+    folder.run("ffmpeg", "-i film.mp4 -c copy film.mkv");
+    for film in ["film.mp4", "film.mkv"] {
+        // In the middle of a group, at a key picture, to the end, and from the start.
+        for (from, to) in [(2.6, 5.6), (1.92, 4.92), (3.0, f64::INFINITY), (0.0, 3.0)] {
+            folder.mux_part(film, from..to, "out.mp4", 0.5).unwrap();
+            close(folder.sound("out.mp4"), [0.0, 3.0]);
+            // A hair before each moment, which is where a picture begins.
+            let hair = 0.001;
+            let want = shown(&folder, film, (from - hair).max(0.0), from + 3.0 - hair);
+            let got = shown(&folder, "out.mp4", 0.0, 100.0);
+            assert_eq!(got[..75], want, "{film} from {from} to {to}");
+            assert!((75..=80).contains(&got.len()), "{} pictures from {from} to {to}", got.len());
+            if from == 2.6 {
+                let noise = [0.1, 1.6].map(|at| folder.level("out.mp4", 1500, at, at + 1.2));
+                assert!(noise[0] < -45.0 && noise[1] > -30.0, "{noise:?}");
+            }
+        }
+    }
+    folder.mux_part("film.mkv", 0.0..3.0, "out.mkv", 0.0).unwrap();
+    close(folder.sound("out.mkv"), [0.0, 3.0]);
+    let pictures = shown(&folder, "out.mkv", 0.0, 100.0).len();
+    assert!((75..=80).contains(&pictures), "{pictures}");
+}
+
+#[test]
+fn parts_that_cannot_be_copied() {
+    let folder = Folder::new();
+    folder.run("ffmpeg", "-f lavfi -i testsrc2=s=128x96:r=25:d=6 -c:v mpeg2video -g 48 film.mpg");
+    let refused = |film: &str, out: &str, want: &str| {
+        let error = folder.mux_part(film, 2.6..5.6, out, 0.0).unwrap_err().to_string();
+        assert!(error.contains(want) && !folder.path(out).exists(), "{error}");
+    };
+    refused("film.mpg", "out.mkv", "only an .mp4 can begin at any picture");
+    let want =
+        "film.mpg: ffmpeg finds no picture to begin with at 2.6s; if there is one, copy the film first: ffmpeg -ff";
+    refused("film.mpg", "out.mp4", want);
+    let start = Duration::from_millis(2600);
+    let error = muxer(&folder.path("film.mpg"), start).unwrap_err().to_string();
+    assert!(error.contains(want), "{error}");
+    muxer(&folder.path("film.mpg"), Duration::ZERO).unwrap();
+    folder.run("ffmpeg", "-fflags +genpts -i film.mpg -c copy film.mkv");
+    muxer(&folder.path("film.mkv"), start).unwrap();
+    folder.mux_part("film.mkv", 2.6..5.6, "out.mp4", 0.0).unwrap();
+    assert_eq!(shown(&folder, "out.mp4", 0.0, 2.999), shown(&folder, "film.mkv", 2.599, 5.599));
+}
+
+#[test]
+fn the_same_call_is_the_same_film() {
+    let folder = Folder::new();
+    folder.run("ffmpeg", &format!("{PICTURES} {CODEC} silent.mp4"));
+    for out in ["out.mp4", "out.mkv"] {
+        let film = || {
+            folder.mux("silent.mp4", out, 0.0).unwrap();
+            std::fs::read(folder.path(out)).unwrap()
+        };
+        assert!(film() == film(), "{out}");
+    }
+}
+
 #[test]
 fn failures_leave_nothing() {
     let folder = Folder::new();
@@ -149,7 +232,7 @@ fn failures_leave_nothing() {
     };
     let refused = |music: &str, out: &str, want: &str| {
         let error =
-            mux(&folder.path("silent.mp4"), &folder.path(music), &folder.path(out), 0.0).unwrap_err().to_string();
+            mux(&folder.path("silent.mp4"), ALL, &folder.path(music), &folder.path(out), 0.0).unwrap_err().to_string();
         assert!(error.contains(want), "{error}");
         assert_eq!(names(), ["music.wav", "silent.mp4"]);
     };
@@ -157,9 +240,9 @@ fn failures_leave_nothing() {
     refused("silent.mp4", "out.mp4", "matches no streams");
     refused("music.wav", "out.nothing", "out.nothing: cannot be written: ffmpeg says");
     refused("music.wav", "missing/out.mp4", "cannot be written: No such file");
-    muxer().unwrap();
+    muxer(&folder.path("silent.mp4"), Duration::ZERO).unwrap();
     assert!(matches!(
-        mux(Path::new("no.mp4"), &folder.path("music.wav"), &folder.path("out.mp4"), 0.0),
+        mux(Path::new("no.mp4"), ALL, &folder.path("music.wav"), &folder.path("out.mp4"), 0.0),
         Err(Error::Io { .. })
     ));
 }

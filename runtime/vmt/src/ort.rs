@@ -141,7 +141,8 @@ pub(crate) fn load(bundle: &Bundle, device: Device, threads: usize) -> Result<Bo
 }
 
 fn session(environment: &Environment, bytes: &[u8], device: Device, threads: usize) -> ort::Result<Session> {
-    let builder = Session::builder(environment)?.with_intra_threads(threads)?;
+    // Each step of a decoder has shapes of its own, and ONNX Runtime would keep a plan of memory for every one.
+    let builder = Session::builder(environment)?.with_intra_threads(threads)?.with_memory_pattern(false)?;
     let mut builder = match device {
         Device::Cpu => builder,
         // Without `error_on_failure` ONNX Runtime would fall back to the CPU in silence.

@@ -1,0 +1,71 @@
+//! `vmt compose --from`: what was composed, written again.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use vmt_render::{Film, Provenance, Record};
+
+use crate::compose::Args;
+use crate::frames;
+
+/// A record in bytes; a day of music has less.
+const LARGEST: usize = 64 << 20;
+
+/// Writes the music of the record `file`.
+pub fn run(args: &Args, file: &Path) -> Result<()> {
+    let at = || file.display().to_string();
+    let record = Record::from_json(&read(file).with_context(at)?).with_context(at)?;
+    let score = record.score().with_context(at)?;
+    let mut provenance = record.provenance;
+    if let Some(film) = args.film() {
+        provenance.film = film;
+    }
+    let mut outputs = args.outputs.clone();
+    (outputs.tempo, outputs.snap) = (provenance.tempo, provenance.snapped);
+    if outputs.show_film() {
+        check_film(&provenance, score.duration)
+            .with_context(|| format!("the film of {}, which may be named: vmt compose FILM --from ...", at()))?;
+    }
+    let prepared = outputs.check(&provenance.film, provenance.range().start)?;
+    let say = |line: String| if outputs.piped() { eprintln!("{line}") } else { println!("{line}") };
+    let Provenance { vmt, model, engine, options, .. } = &provenance;
+    let made = format!("made     by vmt {vmt}: {} on {engine}, seed {}", model.name, options.sampling.seed);
+    outputs.write(&prepared, &[(&score, provenance)])?;
+    for path in outputs.paths() {
+        say(format!("wrote    {}", path.display()));
+    }
+    say(format!("music    {:.2} s: {} notes", score.duration.as_secs_f64(), score.notes.len()));
+    say(made);
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<String> {
+    let mut json = String::new();
+    File::open(file)?.take(LARGEST as u64 + 1).read_to_string(&mut json)?;
+    ensure!(json.len() <= LARGEST, "must be a record of at most {} MB, but is larger", LARGEST >> 20);
+    Ok(json)
+}
+
+/// Finds out now, instead of after the music was played, that the film is not there or cannot be the one.
+#[cfg_attr(not(feature = "video"), expect(unused_variables))]
+fn check_film(provenance: &Provenance, music: Duration) -> Result<()> {
+    match &provenance.film {
+        Film::Frames { folder, .. } => frames::aspect(folder).map(|_| ()),
+        #[cfg(feature = "video")]
+        Film::Video(path) => {
+            let range = provenance.range();
+            let film = vmt_video::Video::open(path)?.claimed_duration().unwrap_or(Duration::MAX);
+            let film = film.min(range.end).saturating_sub(range.start);
+            let name = path.display();
+            // Headers round, and some lie a little.
+            let enough = film.saturating_add(Duration::from_secs(1)) > music;
+            ensure!(enough, "{name}: must have {music:.1?} for the music, but has {film:.1?}");
+            Ok(())
+        }
+        #[cfg(not(feature = "video"))]
+        Film::Video(path) => anyhow::bail!("{}: this program was built without FFmpeg", path.display()),
+    }
+}
