@@ -91,6 +91,8 @@ pub struct Order {
     /// Tokens of each fragment.
     lengths: Vec<usize>,
     batch: usize,
+    /// Batches that are sorted together.
+    pool: usize,
     seed: u64,
     /// The last epoch asked for, and its batches.
     epoch: Option<(u64, Vec<Vec<usize>>)>,
@@ -98,14 +100,15 @@ pub struct Order {
 
 /// Fragments are sorted by length within this many batches, then batches are shuffled: rows of one batch are alike, but
 /// whom a fragment meets is left to chance.
-const POOL: usize = 16;
+pub const POOL: usize = 16;
 
 impl Order {
-    /// Of all fragments of `source`; there must be one.
-    pub fn new(source: &dyn Fragments, batch: usize, seed: u64) -> Self {
+    /// Of all fragments of `source`; there must be one. `pool`: [`POOL`], or 1 for batches of chance, which is better where
+    /// no padding is saved: in rows that are alike, there is little to tell apart.
+    pub fn new(source: &dyn Fragments, batch: usize, pool: usize, seed: u64) -> Self {
         let lengths: Vec<_> = (0..source.count()).map(|index| source.tokens(index)).collect();
         assert!(!lengths.is_empty() && batch > 0, "an order needs at least one fragment and one row");
-        Self { batch: batch.min(lengths.len()), lengths, seed, epoch: None }
+        Self { batch: batch.min(lengths.len()), lengths, pool, seed, epoch: None }
     }
 
     /// Batches in an epoch. What is left over when all are full comes in another epoch.
@@ -128,7 +131,7 @@ impl Order {
         let mut fragments: Vec<_> = (0..self.lengths.len()).collect();
         random.shuffle(&mut fragments);
         fragments.truncate(self.batches() as usize * self.batch);
-        for pool in fragments.chunks_mut(POOL * self.batch) {
+        for pool in fragments.chunks_mut(self.pool * self.batch) {
             pool.sort_by_key(|&index| self.lengths[index]);
         }
         let mut batches: Vec<_> = fragments.chunks(self.batch).map(<[_]>::to_vec).collect();
@@ -321,7 +324,7 @@ mod tests {
     #[test]
     fn each_fragment_comes_once_per_epoch_beside_its_likes() {
         let source = Lengths((0..1000).map(|index| index * 7919 % 1000).collect());
-        let mut order = Order::new(&source, 4, 1);
+        let mut order = Order::new(&source, 4, POOL, 1);
         let mut epoch =
             |first: u64| (first..first + 250).map(|number| order.batch(number).to_vec()).collect::<Vec<_>>();
         let [first, second] = [epoch(0), epoch(250)];
@@ -335,13 +338,13 @@ mod tests {
         }
         assert_ne!(first, second);
         // A batch is found without those before it.
-        assert_eq!(Order::new(&source, 4, 1).batch(333), second[83]);
-        assert_ne!(Order::new(&source, 4, 2).batch(333), second[83]);
+        assert_eq!(Order::new(&source, 4, POOL, 1).batch(333), second[83]);
+        assert_ne!(Order::new(&source, 4, POOL, 2).batch(333), second[83]);
     }
 
     #[test]
     fn a_few_fragments_are_one_batch() {
-        let mut order = Order::new(&Lengths(vec![3, 1, 2]), 8, 1);
+        let mut order = Order::new(&Lengths(vec![3, 1, 2]), 8, POOL, 1);
         assert_eq!(order.batches(), 1);
         assert_eq!(order.batch(5).len(), 3);
     }

@@ -6,7 +6,7 @@ use std::thread::Scope;
 use anyhow::{Context, Result};
 use vmt::Geometry;
 
-use crate::data::{Batch, Fragment, Fragments, Order};
+use crate::data::{Batch, Fragment, Fragments, Order, POOL};
 use crate::random::Stream;
 use crate::recipe::Recipe;
 
@@ -31,7 +31,7 @@ impl Loader {
         first: u64,
         threads: usize,
     ) -> Self {
-        let order = Order::new(source, recipe.batch, recipe.seed);
+        let order = Order::new(source, recipe.batch, if recipe.events { POOL } else { 1 }, recipe.seed);
         let start = |thread: usize| {
             let (sender, receiver) = sync_channel(AHEAD);
             let mut order = order.clone();

@@ -94,6 +94,9 @@ struct RunArgs {
     /// Begin with the weights of this run or checkpoint, not with random ones [default: `weights` in the recipe]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
+    /// Begin with the encoder of this run or checkpoint [default: `eyes` in the recipe]
+    #[arg(long, value_name = "DIR")]
+    eyes: Option<PathBuf>,
     /// Stop after this many steps [default: `steps` in the recipe]
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
@@ -254,9 +257,10 @@ impl RunArgs {
         let mut config = RunConfig::load(&self.recipe)?;
         config.data = self.data.or(config.data);
         // The run's folder keeps the path, and is not where the path is seen from.
-        let weights = self.weights.or(config.weights);
-        let full = |path: PathBuf| path.canonicalize().with_context(|| path.display().to_string());
-        config.weights = weights.map(full).transpose()?;
+        for (begin, chosen) in [(&mut config.weights, self.weights), (&mut config.eyes, self.eyes)] {
+            let full = |path: PathBuf| path.canonicalize().with_context(|| path.display().to_string());
+            *begin = chosen.or(begin.take()).map(full).transpose()?;
+        }
         config.recipe.steps = self.steps.unwrap_or(config.recipe.steps);
         let threads = threads(self.threads)?;
 

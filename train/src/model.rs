@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
+use crate::frames::ConvEncoder;
 use crate::{Seq2Seq, Vmt};
 
 /// A model that reads pictures once and then says, token by token, what comes next.
@@ -112,6 +113,25 @@ impl Model {
         match self {
             Self::Vmt(model) => model.learn(pixels, frames, tokens),
             Self::Seq2Seq(model) => model.learn(pixels, frames, tokens),
+        }
+    }
+
+    /// This model with the eyes of another of the same sizes: all that comes before the decoder, but for the vector that
+    /// stands for no video. SEQ2SEQ's GRU serves its decoder too and stays.
+    ///
+    /// # Panics
+    /// If the other is of the other architecture.
+    pub fn with_eyes_of(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Vmt(model), Self::Vmt(Vmt { frames, encoder, encoder_norm, reading, .. })) => {
+                let frames = ConvEncoder { no_video: model.frames.no_video, ..frames };
+                Self::Vmt(Vmt { frames, encoder, encoder_norm, reading, ..model })
+            }
+            (Self::Seq2Seq(model), Self::Seq2Seq(Seq2Seq { frames, reading, .. })) => {
+                let frames = ConvEncoder { no_video: model.frames.no_video, ..frames };
+                Self::Seq2Seq(Seq2Seq { frames, reading, ..model })
+            }
+            _ => panic!("eyes must be those of the same architecture"),
         }
     }
 

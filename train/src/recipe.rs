@@ -20,6 +20,9 @@ pub struct RunConfig {
     /// A run or checkpoint whose weights to begin with; a path is seen from the file's folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<PathBuf>,
+    /// Another whose [eyes](crate::Model::with_eyes_of) to begin with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eyes: Option<PathBuf>,
     /// How it learns.
     pub recipe: Recipe,
 }
@@ -146,14 +149,14 @@ impl RunConfig {
 
     /// Reads and checks YAML whose files are seen from `folder`.
     pub fn parse(yaml: &str, folder: &Path) -> Result<Self> {
-        let File { model, data, weights, recipe } = serde_yaml::from_str(yaml)?;
+        let File { model, data, weights, eyes, recipe } = serde_yaml::from_str(yaml)?;
         recipe.check()?;
         let model = match model {
             Sizes::There(path) => ModelConfig::load(folder.join(path))?,
             Sizes::Here(yaml) => ModelConfig::parse(&yaml).context("model")?,
         };
-        let [data, weights] = [data, weights].map(|path| path.map(|path| folder.join(path)));
-        Ok(Self { model, data, weights, recipe })
+        let [data, weights, eyes] = [data, weights, eyes].map(|path| path.map(|path| folder.join(path)));
+        Ok(Self { model, data, weights, eyes, recipe })
     }
 }
 
@@ -164,6 +167,7 @@ struct File {
     model: Sizes,
     data: Option<PathBuf>,
     weights: Option<PathBuf>,
+    eyes: Option<PathBuf>,
     #[serde(default)]
     recipe: Recipe,
 }

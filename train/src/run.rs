@@ -47,7 +47,7 @@ const LINES: Duration = Duration::from_secs(30);
 impl Run<'_> {
     /// Trains until all steps are done or `stop` is set.
     pub fn run(&self, device: &Device, stop: &AtomicBool) -> Result<End> {
-        let RunConfig { model: sizes, recipe, weights, .. } = self.config;
+        let RunConfig { model: sizes, recipe, weights, eyes, .. } = self.config;
         ensure!(self.training.count() > 0, "there must be at least one fragment to learn from, but there is none");
         fs::create_dir_all(self.folder).with_context(|| self.folder.display().to_string())?;
         self.same_course()?;
@@ -57,6 +57,10 @@ impl Run<'_> {
         let resumed = checkpoint::resume(self.folder, &mut learner)?;
         if let (None, Some(weights)) = (&resumed, weights) {
             learner.model = checkpoint::weights_of(weights, sizes, learner.model)?;
+        }
+        if let (None, Some(eyes)) = (&resumed, eyes) {
+            let other = checkpoint::weights_of(eyes, sizes, learner.model.clone())?;
+            learner.model = learner.model.with_eyes_of(other);
         }
         let mut state = resumed.unwrap_or_default();
         let mut steps =
@@ -119,11 +123,10 @@ impl Run<'_> {
     fn same_course(&self) -> Result<()> {
         let path = self.folder.join("config.yaml");
         if path.exists() {
-            let RunConfig { model, recipe, weights, .. } = RunConfig::load(&path)?;
+            let began = RunConfig::load(&path)?;
+            let same = |config: &RunConfig| (config.model.clone(), config.weights.clone(), config.eyes.clone());
             ensure!(
-                model == self.config.model
-                    && recipe.goes_on_with(&self.config.recipe)
-                    && weights == self.config.weights,
+                same(&began) == same(self.config) && began.recipe.goes_on_with(&self.config.recipe),
                 "{}: this run began with another model, recipe or weights, so it cannot go on with these; \
                  choose another folder",
                 path.display()

@@ -122,7 +122,7 @@ fn recipe() -> Recipe {
 
 /// Runs in `folder` up to `steps`, and checks how it ends.
 fn run(name: &str, recipe: &Recipe, folder: &Path, threads: usize, stop: bool) -> anyhow::Result<End> {
-    let config = RunConfig { model: sizes(name), data: None, weights: None, recipe: recipe.clone() };
+    let config = RunConfig { model: sizes(name), data: None, weights: None, eyes: None, recipe: recipe.clone() };
     run_config(&config, folder, threads, stop)
 }
 
@@ -237,11 +237,25 @@ fn a_run_begins_with_the_weights_it_is_given() {
     let model = |run: &Path| checkpoint::load_model(run, &Device::flex()).unwrap().1;
     // A step so small that it changes nothing.
     let recipe = Recipe { steps: 1, peak: 1e-30, ..recipe() };
-    let config =
-        |name| RunConfig { model: sizes(name), data: None, weights: Some(first.clone()), recipe: recipe.clone() };
+    let config = |name| RunConfig {
+        model: sizes(name),
+        data: None,
+        weights: Some(first.clone()),
+        eyes: None,
+        recipe: recipe.clone(),
+    };
     run_config(&config("tiny-vmt"), &second, 1, false).unwrap();
     assert!(weights(&model(&second)) == weights(&model(&first)));
-    let error = run_config(&config("tiny-seq2seq"), &folder.path().join("third"), 1, false).unwrap_err().to_string();
+
+    let third = folder.path().join("third");
+    let eyes = RunConfig { weights: None, eyes: Some(first.clone()), ..config("tiny-vmt") };
+    run_config(&eyes, &third, 1, false).unwrap();
+    let untrained = sizes("tiny-vmt").init(1, &Device::flex());
+    let mixed = untrained.clone().with_eyes_of(model(&first));
+    assert!(weights(&model(&third)) == weights(&mixed));
+    assert!(weights(&mixed) != weights(&untrained) && weights(&mixed) != weights(&model(&first)));
+
+    let error = run_config(&config("tiny-seq2seq"), &folder.path().join("fourth"), 1, false).unwrap_err().to_string();
     assert!(error.contains("the weights to begin with must be of the model that is trained"), "{error}");
 }
 
@@ -268,7 +282,7 @@ fn all_threads_end_when_a_fragment_cannot_be_read() {
         }
     }
     let folder = tempfile::tempdir().unwrap();
-    let config = RunConfig { model: sizes("tiny-vmt"), data: None, weights: None, recipe: recipe() };
+    let config = RunConfig { model: sizes("tiny-vmt"), data: None, weights: None, eyes: None, recipe: recipe() };
     let validation = Scales { count: 0, notes: 0 };
     let run = Run { config: &config, folder: folder.path(), training: &Broken, validation: &validation, threads: 2 };
     let error = run.run(&Device::flex(), &AtomicBool::new(false)).unwrap_err().to_string();
