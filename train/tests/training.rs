@@ -236,7 +236,7 @@ fn a_run_begins_with_the_weights_it_is_given() {
     run("tiny-vmt", &recipe(), &first, 1, false).unwrap();
     let model = |run: &Path| checkpoint::load_model(run, &Device::flex()).unwrap().1;
     // A step so small that it changes nothing.
-    let recipe = Recipe { steps: 1, peak: 1e-30, ..recipe() };
+    let recipe = Recipe { steps: 1, peak: 1e-300, ..recipe() };
     let config = |name| RunConfig {
         model: sizes(name),
         data: None,
