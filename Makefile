@@ -18,9 +18,9 @@ build: setup
 	cargo build $(WORKSPACE) --bins --examples
 	@ln -srf target/onnxruntime/libonnxruntime.so $(RELEASE)/
 
-demo: build ## composes demo.mid for tests/data/demo.mp4
-	$(RELEASE)/vmt compose tests/data/demo.mp4 -o demo.mid
-	@echo "The music is in demo.mid. Open it in MuseScore or a DAW, or play it: timidity demo.mid"
+demo: build ## composes for tests/data/demo.mp4: demo.mp4 to watch, demo.mid, demo.wav, demo.png
+	$(RELEASE)/vmt compose tests/data/demo.mp4 -o demo.mp4 -o demo.mid -o demo.wav -o demo.png --thumbnails
+	@echo "Watch demo.mp4: the film with its music. demo.wav is the sound alone, demo.mid the notes, demo.png a picture of them."
 
 test: setup ## all tests on all engines, and the bundles in ONNX's own checker
 	cargo test $(WORKSPACE)

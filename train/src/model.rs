@@ -135,6 +135,22 @@ impl Model {
         }
     }
 
+    /// This model, but that [the eyes](Self::with_eyes_of) have no gradients.
+    pub fn with_resting_eyes(self) -> Self {
+        match self {
+            Self::Vmt(model) => Self::Vmt(Vmt {
+                frames: model.frames.no_grad(),
+                encoder: model.encoder.no_grad(),
+                encoder_norm: model.encoder_norm.no_grad(),
+                reading: model.reading.no_grad(),
+                ..model
+            }),
+            Self::Seq2Seq(model) => {
+                Self::Seq2Seq(Seq2Seq { frames: model.frames.no_grad(), reading: model.reading.no_grad(), ..model })
+            }
+        }
+    }
+
     /// What each picture is taken to say of the music, `[batch, frames, 4]`; arguments as in [`EncoderDecoder::encode`].
     pub fn read(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>) -> Tensor<3> {
         match self {

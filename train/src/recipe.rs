@@ -48,6 +48,8 @@ pub struct Recipe {
     /// Whether the decoder learns. If not, the encoder alone learns to read pictures ([`crate::reading`]), and losses are
     /// those of the reading.
     pub events: bool,
+    /// Whether the encoder learns. If not, what it sees holds still while the decoder learns what to make of it.
+    pub eyes: bool,
     /// How much the error of what is read in the pictures counts beside the loss of the events; the paper has no such task.
     pub reading: f64,
     /// Music is moved up or down by at most this many semitones.
@@ -75,6 +77,7 @@ impl Default for Recipe {
             peak: 1e-3,
             without_video: 0.0,
             events: true,
+            eyes: true,
             reading: 0.0,
             semitones: 0,
             tempo: 0.0,
@@ -105,7 +108,7 @@ impl Recipe {
 
     /// What is learned.
     pub fn task(&self) -> Task {
-        Task { events: self.events, reading: self.reading }
+        Task { events: self.events, eyes: self.eyes, reading: self.reading }
     }
 
     /// Whether a run that began with `self` may go on with `other`: it may be longer, and look at itself or save itself
@@ -129,6 +132,7 @@ impl Recipe {
             ensure!(value > 0, "recipe.{name}: must be at least 1, but is 0");
         }
         let Self { peak, without_video, reading, tempo, semitones, .. } = self;
+        ensure!(self.events || self.eyes, "recipe: must let events or eyes be learned, but has `false` for both");
         ensure!(*reading >= 0.0 && reading.is_finite(), "recipe.reading: must be at least 0, but is {reading}");
         ensure!(*peak > 0.0 && peak.is_finite(), "recipe.peak: must be above 0, but is {peak}");
         ensure!((0.0..=1.0).contains(without_video), "recipe.without_video: must be in 0..=1, but is {without_video}");

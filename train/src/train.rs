@@ -33,13 +33,15 @@ pub struct Learner {
 pub struct Task {
     /// To say which event follows. Else the decoder rests, and only the encoder learns.
     pub events: bool,
+    /// To see. Else [the eyes](Model::with_eyes_of) rest, and only the decoder learns.
+    pub eyes: bool,
     /// To [read](crate::reading) the pictures: how much its error counts beside the loss of the events.
     pub reading: f64,
 }
 
 impl Task {
     /// As in the paper.
-    pub const EVENTS: Self = Self { events: true, reading: 0.0 };
+    pub const EVENTS: Self = Self { events: true, eyes: true, reading: 0.0 };
 }
 
 /// What a step was like.
@@ -95,6 +97,7 @@ impl Learner {
         let share = |rows: Range<usize>| {
             let start = Instant::now();
             let model = self.model.clone().fork(&device);
+            let model = if self.task.eyes { model } else { model.with_resting_eyes() };
             let streams = rows.clone().map(|row| Stream::new(self.seed, "dropout", &[step, row as u64])).collect();
             let (loss, reading) = dropout::with(streams, &device, || batch.losses(rows, &model, self.task));
             let (loss, reading) = (loss.map(|loss| loss / tokens), reading / pictures);

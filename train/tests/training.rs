@@ -215,7 +215,7 @@ fn a_run_does_not_go_on_with_another_recipe() {
 #[test]
 fn the_decoder_can_rest_while_the_encoder_learns_to_read() {
     for name in TINY {
-        let task = Task { events: false, reading: 1.0 };
+        let task = Task { events: false, eyes: true, reading: 1.0 };
         let mut learner = Learner { task, ..learner(name, 0.0, 2) };
         let batch = batch(4);
         let embedding = |model: &Model| match model {
@@ -226,6 +226,19 @@ fn the_decoder_can_rest_while_the_encoder_learns_to_read() {
         let errors: Vec<_> = (1..=60).map(|step| learner.step(step, 3e-3, &batch).unwrap().loss).collect();
         assert!(errors[59] < 0.5 * errors[0], "{name}: from {} to {}", errors[0], errors[59]);
         assert_eq!(embedding(&learner.model), before);
+    }
+}
+
+#[test]
+fn the_eyes_can_rest_while_the_decoder_learns() {
+    for name in TINY {
+        let mut learner = Learner { task: Task { eyes: false, ..Task::EVENTS }, ..learner(name, 0.0, 2) };
+        let before = learner.model.clone();
+        let losses: Vec<_> = (1..=10).map(|step| learner.step(step, 3e-3, &batch(4)).unwrap().loss).collect();
+        assert!(losses[9] < losses[0], "{name}: from {} to {}", losses[0], losses[9]);
+        let same_eyes = learner.model.clone().with_eyes_of(before.clone());
+        assert!(weights(&learner.model) == weights(&same_eyes), "{name}");
+        assert!(weights(&learner.model) != weights(&before), "{name}");
     }
 }
 
