@@ -119,9 +119,9 @@ fn a_film_becomes_music() {
 }
 
 #[test]
-fn the_built_in_bundle_is_tiny_vmt() {
+fn the_built_in_bundle_is_vmt_small() {
     let place = Place::new();
-    assert_eq!(place.demo("--engine tract"), place.demo("--engine tract --bundle %onnx/tiny-vmt"));
+    assert_eq!(place.demo("--engine tract"), place.demo("--engine tract --bundle %onnx/vmt-small"));
 }
 
 #[test]

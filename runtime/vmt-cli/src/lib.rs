@@ -68,7 +68,7 @@ pub fn execute(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> R
 fn built_in() -> Result<Bundle> {
     macro_rules! file {
         ($include:ident, $name:literal) => {
-            $include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../onnx/tiny-vmt/", $name))
+            $include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../onnx/vmt-small/", $name))
         };
     }
     let bundle = Bundle::from_memory(
