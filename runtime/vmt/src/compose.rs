@@ -210,8 +210,8 @@ impl Composer {
 /// either to drop it or to [`finish`](Self::finish) with what there is.
 ///
 /// The first window is composed as a whole. From then on the film goes on by half windows: the model sees the last half
-/// again, hears its own music for it, and continues that for the next half, with the notes that still sound. An
-/// unconstrained piece is composed window by window instead, each on its own, as the paper's fragments are.
+/// again, hears its own music for it, and continues that for the next half, with the notes that still sound; those that
+/// have sounded for a whole window end there. An unconstrained piece is composed window by window instead, each on its own, as the paper's fragments are.
 pub struct Piece<'c, W: Iterator> {
     composer: &'c Composer,
     options: Options,
@@ -326,9 +326,16 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
 
     fn begin_span(&mut self, span: Span) -> Result<()> {
         let max_tokens = self.composer.max_tokens;
-        let lane = |take: &mut Take| {
+        // Models learn from fragments: none knows how to end a note that is older.
+        let longest = steps(self.composer.engine.geometry().window());
+        let played = &mut self.played;
+        let lane = |(index, take): (usize, &mut Take)| {
             if self.options.unconstrained {
                 return Ok((Vec::new(), Rules::Raw(max_tokens)));
+            }
+            let time = time(take.clock());
+            for pitch in take.release(longest) {
+                played.push_back(Played { take: index, time, event: Event::NoteOff(pitch) });
             }
             let beginning = take.since(span.start);
             // What is known already costs nothing, nor does it to close what sounds.
@@ -340,7 +347,7 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
             beginning.iter().for_each(|&token| grammar.advance(token));
             Ok((beginning, Rules::Grammar(grammar)))
         };
-        let lanes: Vec<_> = self.takes.iter_mut().map(lane).collect::<Result<_>>()?;
+        let lanes: Vec<_> = self.takes.iter_mut().enumerate().map(lane).collect::<Result<_>>()?;
         let began = Instant::now();
         let session = guidance::open(self.composer.engine(), span.clip.clone(), lanes.len(), self.options.guidance)?;
         self.report.seconds.encode += began.elapsed();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Event, Note, STEPS_PER_SECOND, Score, Shift, Token};
+use crate::{Event, Note, Pitch, STEPS_PER_SECOND, Score, Shift, Token};
 
 /// The end of a note that still sounds.
 const SOUNDING: u32 = u32::MAX;
@@ -73,6 +73,19 @@ impl Take {
         (self.clock, self.velocity) = (next, 100);
     }
 
+    /// Closes the notes that have sounded for `longest` steps or more, an event each; returns their keys.
+    pub fn release(&mut self, longest: u32) -> Vec<Pitch> {
+        let clock = self.clock;
+        let old = self.notes.iter_mut().filter(|note| note.end == SOUNDING && note.start + longest <= clock);
+        let end = |note: &mut Note| {
+            note.end = clock;
+            note.pitch
+        };
+        let keys: Vec<_> = old.map(end).collect();
+        self.events += keys.len();
+        keys
+    }
+
     /// Plays a token of a primer, or as much of it as there is time for until step `end`; `None` where the time is over.
     pub fn prime(&mut self, token: Token, end: u32) -> Option<Token> {
         let rest = end.saturating_sub(self.clock);
@@ -115,4 +128,24 @@ impl Take {
 /// The moment of a step.
 pub(crate) fn time(step: u32) -> Duration {
     Duration::from_secs(step.into()) / STEPS_PER_SECOND
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_sounded_for_long_is_released() {
+        let [low, high] = [Pitch::MIN, Pitch::MAX];
+        let mut take = Take::new();
+        let mut play = |events: &[Event]| events.iter().for_each(|&event| take.play(event.into()));
+        let second = Event::TimeShift(Shift::MAX);
+        play(&[Event::NoteOn(low), second, Event::NoteOn(high), second]);
+        assert_eq!(take.release(201), []);
+        assert_eq!(take.release(200), [low]);
+        assert_eq!((take.sounding(), take.events), (1, 1));
+        assert_eq!(take.release(1), [high]);
+        let ends: Vec<_> = take.score(Duration::ZERO).notes.iter().map(|note| (note.start, note.end)).collect();
+        assert_eq!(ends, [(0, 200), (100, 200)]);
+    }
 }
