@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
 use vmt::{Backend, Bundle, Clip, Error, Result, Token, bundle::sha256};
 use vmt_export::{About, MODEL, Storage, TOLERANCE, export, read_back};
+use vmt_train::checkpoint::{load_model, save_model};
 use vmt_train::{Model, ModelConfig};
 
 use crate::support::{BUNDLES, TINY, clip, folder, load, model, noise, open, text};
@@ -297,6 +298,13 @@ fn weights_can_be_read_back() {
         assert_eq!(same, config);
         export(&model, &config, &about(bundle), Storage::F32, &second).unwrap();
         assert!(files(&first) == files(&second), "{bundle}");
+
+        let checkpoint = dir.path().join("checkpoint");
+        save_model(&checkpoint, &config, model).unwrap();
+        assert_eq!(load_model(&checkpoint, &Device::flex()).unwrap().0, config);
+        let again = save_model(&checkpoint, &config, self::model(bundle).1).unwrap_err().to_string();
+        assert!(again.ends_with("checkpoint: must be a new folder, but is there already"), "{again}");
+        assert_eq!(names(dir.path()), ["checkpoint", "first", "second"]);
 
         let larger = ModelConfig { cells: 4, ..config };
         fs::write(first.join(MODEL), serde_yaml::to_string(&larger).unwrap()).unwrap();

@@ -15,6 +15,7 @@
 //! A checkpoint's folder appears under its name only when it is whole. There is no random state in it and no place in
 //! the data: both follow from the seed and the step ([`crate::random`], [`crate::data::Order`]).
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -77,9 +78,8 @@ pub fn save(run: &Path, kind: Kind, config: &ModelConfig, learner: &Learner, sta
             fs::remove_dir_all(&new)?;
         }
         fs::create_dir(&new)?;
-        fs::write(new.join("model.yaml"), serde_yaml::to_string(config)?)?;
+        write_model(&new, config, learner.model.clone())?;
         fs::write(new.join("state.yaml"), serde_yaml::to_string(state)?)?;
-        learner.model.clone().into_record().save(new.join("model.bpk"))?;
         if kind == Kind::Last {
             learner.optimizer.save(new.join("optimizer.bpk"))?;
         }
@@ -115,14 +115,26 @@ pub fn resume(run: &Path, learner: &mut Learner) -> Result<Option<State>> {
 }
 
 /// Writes a model without the rest of a run: what [`load_model`] and `vmt-train run --weights` read. The folder must be
-/// new.
+/// new, and appears only when it is whole.
 pub fn save_model(folder: &Path, config: &ModelConfig, model: Model) -> Result<()> {
+    ensure!(!folder.exists(), "{}: must be a new folder, but is there already", folder.display());
+    let mut name = OsString::from(".new-");
+    name.push(folder.file_name().unwrap_or_default());
+    let new = folder.with_file_name(name);
     let write = || -> Result<()> {
-        fs::create_dir(folder)?;
-        model.into_record().save(folder.join("model.bpk"))?;
-        Ok(fs::write(folder.join("model.yaml"), serde_yaml::to_string(config)?)?)
+        fs::create_dir(&new)?;
+        write_model(&new, config, model)?;
+        Ok(fs::rename(&new, folder)?)
     };
-    write().with_context(|| folder.display().to_string())
+    write().with_context(|| folder.display().to_string()).inspect_err(|_| {
+        // The error that is told is why it is not whole.
+        let _ = fs::remove_dir_all(&new);
+    })
+}
+
+fn write_model(folder: &Path, config: &ModelConfig, model: Model) -> Result<()> {
+    fs::write(folder.join("model.yaml"), serde_yaml::to_string(config)?)?;
+    Ok(model.into_record().save(folder.join("model.bpk"))?)
 }
 
 /// Reads a trained model. `path` is a checkpoint's folder, or that of a run: then its best checkpoint counts, or the
