@@ -44,6 +44,8 @@ struct Graphs {
     decoder: Vec<u8>,
     /// Whether the decoder reads `position_ids`.
     positions: bool,
+    /// Whether the decoder reads `time_steps`.
+    times: bool,
     context: Vec<Context>,
     state: Vec<State>,
 }
@@ -115,6 +117,7 @@ fn manifest(config: &ModelConfig, about: &About, graphs: &Graphs) -> Manifest {
             sha256: sha256(&graphs.decoder),
             tokens: "input_ids".into(),
             positions: graphs.positions.then(|| "position_ids".into()),
+            times: graphs.times.then(|| "time_steps".into()),
             token_mask: Some("attention_mask".into()),
             frame_mask: Some("frame_mask".into()),
             logits: "logits".into(),

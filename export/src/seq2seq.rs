@@ -19,6 +19,7 @@ pub fn graphs(model: &Seq2Seq, geometry: &Geometry, storage: Storage) -> Graphs 
         encoder: encoder(model, geometry, storage),
         decoder: decoder(model, storage),
         positions: false,
+        times: false,
         context: vec![Context { from: "memory".into(), to: "memory".into() }],
         state: vec![State {
             from: "present.hidden".into(),

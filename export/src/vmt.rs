@@ -6,7 +6,7 @@ use vmt::{
 };
 use vmt_train::{
     attention::{CrossAttention, FeedForward, SelfAttention},
-    vmt::Vmt,
+    vmt::{Vmt, slopes},
 };
 
 use crate::{
@@ -29,6 +29,7 @@ pub fn graphs(model: &Vmt, geometry: &Geometry, storage: Storage) -> Graphs {
         encoder: encoder(model, geometry, storage),
         decoder: decoder(model, storage),
         positions: true,
+        times: model.clock.is_some(),
         context: context.into_iter().map(|(from, to)| Context { from, to }).collect(),
         state: state
             .into_iter()
@@ -50,7 +51,8 @@ fn encoder(model: &Vmt, geometry: &Geometry, storage: Storage) -> Vec<u8> {
     let (x, shown) = frames(g, &model.frames, geometry, &pixels, &mask);
     let count = g.size(&mask, 1);
     let steps = g.range(&count);
-    let position = positions(g, model, &steps);
+    let steps = g.cast(&steps, Type::Float);
+    let position = sinusoids(g, model, &steps);
     let mut x = g.op("Add", &[&x, &position]);
     let bias = mask_bias(g, &shown);
     let bias = g.unsqueeze(&bias, &[1, 2]);
@@ -94,13 +96,35 @@ fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
     let (rows, table) = embedding(g, &model.embedding, &ids);
     let scale = g.float(((heads * size) as f32).sqrt());
     let rows = g.op("Mul", &[&rows, &scale]);
-    let position = positions(g, model, &places);
+    let places = g.cast(&places, Type::Float);
+    let position = sinusoids(g, model, &places);
     let mut x = g.op("Add", &[&rows, &position]);
 
     let causal = causal_bias(g, &ids, &mask);
     let shown = shown(g, &frame_mask);
     let frame_bias = mask_bias(g, &shown);
-    let frame_bias = g.unsqueeze(&frame_bias, &[1, 2]);
+    let mut frame_bias = g.unsqueeze(&frame_bias, &[1, 2]);
+    if let Some(clock) = &model.clock {
+        let times = g.input("time_steps", Type::Int64, &["lanes", "new"]);
+        let times = g.cast(&times, Type::Float);
+        let (frame, half) = (g.float(clock.frame_steps as f32), g.float(0.5));
+        let times = g.op("Div", &[&times, &frame]);
+        let now = g.op("Sub", &[&times, &half]);
+
+        let waves = sinusoids(g, model, &now);
+        let time = linear(g, "clock.project", &clock.project, &waves);
+        x = g.op("Add", &[&x, &time]);
+
+        let count = g.size(&frame_mask, 1);
+        let pictures = g.range(&count);
+        let pictures = g.cast(&pictures, Type::Float);
+        let now = g.unsqueeze(&now, &[1, 3]);
+        let distance = g.op("Sub", &[&now, &pictures]);
+        let distance = g.op("Abs", &[&distance]);
+        let slopes = g.floats(&[heads as i64, 1, 1], &slopes(heads).map(|slope| -slope).collect::<Vec<_>>());
+        let far = g.op("Mul", &[&distance, &slopes]);
+        frame_bias = g.op("Add", &[&frame_bias, &far]);
+    }
     for (index, layer) in model.decoder.iter().enumerate() {
         let name = format!("decoder.{index}");
         let y = layer_norm(g, &format!("{name}.self_norm"), &layer.self_norm, &x);
@@ -136,12 +160,11 @@ fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
     graph.into_bytes()
 }
 
-/// Sinusoids of i64 positions `[..]` (paper eq. 3): `[.., hidden]`.
-fn positions(g: &mut Graph, model: &Vmt, places: &Var) -> Var {
+/// Sinusoids of f32 places `[..]` (paper eq. 3): `[.., hidden]`.
+fn sinusoids(g: &mut Graph, model: &Vmt, places: &Var) -> Var {
     let frequencies = vmt_train::vmt::frequencies(model.embedding.weight.dims()[1]);
     let frequencies = g.floats(&[frequencies.len() as i64], &frequencies);
-    let places = g.cast(places, Type::Float);
-    let places = g.unsqueeze(&places, &[-1]);
+    let places = g.unsqueeze(places, &[-1]);
     let angles = g.op("Mul", &[&places, &frequencies]);
     let waves = ["Sin", "Cos"].map(|wave| {
         let y = g.op(wave, &[&angles]);

@@ -43,6 +43,10 @@ pub enum Architecture {
         heads: usize,
         /// Inner size of the feed-forward layers.
         feed_forward: usize,
+        /// Whether the decoder knows how much time its events have taken, and looks first at what is shown then
+        /// ([`Clock`](crate::vmt::Clock)). In the paper it does not.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        clock: bool,
     },
     /// The recurrent baseline, [`Seq2Seq`].
     Seq2Seq,
@@ -74,7 +78,9 @@ impl ModelConfig {
     /// The model with its first weights: the same `seed` gives the same weights on every device.
     pub fn init(&self, seed: u64, device: &Device) -> Model {
         match self.model {
-            Architecture::Vmt { heads, feed_forward } => Model::Vmt(Vmt::new(self, heads, feed_forward, seed, device)),
+            Architecture::Vmt { heads, feed_forward, clock } => {
+                Model::Vmt(Vmt::new(self, heads, feed_forward, clock, seed, device))
+            }
             Architecture::Seq2Seq => Model::Seq2Seq(Seq2Seq::new(self, seed, device)),
         }
     }
@@ -105,7 +111,7 @@ impl ModelConfig {
         at_least_one("hidden", *hidden)?;
         at_least_one("layers", *layers)?;
         ensure!((0.0..1.0).contains(dropout), "dropout: must be in 0..1, but is {dropout}");
-        if let Architecture::Vmt { heads, feed_forward } = self.model {
+        if let Architecture::Vmt { heads, feed_forward, .. } = self.model {
             at_least_one("model.vmt.heads", heads)?;
             at_least_one("model.vmt.feed_forward", feed_forward)?;
             ensure!(hidden.is_multiple_of(2), "hidden: must be even (sines and cosines), but is {hidden}");

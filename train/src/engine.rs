@@ -37,7 +37,15 @@ impl BurnEngine {
         let device = &self.device;
         if self.cached {
             let state = model.start(&memory);
-            Box::new(Cached { model, device, memory, state, real: vec![Vec::new(); clips.len()], logits })
+            Box::new(Cached {
+                model,
+                device,
+                memory,
+                state,
+                real: vec![Vec::new(); clips.len()],
+                elapsed: vec![0; clips.len()],
+                logits,
+            })
         } else {
             Box::new(Uncached { model, device, memory, fed: vec![Vec::new(); clips.len()], logits })
         }
@@ -99,6 +107,8 @@ struct Cached<'a, M: EncoderDecoder> {
     state: M::State,
     /// Which slots hold a real token, `[lanes, past]`.
     real: Vec<Vec<bool>>,
+    /// Steps of 10 ms that have passed in each lane.
+    elapsed: Vec<i64>,
     logits: Array2<f32>,
 }
 
@@ -111,15 +121,21 @@ impl<M: EncoderDecoder + Sync> Session for Cached<'_, M> {
         check(tokens, self.lanes())?;
         let new = longest(tokens);
         let mut positions = Vec::with_capacity(tokens.len() * new);
-        for (real, row) in zip(&mut self.real, tokens) {
+        let mut times = Vec::with_capacity(tokens.len() * new);
+        for ((real, elapsed), row) in zip(zip(&mut self.real, &mut self.elapsed), tokens) {
             let past = real.iter().filter(|&&real| real).count();
             positions.extend((past..past + new).map(|place| place as i64));
             real.extend((0..new).map(|i| i < row.len()));
+            times.extend((0..new).map(|i| {
+                *elapsed += row.get(i).map_or(0, |token| i64::from(token.steps()));
+                *elapsed
+            }));
         }
         let real = TensorData::new(self.real.concat(), [tokens.len(), self.real[0].len()]);
         let feed = Feed {
             tokens: ids(tokens, self.device),
             positions: Tensor::from_data(TensorData::new(positions, [tokens.len(), new]), self.device),
+            times: Tensor::from_data(TensorData::new(times, [tokens.len(), new]), self.device),
             real: Tensor::from_data(real, self.device),
         };
         let (logits, state) = self.model.extend(feed, &self.memory, &self.state);

@@ -9,6 +9,8 @@ use std::{fs, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
+use burn::tensor::DeviceType;
 use clap::{Parser, Subcommand};
 use vmt_train::checkpoint::load_model;
 use vmt_train::data::{Augment, Fragments};
@@ -100,9 +102,40 @@ struct RunArgs {
     /// Stop after this many steps [default: `steps` in the recipe]
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
-    /// Threads that share a batch [default: one for each core]
+    /// What computes: `cpu`, or a GPU where this program was built with the feature of that name (`wgpu` finds one through
+    /// Vulkan, Metal or DirectX)
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: Processor,
+    /// Threads that share a batch [default: one for each core; on a GPU 1]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+}
+
+/// What a model is trained on.
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Processor {
+    Cpu,
+    Wgpu,
+    Vulkan,
+    Cuda,
+}
+
+impl Processor {
+    /// Fails where it is not built in, or not found.
+    fn device(self) -> Result<Device> {
+        let found: Vec<Device> = match self {
+            Self::Cpu => vec![Device::flex()],
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => Device::enumerate(DeviceType::Wgpu).into_iter().collect(),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => Device::enumerate(DeviceType::Vulkan).into_iter().collect(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => Device::enumerate(DeviceType::Cuda).into_iter().collect(),
+            #[allow(unreachable_patterns)]
+            _ => bail!("--device: not in this program; build it with vmt-train's feature of this name"),
+        };
+        found.into_iter().next().context("--device: no such device is on this machine")
+    }
 }
 
 /// Compares trained models on songs that they have not learned from
@@ -262,7 +295,8 @@ impl RunArgs {
             *begin = chosen.or(begin.take()).map(full).transpose()?;
         }
         config.recipe.steps = self.steps.unwrap_or(config.recipe.steps);
-        let threads = threads(self.threads)?;
+        let device = self.device.device()?;
+        let threads = threads(self.threads.or((self.device != Processor::Cpu).then_some(1)))?;
 
         let data = config.data.as_ref().context("no data: name a folder with --data, or as `data` in the recipe")?;
         let augment = Augment { semitones: config.recipe.semitones, tempo: config.recipe.tempo };
@@ -286,7 +320,7 @@ impl RunArgs {
             eprintln!("stopping after this step; once more to stop at once, without saving");
         })?;
         let run = Run { config: &config, folder: &self.out, training: &*training, validation: &*validation, threads };
-        match run.run(&Device::flex(), &STOP)? {
+        match run.run(&device, &STOP)? {
             End::Done(state) => {
                 if let Some((step, loss)) = state.best {
                     println!("best: step {step}, validation loss {loss:.4} nats per token");

@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use vmt::Token;
 
 use crate::frames::ConvEncoder;
 use crate::{Seq2Seq, Vmt};
@@ -50,6 +51,8 @@ pub struct Feed {
     pub tokens: Tensor<2, Int>,
     /// The place of each token among its row's real ones, from 0; `[batch, new]`.
     pub positions: Tensor<2, Int>,
+    /// Steps of 10 ms from the beginning of the window to the end of each token; `[batch, new]`.
+    pub times: Tensor<2, Int>,
     /// True where a slot holds a real token; `[batch, past + new]`.
     pub real: Tensor<2, Bool>,
 }
@@ -59,8 +62,12 @@ impl Feed {
     pub fn whole(tokens: Tensor<2, Int>) -> Self {
         let [batch, new] = tokens.dims();
         let device = tokens.device();
+        let steps: Vec<i64> = Token::all().map(|token| token.steps().into()).collect();
+        let steps = Tensor::<1, Int>::from_data(TensorData::from(steps.as_slice()), &device);
+        let steps = steps.select(0, tokens.clone().reshape([batch * new])).reshape([batch, new]);
         Self {
             tokens,
+            times: steps.cumsum(1),
             positions: Tensor::<1, Int>::arange(0..new as i64, &device).unsqueeze::<2>().expand([batch, new]),
             real: Tensor::ones([batch, new], &device),
         }

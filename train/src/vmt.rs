@@ -3,7 +3,7 @@
 //! ```text
 //! pixels                                 tokens
 //!   | ConvEncoder                          | embedding x sqrt(hidden)
-//!   + sinusoids                            + sinusoids
+//!   + sinusoids                            + sinusoids, clock
 //!   | dropout                              | dropout
 //!   |  layers x:                           |  layers x:
 //!   |   + self-attention(norm)             |   + self-attention(norm), not looking ahead
@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Norms stand before each sub-layer, with one more at the end, and the embedding is both input and output: as in the
-//! authors' code. `+` is a residual connection, with dropout on what is added.
+//! authors' code. `+` is a residual connection, with dropout on what is added. The [`Clock`] is ours and can be left out.
 
 use std::iter::zip;
 
@@ -47,6 +47,8 @@ pub struct Vmt {
     pub decoder: Vec<DecoderLayer>,
     /// After the last decoder layer.
     pub decoder_norm: LayerNorm,
+    /// Tells the decoder what time it is.
+    pub clock: Option<Clock>,
     /// On the vectors that enter the first layers.
     pub dropout: Dropout,
     /// `[hidden, 4]`: [`Reading`](crate::reading), which is for training alone.
@@ -65,7 +67,14 @@ pub struct Memory {
 }
 
 impl Vmt {
-    pub(crate) fn new(config: &ModelConfig, heads: usize, feed_forward: usize, seed: u64, device: &Device) -> Self {
+    pub(crate) fn new(
+        config: &ModelConfig,
+        heads: usize,
+        feed_forward: usize,
+        clock: bool,
+        seed: u64,
+        device: &Device,
+    ) -> Self {
         let ModelConfig { filters, cells, hidden, layers, dropout, .. } = *config;
         let init = &mut Init::new(seed, device);
         let deviation = (hidden as f64).powf(-0.5);
@@ -78,7 +87,42 @@ impl Vmt {
             decoder_norm: init.norm(hidden),
             dropout: Dropout::new(dropout),
             reading: init.linear(hidden, READINGS),
+            clock: clock.then(|| Clock {
+                project: init.projections(hidden, 1),
+                frame_steps: config.geometry.frame_ms as f64 * f64::from(vmt::STEPS_PER_SECOND) / 1000.0,
+            }),
         }
+    }
+}
+
+/// What time it is in the video when a token has been played, which the paper's decoder can only guess by adding up its
+/// time shifts.
+///
+/// With `now = steps / frame_steps - 1/2`, so that `now = k` in the middle of picture `k`, a decoder with a clock
+/// - adds a projection of `sinusoids(now)` to each token's vector: it knows when the window ends;
+/// - adds `-slope |now - k|` to what it would look at picture `k` with, each head with [a slope of its own](slopes) as in
+///   ALiBi (Press et al. 2022): from the first step of training on it looks at what is shown now.
+#[derive(Module, Debug)]
+pub struct Clock {
+    /// `[hidden, hidden]` without bias.
+    pub project: Linear,
+    /// Steps of 10 ms for which a picture is shown.
+    pub frame_steps: f64,
+}
+
+impl Clock {
+    /// Where in the row of pictures `times` are, steps of 10 ms; `[batch, new]`.
+    pub fn now(&self, times: Tensor<2, Int>) -> Tensor<2> {
+        times.float() / self.frame_steps - 0.5
+    }
+
+    /// What is added to the scores of pictures, by how far from `now` `[batch, new]` they are: `[batch, heads, new, frames]`.
+    pub fn nearness(now: Tensor<2>, heads: usize, frames: usize) -> Tensor<4> {
+        let device = now.device();
+        let pictures = Tensor::<1, Int>::arange(0..frames as i64, &device).float().unsqueeze::<4>();
+        let slopes = Tensor::<1>::from_floats(slopes(heads).collect::<Vec<_>>().as_slice(), &device);
+        let distance = (now.unsqueeze_dims::<4>(&[1, 3]) - pictures).abs();
+        distance * slopes.reshape([1, heads, 1, 1]).neg()
     }
 }
 
@@ -92,7 +136,7 @@ impl EncoderDecoder for Vmt {
         let [_, count, hidden] = vectors.dims();
         let places = Tensor::<1, Int>::arange(0..count as i64, &vectors.device()).unsqueeze::<2>();
         let mask = additive(frames).unsqueeze_dims::<4>(&[1, 2]);
-        let mut x = self.dropout.forward(vectors + sinusoids(places, hidden));
+        let mut x = self.dropout.forward(vectors + sinusoids(places.float(), hidden));
         for layer in &self.encoder {
             x = layer.forward(x, mask.clone());
         }
@@ -122,11 +166,19 @@ impl EncoderDecoder for Vmt {
         let mask = additive(feed.visible()).unsqueeze_dim::<4>(1);
         let [_, hidden] = self.embedding.weight.dims();
         let vectors = self.embedding.forward(feed.tokens) * (hidden as f64).sqrt();
-        let mut x = self.dropout.forward(vectors + sinusoids(feed.positions, hidden));
+        let mut vectors = vectors + sinusoids(feed.positions.float(), hidden);
+        let mut cross_mask = memory.mask.clone();
+        if let Some(clock) = &self.clock {
+            let now = clock.now(feed.times);
+            let [_, heads, frames, _] = memory.cross[0].key.dims();
+            cross_mask = cross_mask + Clock::nearness(now.clone(), heads, frames);
+            vectors = vectors + clock.project.forward(sinusoids(now, hidden));
+        }
+        let mut x = self.dropout.forward(vectors);
         let mut slots = Vec::with_capacity(state.len());
         for ((layer, past), cross) in zip(zip(&self.decoder, state), &memory.cross) {
             let present;
-            (x, present) = layer.forward(x, past, mask.clone(), cross, memory.mask.clone());
+            (x, present) = layer.forward(x, past, mask.clone(), cross, cross_mask.clone());
             slots.push(present);
         }
         let x = self.decoder_norm.forward(x);
@@ -202,7 +254,7 @@ impl DecoderLayer {
     }
 
     /// `x` `[batch, new, hidden]` after the slots of `past`; `mask` `[batch, 1, new, past + new]` for the tokens and
-    /// `cross_mask` `[batch, 1, 1, frames]` for the pictures, both additive. Returns `x`'s shape, and `past` with the
+    /// `cross_mask` `[batch, 1 or heads, 1 or new, frames]` for the pictures, both additive. Returns `x`'s shape, and `past` with the
     /// new slots.
     pub fn forward(
         &self,
@@ -223,11 +275,17 @@ impl DecoderLayer {
 
 /// A wave pattern for each place, `[batch, slots]` to `[batch, slots, hidden]` (paper equation 3): column `2i` is
 /// `sin(place * 10000^(-2i / hidden))`, column `2i + 1` the cosine of the same.
-pub fn sinusoids(places: Tensor<2, Int>, hidden: usize) -> Tensor<3> {
+pub fn sinusoids(places: Tensor<2>, hidden: usize) -> Tensor<3> {
     let [batch, slots] = places.dims();
     let frequencies = Tensor::<1>::from_floats(frequencies(hidden).as_slice(), &places.device());
-    let angles = places.float().unsqueeze_dim::<3>(2) * frequencies.unsqueeze::<3>();
+    let angles = places.unsqueeze_dim::<3>(2) * frequencies.unsqueeze::<3>();
     Tensor::stack::<4>(vec![angles.clone().sin(), angles.cos()], 3).reshape([batch, slots, hidden])
+}
+
+/// How fast each head loses sight of pictures that are further away, in nats for each picture: the `heads` numbers
+/// `2^(-8h / heads)`, from 1 down.
+pub fn slopes(heads: usize) -> impl Iterator<Item = f32> {
+    (0..heads).map(move |head| 2f32.powf(-8.0 * head as f32 / heads as f32))
 }
 
 /// `10000^(-2i / hidden)` for `i` in `0..hidden / 2`, in radians per place: computed in f64, then rounded to f32.

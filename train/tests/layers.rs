@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use vmt_train::gru::{Gru, GruLayer};
-use vmt_train::vmt::sinusoids;
-use vmt_train::{Model, ModelConfig};
+use vmt_train::vmt::{Clock, sinusoids};
+use vmt_train::{Feed, Model, ModelConfig};
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().unwrap()
@@ -64,7 +64,7 @@ fn the_gru_is_the_papers() {
 #[test]
 fn sinusoids_are_the_papers() {
     let (hidden, places) = (32, [0, 1, 7, 1023]);
-    let got = values(sinusoids(Tensor::<2, Int>::from_data([places], &Device::flex()), hidden));
+    let got = values(sinusoids(Tensor::from_data([places.map(|place| place as f32)], &Device::flex()), hidden));
     for (row, place) in places.into_iter().enumerate() {
         for i in 0..hidden / 2 {
             let angle = place as f64 * 10000f64.powf(-2.0 * i as f64 / hidden as f64);
@@ -74,4 +74,21 @@ fn sinusoids_are_the_papers() {
             assert!((got[column + 1] as f64 - angle.cos()).abs() < 1e-4, "cosine {i} of {place}");
         }
     }
+}
+
+#[test]
+fn the_clock_adds_up_time_shifts() {
+    let device = Device::flex();
+    let yaml = include_str!("../configs/tiny-vmt.yaml");
+    let Model::Vmt(model) = ModelConfig::parse(yaml).unwrap().init(1, &device) else { unreachable!() };
+    // A start token, 1 s, a note, 0.07 s.
+    let feed = Feed::whole(Tensor::from_data([[0, 277, 2, 184]], &device));
+    assert_eq!(feed.times.clone().into_data().iter::<i64>().collect::<Vec<_>>(), [0, 100, 100, 107]);
+    let now = model.clock.unwrap().now(feed.times);
+    // 1 s is where the fourth picture of 0.25 s ends and the fifth begins.
+    assert_eq!(values(now.clone())[..3], [-0.5, 3.5, 3.5]);
+    let nearness = values(Clock::nearness(now, 4, 6));
+    let of = |head: usize, token: usize| &nearness[(head * 4 + token) * 6..][..6];
+    assert_eq!(of(0, 1), [-3.5, -2.5, -1.5, -0.5, -0.5, -1.5]);
+    assert_eq!(of(2, 0)[..3], [-0.5 / 16.0, -1.5 / 16.0, -2.5 / 16.0]);
 }

@@ -107,7 +107,7 @@ fn named_twice(manifest: &Manifest) -> Option<(&'static str, &str)> {
         First::Encoder(from) => Some(from),
         First::Empty(_) => None,
     });
-    let masks = [&d.positions, &d.token_mask, &d.frame_mask].into_iter().flatten();
+    let masks = [&d.positions, &d.times, &d.token_mask, &d.frame_mask].into_iter().flatten();
     let roles: [(_, Vec<&String>); 4] = [
         ("encoder", vec![&e.pixels, &e.frame_mask]),
         ("encoder", context.iter().map(|context| &context.from).chain(first).collect()),

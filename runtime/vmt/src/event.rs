@@ -125,6 +125,14 @@ impl Token {
         self.0.into()
     }
 
+    /// Steps of 10 ms that pass with this token: 0 but for a [`Event::TimeShift`].
+    pub fn steps(self) -> u32 {
+        match self.into() {
+            Event::TimeShift(shift) => shift.get().into(),
+            _ => 0,
+        }
+    }
+
     /// Every token, in order.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..VOCABULARY as u16).map(Self)
@@ -200,6 +208,7 @@ mod tests {
             assert_eq!(Token::from(Event::from(token)), token);
         }
         assert_eq!(Token::all().count(), VOCABULARY);
+        assert_eq!(Token::all().map(Token::steps).sum::<u32>(), 5050);
         assert_eq!(Token::new(310), None);
     }
 

@@ -74,6 +74,9 @@ pub struct DecoderGraph {
     /// i64 `[lanes, new]`: each token's place among the real tokens of its lane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub positions: Option<String>,
+    /// i64 `[lanes, new]`: steps of 10 ms from the beginning of the window to the end of each token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<String>,
     /// i64 `[lanes, past + new]`, 1 for a real token, 0 for padding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_mask: Option<String>,

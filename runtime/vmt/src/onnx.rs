@@ -59,7 +59,10 @@ impl<G: Graph> OnnxEngine<G> {
 
         let mut inputs = vec![decoder.tokens.as_str()];
         inputs.extend(
-            [&decoder.positions, &decoder.token_mask, &decoder.frame_mask].into_iter().flatten().map(String::as_str),
+            [&decoder.positions, &decoder.times, &decoder.token_mask, &decoder.frame_mask]
+                .into_iter()
+                .flatten()
+                .map(String::as_str),
         );
         inputs.extend(context.iter().map(|context| context.to.as_str()));
         inputs.extend(state.iter().map(|state| state.to.as_str()));
@@ -151,6 +154,7 @@ impl<G: Graph> OnnxEngine<G> {
             context,
             mask: Array2::zeros((lanes, 0)),
             fed: vec![0; lanes],
+            elapsed: vec![0; lanes],
             logits: Array2::zeros((lanes, VOCABULARY)),
         })
     }
@@ -204,6 +208,8 @@ struct OnnxSession<'e, G: Graph> {
     mask: Array2<i64>,
     /// Real tokens of each lane so far.
     fed: Vec<i64>,
+    /// Steps of 10 ms that have passed in each lane.
+    elapsed: Vec<i64>,
     /// `[lanes, vocabulary]`, what follows the last token.
     logits: Array2<f32>,
 }
@@ -224,11 +230,15 @@ impl<G: Graph> Session for OnnxSession<'_, G> {
         }
         let mut ids = Array2::from_elem((lanes, new), i64::from(Token::PAD.id()));
         let mut positions = Array2::zeros((lanes, new));
+        let mut times = Array2::zeros((lanes, new));
+        let mut elapsed = self.elapsed.clone();
         let mut mask = Array2::zeros((lanes, new));
         for (lane, row) in tokens.iter().enumerate() {
             for (slot, token) in row.iter().enumerate() {
                 ids[[lane, slot]] = token.id().into();
                 positions[[lane, slot]] = self.fed[lane] + slot as i64;
+                elapsed[lane] += i64::from(token.steps());
+                times[[lane, slot]] = elapsed[lane];
                 mask[[lane, slot]] = 1;
             }
         }
@@ -236,11 +246,10 @@ impl<G: Graph> Session for OnnxSession<'_, G> {
 
         let graph = &engine.manifest.decoder;
         let mut inputs = vec![engine.decoder.value(Tensor::I64(ids.into_dyn()))?];
-        if graph.positions.is_some() {
-            inputs.push(engine.decoder.value(Tensor::I64(positions.into_dyn()))?);
-        }
-        if graph.token_mask.is_some() {
-            inputs.push(engine.decoder.value(Tensor::I64(mask.clone().into_dyn()))?);
+        for (name, numbers) in [(&graph.positions, &positions), (&graph.times, &times), (&graph.token_mask, &mask)] {
+            if name.is_some() {
+                inputs.push(engine.decoder.value(Tensor::I64(numbers.clone().into_dyn()))?);
+            }
         }
         let inputs: Vec<&G::Value> = inputs.iter().chain(&self.context).chain(&self.state).collect();
         let mut outputs = engine.decoder.run(&inputs).map_err(in_file(&graph.file))?;
@@ -261,7 +270,7 @@ impl<G: Graph> Session for OnnxSession<'_, G> {
             self.logits.row_mut(lane).assign(&logits.slice(s![lane, row.len() - 1, ..]));
             self.fed[lane] += row.len() as i64;
         }
-        (self.state, self.mask) = (state, mask);
+        (self.state, self.mask, self.elapsed) = (state, mask, elapsed);
         Ok(self.logits.view())
     }
 }
