@@ -17,24 +17,25 @@ VOCABULARY = 310
 
 
 class Frames(nn.Module):
-    def __init__(self, filters, hidden):
+    def __init__(self, config):
         super().__init__()
+        filters, self.cells = config["filters"], config.get("cells", 1)
         inputs = [3, *filters[:-1]]
         self.convs = nn.ModuleList(nn.Conv2d(i, o, 4, 2, 1) for i, o in zip(inputs, filters))
         self.norms = nn.ModuleList(nn.GroupNorm(1, o) for o in filters)
-        self.project = nn.Linear(filters[-1], hidden)
+        self.project = nn.Linear(filters[-1] * self.cells**2, config["hidden"])
 
     def forward(self, pixels):
         x = pixels.flatten(0, 1).float() / 127.5 - 1
         for conv, norm in zip(self.convs, self.norms):
             x = norm(F.leaky_relu(conv(x), 0.2))
-        return self.project(x.mean((2, 3))).unflatten(0, pixels.shape[:2])
+        x = F.adaptive_avg_pool2d(x, self.cells).flatten(1)
+        return self.project(x).unflatten(0, pixels.shape[:2])
 
 
-def sinusoids(x):
-    places = torch.arange(x.shape[1]).unsqueeze(1)
-    angles = places * 10000 ** (-torch.arange(0, x.shape[2], 2) / x.shape[2])
-    return torch.stack([angles.sin(), angles.cos()], 2).flatten(1)
+def sinusoids(places, hidden):
+    angles = places.unsqueeze(-1) * 10000 ** (-torch.arange(0, hidden, 2) / hidden)
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)
 
 
 class Attention(nn.Module):
@@ -45,11 +46,11 @@ class Attention(nn.Module):
         self.out = nn.Linear(hidden, hidden, bias=False)
         self.heads, self.dropout = heads, dropout
 
-    def forward(self, x, memory, causal=False):
+    def forward(self, x, memory, causal=False, bias=None):
         heads = lambda x: x.unflatten(2, (self.heads, -1)).transpose(1, 2)
         key, value = self.key_value(memory).chunk(2, 2)
         y = F.scaled_dot_product_attention(
-            heads(self.query(x)), heads(key), heads(value), dropout_p=self.dropout, is_causal=causal
+            heads(self.query(x)), heads(key), heads(value), bias, dropout_p=self.dropout, is_causal=causal
         )
         return self.out(y.transpose(1, 2).flatten(2))
 
@@ -63,11 +64,11 @@ class Layer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(3 if cross else 2))
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x, memory=None):
+    def forward(self, x, memory=None, bias=None):
         y = self.norms[0](x)
         x = x + self.drop(self.attention(y, y, causal=self.cross is not None))
         if self.cross:
-            x = x + self.drop(self.cross(self.norms[1](x), memory))
+            x = x + self.drop(self.cross(self.norms[1](x), memory, bias=bias))
         return x + self.drop(self.feed_forward(self.norms[-1](x)))
 
 
@@ -76,7 +77,9 @@ class Vmt(nn.Module):
         super().__init__()
         hidden, sizes = config["hidden"], config["model"]["vmt"]
         layer = lambda cross: Layer(hidden, sizes["heads"], sizes["feed_forward"], config["dropout"], cross)
-        self.frames = Frames(config["filters"], hidden)
+        self.frames = Frames(config)
+        self.clock = nn.Linear(hidden, hidden, bias=False) if sizes.get("clock") else None
+        self.heads, self.frame_steps = sizes["heads"], config["geometry"]["frame_ms"] / 10
         self.encoder = nn.ModuleList(layer(False) for _ in range(config["layers"]))
         self.decoder = nn.ModuleList(layer(True) for _ in range(config["layers"]))
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(2))
@@ -86,14 +89,22 @@ class Vmt(nn.Module):
 
     def forward(self, pixels, tokens):
         memory = self.frames(pixels)
-        memory = self.drop(memory + sinusoids(memory))
+        _, frames, hidden = memory.shape
+        memory = self.drop(memory + sinusoids(torch.arange(frames), hidden))
         for layer in self.encoder:
             memory = layer(memory)
         memory = self.norms[0](memory)
-        x = self.embedding(tokens) * self.embedding.embedding_dim**0.5
-        x = self.drop(x + sinusoids(x))
+        x = self.embedding(tokens) * hidden**0.5 + sinusoids(torch.arange(tokens.shape[1]), hidden)
+        bias = None
+        if self.clock:
+            steps = torch.where((178 <= tokens) & (tokens < 278), tokens - 177, 0)
+            now = steps.cumsum(1) / self.frame_steps - 0.5
+            x = x + self.clock(sinusoids(now, hidden))
+            slopes = 2 ** (-8 * torch.arange(self.heads) / self.heads)
+            bias = -slopes[:, None, None] * (now[:, None, :, None] - torch.arange(frames)).abs()
+        x = self.drop(x)
         for layer in self.decoder:
-            x = layer(x, memory)
+            x = layer(x, memory, bias)
         return F.linear(self.norms[1](x), self.embedding.weight)
 
 
@@ -101,7 +112,7 @@ class Seq2Seq(nn.Module):
     def __init__(self, config):
         super().__init__()
         hidden = config["hidden"]
-        self.frames = Frames(config["filters"], hidden)
+        self.frames = Frames(config)
         self.gru = nn.GRU(hidden, hidden, config["layers"], batch_first=True, dropout=config["dropout"])
         self.embedding = nn.Embedding(VOCABULARY, hidden)
         self.combine = nn.Linear(2 * hidden, hidden)

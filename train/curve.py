@@ -32,7 +32,8 @@ def main():
             rows = list(csv.DictReader(file))
         fragments = [int(row["step"]) * batch / 1000 for row in rows]
         (line,) = axes.plot(fragments, [float(row["loss"]) for row in rows], label=name)
-        axes.plot(fragments, [float(row["without_video"]) for row in rows], ":", color=line.get_color())
+        blind = [float(row["without_video"] or "nan") for row in rows]
+        axes.plot(fragments, blind, ":", color=line.get_color())
     axes.set(xlabel="thousand fragments of 10 s seen", ylabel="validation loss, nats per event")
     axes.plot([], [], ":", color="grey", label="without video")
     axes.grid(alpha=0.3)

@@ -134,7 +134,13 @@ impl Processor {
             #[allow(unreachable_patterns)]
             _ => bail!("--device: not in this program; build it with vmt-train's feature of this name"),
         };
-        found.into_iter().next().context("--device: no such device is on this machine")
+        let device = found.into_iter().next().context("--device: no such device is on this machine")?;
+        #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
+        if let Some(found) = device.identity() {
+            let software = if found.physical.is_some() { "" } else { ", which is no graphics card" };
+            eprintln!("trains on {}{software}", found.name);
+        }
+        Ok(device)
     }
 }
 

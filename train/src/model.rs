@@ -158,6 +158,25 @@ impl Model {
         }
     }
 
+    /// This model, but that only [the eyes](Self::with_eyes_of) have gradients, and SEQ2SEQ's GRU, through which they read.
+    pub fn with_resting_decoder(self) -> Self {
+        match self {
+            Self::Vmt(model) => Self::Vmt(Vmt {
+                embedding: model.embedding.no_grad(),
+                decoder: model.decoder.no_grad(),
+                decoder_norm: model.decoder_norm.no_grad(),
+                clock: model.clock.no_grad(),
+                ..model
+            }),
+            Self::Seq2Seq(model) => Self::Seq2Seq(Seq2Seq {
+                embedding: model.embedding.no_grad(),
+                combine: model.combine.no_grad(),
+                output: model.output.no_grad(),
+                ..model
+            }),
+        }
+    }
+
     /// What each picture is taken to say of the music, `[batch, frames, 4]`; arguments as in [`EncoderDecoder::encode`].
     pub fn read(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>) -> Tensor<3> {
         match self {

@@ -93,11 +93,15 @@ impl Run<'_> {
                 let last = step == recipe.steps;
                 if !fixed.is_empty() && (last || step.is_multiple_of(recipe.validate_every)) {
                     let (seen, reading) = validate(&learner.model, &fixed, learner.task, self.threads);
-                    let blind: Vec<_> = fixed.iter().map(Batch::without_video).collect();
-                    let (blind, _) = validate(&learner.model, &blind, learner.task, self.threads);
-                    checks.add(format_args!("{step},{seen},{blind},{reading}"))?;
-                    let losses = format!("{seen:.4}, without video {blind:.4}, reading {reading:.4}");
-                    progress.say(format_args!("step {step}: validation {losses}"));
+                    let blind = learner.task.events.then(|| {
+                        let blind: Vec<_> = fixed.iter().map(Batch::without_video).collect();
+                        validate(&learner.model, &blind, learner.task, self.threads).0
+                    });
+                    let [cell, words] = blind.map_or_else(Default::default, |blind| {
+                        [blind.to_string(), format!(", without video {blind:.4}")]
+                    });
+                    checks.add(format_args!("{step},{seen},{cell},{reading}"))?;
+                    progress.say(format_args!("step {step}: validation {seen:.4}{words}, reading {reading:.4}"));
                     if state.best.is_none_or(|(_, best)| seen < best) {
                         state.best = Some((step, seen));
                         checkpoint::save(self.folder, Kind::Best, sizes, &learner, &state)?;

@@ -96,8 +96,10 @@ impl Learner {
         let device = self.model.device();
         let share = |rows: Range<usize>| {
             let start = Instant::now();
-            let model = self.model.clone().fork(&device);
-            let model = if self.task.eyes { model } else { model.with_resting_eyes() };
+            // What rests does so before it is forked: a fork's gradients that nobody asks for stay in burn's books for ever.
+            let model = if self.task.eyes { self.model.clone() } else { self.model.clone().with_resting_eyes() };
+            let model = if self.task.events { model } else { model.with_resting_decoder() };
+            let model = model.fork(&device);
             let streams = rows.clone().map(|row| Stream::new(self.seed, "dropout", &[step, row as u64])).collect();
             let (loss, reading) = dropout::with(streams, &device, || batch.losses(rows, &model, self.task));
             let (loss, reading) = (loss.map(|loss| loss / tokens), reading / pictures);
