@@ -234,7 +234,9 @@ impl Evaluation<'_> {
         };
         let session = engine.open(&places.iter().map(clip).collect::<Result<Vec<_>>>()?)?;
         let rules = if grammar {
-            Rules::Grammar(Grammar::new((self.seconds() * f64::from(STEPS_PER_SECOND)) as u32, MAX_TOKENS)?)
+            // As a composer has it for a full window.
+            let steps = (self.seconds() * f64::from(STEPS_PER_SECOND)) as u32;
+            Rules::Grammar(Grammar::new(steps, MAX_TOKENS)?.notes_up_to(steps / 2))
         } else {
             Rules::Raw(MAX_TOKENS)
         };

@@ -72,7 +72,7 @@ impl Options {
         let refuse = |want, got| Err(Error::Option { option: "primer", want, got });
         let most = half_window(geometry);
         // A step more, so that keys may come up at the end.
-        let mut grammar = Grammar::new(most + 1, usize::MAX)?.goes_on();
+        let mut grammar = Grammar::new(most + 1, usize::MAX)?.goes_on(0);
         for (place, &token) in self.primer.iter().enumerate() {
             if matches!(token.into(), Event::TimeShift(shift) if u32::from(shift.get()) >= grammar.rest()) {
                 return refuse("at most half a window", format!("over {:?}", time(most)));
@@ -210,8 +210,8 @@ impl Composer {
 /// either to drop it or to [`finish`](Self::finish) with what there is.
 ///
 /// The first window is composed as a whole. From then on the film goes on by half windows: the model sees the last half
-/// again, hears its own music for it, and continues that for the next half, with the notes that still sound; those that
-/// have sounded for a whole window end there. An unconstrained piece is composed window by window instead, each on its own, as the paper's fragments are.
+/// again, hears its own music for it, and continues that for the next half, with the notes that still sound: none is
+/// longer than half a window. An unconstrained piece is composed window by window instead, each on its own, as the paper's fragments are.
 pub struct Piece<'c, W: Iterator> {
     composer: &'c Composer,
     options: Options,
@@ -236,8 +236,8 @@ struct Span {
     end: u32,
     /// The moment of `end`, or of the film's end where that comes first.
     until: Duration,
-    /// Nothing follows.
-    last: bool,
+    /// Steps of the film that are known to follow; `None` if it ends here.
+    next: Option<u32>,
 }
 
 impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Iterator for Piece<'_, W> {
@@ -264,6 +264,7 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
         let finish = |(index, take): (usize, &mut Take)| {
             let duration = self.report.score.duration;
             let duration = if self.report.complete { duration } else { duration.min(time(take.clock())) };
+            take.stop(steps(duration));
             take.close(take.clock());
             let score = take.score(duration);
             let log_probability = take.log_probability / take.events.max(1) as f64;
@@ -326,23 +327,25 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
 
     fn begin_span(&mut self, span: Span) -> Result<()> {
         let max_tokens = self.composer.max_tokens;
-        // Models learn from fragments: none knows how to end a note that is older.
-        let longest = steps(self.composer.engine.geometry().window());
+        // Models learn from fragments, which leave out what sounds on from before. So nothing does: where windows are full,
+        // no note lasts longer than what is heard again.
+        let longest = half_window(self.composer.engine.geometry()).max(1);
         let played = &mut self.played;
         let lane = |(index, take): (usize, &mut Take)| {
             if self.options.unconstrained {
                 return Ok((Vec::new(), Rules::Raw(max_tokens)));
             }
-            let time = time(take.clock());
-            for pitch in take.release(longest) {
+            let time = time(take.clock()).min(span.until);
+            for pitch in take.release(span.start) {
                 played.push_back(Played { take: index, time, event: Event::NoteOff(pitch) });
             }
             let beginning = take.since(span.start);
             // What is known already costs nothing, nor does it to close what sounds.
             let budget = max_tokens + beginning.len() + take.sounding();
-            let mut grammar = Grammar::new(span.end - span.start, budget)?.controlled(&self.options.controls);
-            if !span.last {
-                grammar = grammar.goes_on();
+            let mut grammar = Grammar::new(span.end - span.start, budget)?.notes_up_to(longest);
+            grammar = grammar.controlled(&self.options.controls);
+            if let Some(next) = span.next {
+                grammar = grammar.goes_on(next);
             }
             beginning.iter().for_each(|&token| grammar.advance(token));
             Ok((beginning, Rules::Grammar(grammar)))
@@ -368,7 +371,7 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
     fn next_window(&mut self) -> Result<bool, E> {
         let waited = Instant::now();
         let window = self.windows.next().transpose()?;
-        let last = self.windows.peek().is_none();
+        let next = self.windows.peek().map(|next| next.as_ref().map_or(0, |next| steps(next.start + next.duration)));
         self.report.seconds.video += waited.elapsed();
         let Some(window) = window else {
             self.report.complete = true;
@@ -381,6 +384,7 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
         self.report.score.duration = window.start + window.duration;
         let geometry = self.composer.engine.geometry();
         let end = steps(window.start + window.duration);
+        let next = next.map(|next| next.saturating_sub(end));
         let until = time(end).min(window.start + window.duration);
         let half = geometry.frames / 2;
         let from = |frames: usize| Duration::from_millis(geometry.frame_ms * frames as u64);
@@ -396,19 +400,20 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
                 let clip = join(&before.clip, &window.clip, half, &geometry)?;
                 let whole = pictures(&window) <= half;
                 let middle = if whole { until } else { window.start + from(half) };
-                self.spans.push_back(Span { clip, start, end: steps(middle), until: middle, last: last && whole });
+                let after = if whole { next } else { Some(end - steps(middle)) };
+                self.spans.push_back(Span { clip, start, end: steps(middle), until: middle, next: after });
                 if !whole {
                     self.spans.push_back(Span {
                         clip: window.clip.clone(),
                         start: steps(window.start),
                         end,
                         until,
-                        last,
+                        next,
                     });
                 }
             }
             _ => {
-                self.spans.push_back(Span { clip: window.clip.clone(), start: steps(window.start), end, until, last });
+                self.spans.push_back(Span { clip: window.clip.clone(), start: steps(window.start), end, until, next });
             }
         }
         self.previous = Some(window);

@@ -1,9 +1,9 @@
 //! The decode loop, the same for every engine and any number of lanes.
 
-use ndarray::{ArrayView1, CowArray, Ix1};
+use ndarray::{ArrayView1, CowArray, Ix1, s};
 
 use crate::sampling::log_probability;
-use crate::{Event, Grammar, Result, Sampling, Session, Token};
+use crate::{Event, Grammar, Result, Sampling, Session, Shift, Token};
 
 /// One lane's rules while it is decoded.
 #[derive(Clone, Debug)]
@@ -70,12 +70,11 @@ impl<'s> Decoding<'s> {
                 said.push(None);
                 continue;
             }
-            let (allowed, bias) = match &lane.rules {
-                Rules::Grammar(grammar) => (Some(grammar.allowed()), grammar.bias()),
-                Rules::Raw(_) => (None, 0.0),
-            };
             let logits = logits.row(index);
-            let leaning = biased(logits, bias);
+            let (allowed, leaning) = match &lane.rules {
+                Rules::Grammar(grammar) => (Some(grammar.allowed()), leaning(logits, grammar)),
+                Rules::Raw(_) => (None, logits.into()),
+            };
             let token = self.sampling.sample(leaning.view(), allowed.as_ref(), index as u64, self.step)?;
             lane.next = vec![token];
             lane.ended = match &mut lane.rules {
@@ -110,12 +109,22 @@ impl Iterator for Decoding<'_> {
     }
 }
 
-/// `logits`, `[310]`, with `bias` added to whatever makes a note.
-fn biased(logits: ArrayView1<f32>, bias: f32) -> CowArray<f32, Ix1> {
+/// `logits`, `[310]`, with the grammar's bias added to whatever makes a note. A pause that would be too long is as likely
+/// to begin as it was: what it had goes to the longest that may be.
+fn leaning<'l>(logits: ArrayView1<'l, f32>, grammar: &Grammar) -> CowArray<'l, f32, Ix1> {
+    let (bias, pause) = (grammar.bias(), grammar.pause());
     let mut logits = CowArray::from(logits);
     if bias != 0.0 {
         for token in Token::all().filter(|&token| matches!(token.into(), Event::NoteOn(_) | Event::Velocity(_))) {
             logits[token.index()] += bias;
+        }
+    }
+    if let Some(longest) = u8::try_from(pause).ok().and_then(Shift::new) {
+        let index = |shift: Shift| Token::from(Event::TimeShift(shift)).index();
+        let longer = logits.slice(s![index(longest)..=index(Shift::MAX)]);
+        let most = longer.fold(f32::NEG_INFINITY, |most, &logit| most.max(logit));
+        if most.is_finite() {
+            logits[index(longest)] = most + longer.mapv(|logit| (logit - most).exp()).sum().ln();
         }
     }
     logits

@@ -33,9 +33,11 @@ pub struct Grammar {
     bin: Option<VelocityBin>,
     /// The last token was a velocity, and a note must follow.
     velocity_said: bool,
-    /// Another window follows.
-    goes_on: bool,
+    /// Another window follows, and has so many steps.
+    goes_on: Option<u32>,
     end_said: bool,
+    /// The most steps that a note may last.
+    longest: Option<u32>,
     controls: Controls,
     /// When keys went down, as far back as the memory goes.
     struck: VecDeque<u32>,
@@ -52,9 +54,16 @@ impl Grammar {
             });
         }
         let (down, bin) = ([None; KEYS], None);
-        let (velocity_said, goes_on, end_said) = (false, false, false);
+        let (velocity_said, goes_on, end_said) = (false, None, false);
         let (controls, struck) = (Controls::default(), VecDeque::new());
-        Ok(Self { steps, clock: 0, left: max_tokens, down, bin, velocity_said, goes_on, end_said, controls, struck })
+        let (clock, left, longest) = (0, max_tokens, None);
+        Ok(Self { steps, clock, left, down, bin, velocity_said, goes_on, end_said, longest, controls, struck })
+    }
+
+    /// The same, but no note lasts longer than `steps`, which must not be 0: when its time is over, its key comes up.
+    pub fn notes_up_to(mut self, steps: u32) -> Self {
+        self.longest = (steps < self.steps).then_some(steps);
+        self
     }
 
     /// The same, kept to `controls`, which should be [valid](Controls::validate).
@@ -63,20 +72,29 @@ impl Grammar {
         self
     }
 
-    /// The same, but another window follows: nothing need be closed, and [`Event::End`] is not said.
-    pub fn goes_on(mut self) -> Self {
-        self.goes_on = true;
+    /// The same, but another window of `steps` follows: nothing need be closed, the last pause may end in that window,
+    /// and [`Event::End`] is not said.
+    pub fn goes_on(mut self, steps: u32) -> Self {
+        self.goes_on = Some(steps);
         self
     }
 
     /// Whether no more tokens follow.
     pub fn ended(&self) -> bool {
-        self.end_said || (self.goes_on && self.clock == self.steps)
+        self.end_said || (self.goes_on.is_some() && self.clock >= self.steps)
     }
 
     /// Steps to the window's end.
     pub(crate) fn rest(&self) -> u32 {
-        self.steps - self.clock
+        self.steps.saturating_sub(self.clock)
+    }
+
+    /// The most steps that may pass at once: until the window ends, or a note must.
+    pub(crate) fn pause(&self) -> u32 {
+        let oldest = self.down.iter().flatten().min();
+        let end = self.steps + self.goes_on.unwrap_or(0);
+        let until = oldest.zip(self.longest).map_or(end, |(step, longest)| end.min(step + longest));
+        until.saturating_sub(self.clock)
     }
 
     /// The tokens that may follow, by id: at least one until it has [`ended`](Self::ended), then none.
@@ -84,8 +102,12 @@ impl Grammar {
         let rest = self.rest();
         let sounding = self.down.iter().flatten().count();
         // After a token, `left` must still hold an off for each sounding key, the shifts to the window's end, and the end.
-        let to_close = if self.goes_on { 0 } else { sounding };
-        let fits = |tokens: usize, rest: u32| tokens + to_close + shifts(rest) < self.left;
+        // What it takes to close a note: to be in time for it may take a shift of its own.
+        let closing = if self.longest.is_some() { 2 } else { usize::from(self.goes_on.is_none()) };
+        let fits = |tokens: usize, rest: u32| tokens + closing * sounding + shifts(rest) < self.left;
+        let pause = self.pause();
+        let due = |step: u32| self.longest.is_some_and(|longest| step + longest <= self.clock);
+        let any_due = self.down.iter().flatten().any(|&step| due(step));
         let controls = &self.controls;
         let room = controls.polyphony.is_none_or(|most| sounding < most.get());
         let strikable = |tokens| rest > 0 && room && fits(tokens, rest);
@@ -98,16 +120,24 @@ impl Grammar {
         for token in Token::all() {
             allowed[token.index()] = match Event::from(token) {
                 _ if self.ended() => false,
-                Event::NoteOn(pitch) => open(pitch) && loud && strikable(2),
+                Event::NoteOff(pitch) if any_due => self.down[key(pitch)].is_some_and(due),
+                _ if any_due && !self.velocity_said => false,
+                Event::NoteOn(pitch) => open(pitch) && loud && strikable(1 + closing.max(1)),
                 _ if self.velocity_said => false,
                 Event::Pad => false,
                 Event::End => rest == 0 && sounding == 0,
                 // A note without length would be lost.
                 Event::NoteOff(pitch) => {
-                    self.down[key(pitch)].is_some_and(|step| step < self.clock) && (!self.goes_on || fits(1, rest))
+                    self.down[key(pitch)].is_some_and(|step| step < self.clock) && (closing > 0 || fits(1, rest))
                 }
-                Event::TimeShift(shift) => rest.checked_sub(shift.get().into()).is_some_and(|rest| fits(1, rest)),
-                Event::Velocity(bin) => self.bin != Some(bin) && controls.loudness(bin) && any_open && strikable(3),
+                Event::TimeShift(shift) => {
+                    let steps = u32::from(shift.get());
+                    let own = usize::from(self.longest.is_some() && sounding > 0 && steps == pause);
+                    steps <= pause && fits(1 - own, rest.saturating_sub(steps))
+                }
+                Event::Velocity(bin) => {
+                    self.bin != Some(bin) && controls.loudness(bin) && any_open && strikable(2 + closing.max(1))
+                }
             };
         }
         allowed
@@ -136,7 +166,10 @@ impl Grammar {
                 self.struck.push_back(self.clock);
             }
             Event::NoteOff(pitch) => self.down[key(pitch)] = None,
-            Event::TimeShift(shift) => self.clock = self.steps.min(self.clock.saturating_add(shift.get().into())),
+            Event::TimeShift(shift) => {
+                let end = self.steps + self.goes_on.unwrap_or(0);
+                self.clock = end.min(self.clock.saturating_add(shift.get().into()));
+            }
             Event::Velocity(bin) => (self.bin, self.velocity_said) = (Some(bin), true),
         }
         while self.struck.front().is_some_and(|&step| step + MEMORY <= self.clock) {
@@ -224,6 +257,37 @@ mod tests {
         check(150, 6, "v20 +60 +61", false);
         let refused = Grammar::new(150, 2).unwrap_err().to_string();
         assert_eq!(refused, "max_tokens must be enough for a silent window (one a second, and the end), but is 2");
+    }
+
+    #[test]
+    fn the_last_pause_may_end_in_the_next_window() {
+        let grammar = Grammar::new(50, 20).unwrap().goes_on(30);
+        assert!(passes(grammar.clone(), &parse("v20 +60 >80")));
+        assert!(!passes(grammar.clone(), &parse("v20 +60 >81")));
+        assert!(!passes(grammar.clone(), &parse("v20 +60 >50 end")));
+        for (events, ended) in [("+60 >49", false), ("+60 >50", true), ("+60 >70", true)] {
+            let mut grammar = grammar.clone();
+            parse(events).into_iter().for_each(|token| grammar.advance(token));
+            assert_eq!(grammar.ended(), ended, "{events}");
+        }
+    }
+
+    #[test]
+    fn no_note_is_longer_than_the_longest() {
+        let check = |max_tokens: usize, events: &str, expected: bool| {
+            let grammar = Grammar::new(300, max_tokens).unwrap().notes_up_to(120);
+            assert_eq!(passes(grammar, &parse(events)), expected, "{events}");
+        };
+        check(20, "v20 +60 >100 >20 -60 >100 >80 end", true);
+        check(20, "v20 +60 >100 +61 >20 -60 +62 >100 -61", true);
+        check(20, "v20 +60 >100 >21", false);
+        check(20, "v20 +60 >100 +61 >20 >1", false);
+        check(20, "v20 +60 >100 +61 >20 -61", false);
+        check(20, "v20 +60 >100 +61 >20 +62", false);
+        // Three shifts and the end; a note takes a key down and up, and perhaps another shift.
+        check(6, "+60", false);
+        check(7, "v20", false);
+        check(8, "+60 >100 >20 -60 >100 >80 end", true);
     }
 
     #[test]

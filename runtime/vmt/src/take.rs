@@ -40,6 +40,11 @@ impl Take {
         self.clock
     }
 
+    /// Takes back what of a pause goes beyond step `end`.
+    pub fn stop(&mut self, end: u32) {
+        self.clock = self.clock.min(end);
+    }
+
     /// Number of notes that sound.
     pub fn sounding(&self) -> usize {
         self.notes.iter().filter(|note| note.end == SOUNDING).count()
@@ -73,10 +78,10 @@ impl Take {
         (self.clock, self.velocity) = (next, 100);
     }
 
-    /// Closes the notes that have sounded for `longest` steps or more, an event each; returns their keys.
-    pub fn release(&mut self, longest: u32) -> Vec<Pitch> {
+    /// Closes the notes that have sounded since before step `start`, an event each; returns their keys.
+    pub fn release(&mut self, start: u32) -> Vec<Pitch> {
         let clock = self.clock;
-        let old = self.notes.iter_mut().filter(|note| note.end == SOUNDING && note.start + longest <= clock);
+        let old = self.notes.iter_mut().filter(|note| note.end == SOUNDING && note.start < start);
         let end = |note: &mut Note| {
             note.end = clock;
             note.pitch
@@ -98,15 +103,12 @@ impl Take {
         Some(event.into())
     }
 
-    /// The music from step `start` to now as the beginning of a piece; what sounds at `start` is struck there.
+    /// The music from step `start` to now as the beginning of a piece, without what sounds on from before.
     ///
     /// The take goes on as loud as whoever reads that believes it to be.
     pub fn since(&mut self, start: u32) -> Vec<Token> {
-        let moved = self.notes.iter().filter(|note| note.end > start).map(|note| Note {
-            start: note.start.saturating_sub(start),
-            end: note.end.saturating_sub(start),
-            ..*note
-        });
+        let began = self.notes.iter().filter(|note| note.start >= start);
+        let moved = began.map(|note| Note { start: note.start - start, end: note.end - start, ..*note });
         let beginning =
             Score { notes: moved.collect(), duration: Duration::ZERO }.beginning(self.clock.saturating_sub(start));
         let loud = beginning.iter().rev().find_map(|&token| match token.into() {
@@ -135,17 +137,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_sounded_for_long_is_released() {
+    fn a_window_knows_what_began_in_it() {
         let [low, high] = [Pitch::MIN, Pitch::MAX];
         let mut take = Take::new();
         let mut play = |events: &[Event]| events.iter().for_each(|&event| take.play(event.into()));
         let second = Event::TimeShift(Shift::MAX);
         play(&[Event::NoteOn(low), second, Event::NoteOn(high), second]);
-        assert_eq!(take.release(201), []);
-        assert_eq!(take.release(200), [low]);
+        let all = take.since(0);
+        assert_eq!(all.iter().filter(|&&token| token == Event::NoteOn(low).into()).count(), 1);
+        let later = take.since(100);
+        assert_eq!(later.iter().filter(|&&token| token == Event::NoteOn(low).into()).count(), 0);
+        assert_eq!(later.iter().filter(|&&token| token == Event::NoteOn(high).into()).count(), 1);
+        assert_eq!(take.release(0), []);
+        assert_eq!(take.release(100), [low]);
         assert_eq!((take.sounding(), take.events), (1, 1));
-        assert_eq!(take.release(1), [high]);
-        let ends: Vec<_> = take.score(Duration::ZERO).notes.iter().map(|note| (note.start, note.end)).collect();
-        assert_eq!(ends, [(0, 200), (100, 200)]);
+        assert_eq!(take.since(100), later);
     }
 }
