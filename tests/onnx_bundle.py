@@ -8,6 +8,7 @@ import onnxruntime
 import yaml
 
 START = 0  # Event `Pad` of the vocabulary performance-310.
+SHIFTS = 178, 278  # From the first shift, of 10 ms, to behind the last, of 1 s.
 VOCABULARY = 310
 
 
@@ -47,6 +48,7 @@ class Decoding:
     def __init__(self, bundle, frame_mask, encoded):
         manifest = bundle.manifest
         self.bundle, self.encoded, self.lanes, self.fed = bundle, encoded, len(frame_mask), 0
+        self.elapsed = np.zeros((self.lanes, 1), np.int64)
         self.context = {tensor["to"]: encoded[tensor["from"]] for tensor in manifest["context"]}
         if "frame_mask" in manifest["decoder"]:
             self.context[manifest["decoder"]["frame_mask"]] = frame_mask
@@ -67,11 +69,15 @@ class Decoding:
         feeds = {names["tokens"]: tokens, **self.context, **self.state}
         if "positions" in names:
             feeds[names["positions"]] = np.tile(np.arange(self.fed, self.fed + new), (self.lanes, 1))
+        steps = np.where((tokens >= SHIFTS[0]) & (tokens < SHIFTS[1]), tokens - SHIFTS[0] + 1, 0)
+        times = self.elapsed + np.cumsum(steps, 1)
+        if "times" in names:
+            feeds[names["times"]] = times
         if "token_mask" in names:
             feeds[names["token_mask"]] = np.ones((self.lanes, self.fed + new), np.int64)
         logits, *returned = self.bundle.decoder.run([names["logits"], *(tensor["from"] for tensor in state)], feeds)
         self.state = {tensor["to"]: value for tensor, value in zip(state, returned)}
-        self.fed += new
+        self.fed, self.elapsed = self.fed + new, times[:, -1:]
         return logits
 
     def greedy(self, steps):
