@@ -791,6 +791,8 @@ fn a_piece_that_failed_is_not_complete() {
     assert!(piece.by_ref().any(|played| played.is_err()));
     assert!(piece.next().is_none());
     let composition = piece.finish().swap_remove(0);
-    assert!(!composition.complete && composition.score.duration == Duration::from_secs(10));
+    // The pause at the seam was left to the window that failed.
+    let got = composition.score.duration;
+    assert!(!composition.complete && Duration::from_secs(9) < got && got <= Duration::from_secs(10), "{got:?}");
     assert!(!composition.score.notes.is_empty());
 }

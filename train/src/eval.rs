@@ -236,7 +236,7 @@ impl Evaluation<'_> {
         let rules = if grammar {
             // As a composer has it for a full window.
             let steps = (self.seconds() * f64::from(STEPS_PER_SECOND)) as u32;
-            Rules::Grammar(Grammar::new(steps, MAX_TOKENS)?.notes_up_to(steps / 2))
+            Rules::Grammar(Grammar::new(steps, MAX_TOKENS)?.notes_up_to(steps / 2 - STEPS_PER_SECOND))
         } else {
             Rules::Raw(MAX_TOKENS)
         };

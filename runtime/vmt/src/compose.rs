@@ -72,7 +72,7 @@ impl Options {
         let refuse = |want, got| Err(Error::Option { option: "primer", want, got });
         let most = half_window(geometry);
         // A step more, so that keys may come up at the end.
-        let mut grammar = Grammar::new(most + 1, usize::MAX)?.goes_on(0);
+        let mut grammar = Grammar::new(most + 1, usize::MAX)?.goes_on();
         for (place, &token) in self.primer.iter().enumerate() {
             if matches!(token.into(), Event::TimeShift(shift) if u32::from(shift.get()) >= grammar.rest()) {
                 return refuse("at most half a window", format!("over {:?}", time(most)));
@@ -236,8 +236,8 @@ struct Span {
     end: u32,
     /// The moment of `end`, or of the film's end where that comes first.
     until: Duration,
-    /// Steps of the film that are known to follow; `None` if it ends here.
-    next: Option<u32>,
+    /// Nothing follows.
+    last: bool,
 }
 
 impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Iterator for Piece<'_, W> {
@@ -264,7 +264,6 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
         let finish = |(index, take): (usize, &mut Take)| {
             let duration = self.report.score.duration;
             let duration = if self.report.complete { duration } else { duration.min(time(take.clock())) };
-            take.stop(steps(duration));
             take.close(take.clock());
             let score = take.score(duration);
             let log_probability = take.log_probability / take.events.max(1) as f64;
@@ -328,24 +327,24 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
     fn begin_span(&mut self, span: Span) -> Result<()> {
         let max_tokens = self.composer.max_tokens;
         // Models learn from fragments, which leave out what sounds on from before. So nothing does: where windows are full,
-        // no note lasts longer than what is heard again.
-        let longest = half_window(self.composer.engine.geometry()).max(1);
+        // no note lasts longer than what is heard again. The pause at a seam is decided behind it.
+        let longest = half_window(self.composer.engine.geometry()).saturating_sub(STEPS_PER_SECOND).max(1);
+        let left = usize::from(self.draws > 0);
         let played = &mut self.played;
         let lane = |(index, take): (usize, &mut Take)| {
             if self.options.unconstrained {
                 return Ok((Vec::new(), Rules::Raw(max_tokens)));
             }
-            let time = time(take.clock()).min(span.until);
-            for pitch in take.release(span.start) {
-                played.push_back(Played { take: index, time, event: Event::NoteOff(pitch) });
+            for event in take.release(span.start) {
+                played.push_back(Played { take: index, time: time(take.clock()).min(span.until), event });
             }
             let beginning = take.since(span.start);
-            // What is known already costs nothing, nor does it to close what sounds.
-            let budget = max_tokens + beginning.len() + take.sounding();
+            // What is known already costs nothing, nor does it to close what sounds, or the pause that was left to this window.
+            let budget = max_tokens + beginning.len() + take.sounding() + left;
             let mut grammar = Grammar::new(span.end - span.start, budget)?.notes_up_to(longest);
             grammar = grammar.controlled(&self.options.controls);
-            if let Some(next) = span.next {
-                grammar = grammar.goes_on(next);
+            if !span.last {
+                grammar = grammar.goes_on();
             }
             beginning.iter().for_each(|&token| grammar.advance(token));
             Ok((beginning, Rules::Grammar(grammar)))
@@ -371,7 +370,7 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
     fn next_window(&mut self) -> Result<bool, E> {
         let waited = Instant::now();
         let window = self.windows.next().transpose()?;
-        let next = self.windows.peek().map(|next| next.as_ref().map_or(0, |next| steps(next.start + next.duration)));
+        let last = self.windows.peek().is_none();
         self.report.seconds.video += waited.elapsed();
         let Some(window) = window else {
             self.report.complete = true;
@@ -384,7 +383,6 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
         self.report.score.duration = window.start + window.duration;
         let geometry = self.composer.engine.geometry();
         let end = steps(window.start + window.duration);
-        let next = next.map(|next| next.saturating_sub(end));
         let until = time(end).min(window.start + window.duration);
         let half = geometry.frames / 2;
         let from = |frames: usize| Duration::from_millis(geometry.frame_ms * frames as u64);
@@ -400,20 +398,19 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
                 let clip = join(&before.clip, &window.clip, half, &geometry)?;
                 let whole = pictures(&window) <= half;
                 let middle = if whole { until } else { window.start + from(half) };
-                let after = if whole { next } else { Some(end - steps(middle)) };
-                self.spans.push_back(Span { clip, start, end: steps(middle), until: middle, next: after });
+                self.spans.push_back(Span { clip, start, end: steps(middle), until: middle, last: last && whole });
                 if !whole {
                     self.spans.push_back(Span {
                         clip: window.clip.clone(),
                         start: steps(window.start),
                         end,
                         until,
-                        next,
+                        last,
                     });
                 }
             }
             _ => {
-                self.spans.push_back(Span { clip: window.clip.clone(), start: steps(window.start), end, until, next });
+                self.spans.push_back(Span { clip: window.clip.clone(), start: steps(window.start), end, until, last });
             }
         }
         self.previous = Some(window);

@@ -76,6 +76,11 @@ impl<'s> Decoding<'s> {
                 Rules::Raw(_) => (None, logits.into()),
             };
             let token = self.sampling.sample(leaning.view(), allowed.as_ref(), index as u64, self.step)?;
+            if matches!(&lane.rules, Rules::Grammar(grammar) if grammar.leaves(token)) {
+                (lane.next, lane.ended) = (vec![Token::PAD], true);
+                said.push(None);
+                continue;
+            }
             lane.next = vec![token];
             lane.ended = match &mut lane.rules {
                 Rules::Grammar(grammar) => {

@@ -33,8 +33,8 @@ pub struct Grammar {
     bin: Option<VelocityBin>,
     /// The last token was a velocity, and a note must follow.
     velocity_said: bool,
-    /// Another window follows, and has so many steps.
-    goes_on: Option<u32>,
+    /// Another window follows.
+    goes_on: bool,
     end_said: bool,
     /// The most steps that a note may last.
     longest: Option<u32>,
@@ -54,7 +54,7 @@ impl Grammar {
             });
         }
         let (down, bin) = ([None; KEYS], None);
-        let (velocity_said, goes_on, end_said) = (false, None, false);
+        let (velocity_said, goes_on, end_said) = (false, false, false);
         let (controls, struck) = (Controls::default(), VecDeque::new());
         let (clock, left, longest) = (0, max_tokens, None);
         Ok(Self { steps, clock, left, down, bin, velocity_said, goes_on, end_said, longest, controls, struck })
@@ -72,29 +72,34 @@ impl Grammar {
         self
     }
 
-    /// The same, but another window of `steps` follows: nothing need be closed, the last pause may end in that window,
-    /// and [`Event::End`] is not said.
-    pub fn goes_on(mut self, steps: u32) -> Self {
-        self.goes_on = Some(steps);
+    /// The same, but another window follows: nothing need be closed, and [`Event::End`] is not said. A pause that reaches the
+    /// end [leaves](Self::leaves) it to that window how long it is.
+    pub fn goes_on(mut self) -> Self {
+        self.goes_on = true;
         self
     }
 
     /// Whether no more tokens follow.
     pub fn ended(&self) -> bool {
-        self.end_said || (self.goes_on.is_some() && self.clock >= self.steps)
+        self.end_said || (self.goes_on && self.clock == self.steps)
     }
 
     /// Steps to the window's end.
     pub(crate) fn rest(&self) -> u32 {
-        self.steps.saturating_sub(self.clock)
+        self.steps - self.clock
     }
 
     /// The most steps that may pass at once: until the window ends, or a note must.
     pub(crate) fn pause(&self) -> u32 {
         let oldest = self.down.iter().flatten().min();
-        let end = self.steps + self.goes_on.unwrap_or(0);
+        let end = if self.goes_on { self.clock + u32::from(Shift::MAX.get()) } else { self.steps };
         let until = oldest.zip(self.longest).map_or(end, |(step, longest)| end.min(step + longest));
         until.saturating_sub(self.clock)
+    }
+
+    /// Whether `token` is a pause that reaches the end of a window that another one follows.
+    pub(crate) fn leaves(&self, token: Token) -> bool {
+        self.goes_on && token.steps() > 0 && self.clock + token.steps() >= self.steps
     }
 
     /// The tokens that may follow, by id: at least one until it has [`ended`](Self::ended), then none.
@@ -103,7 +108,7 @@ impl Grammar {
         let sounding = self.down.iter().flatten().count();
         // After a token, `left` must still hold an off for each sounding key, the shifts to the window's end, and the end.
         // What it takes to close a note: to be in time for it may take a shift of its own.
-        let closing = if self.longest.is_some() { 2 } else { usize::from(self.goes_on.is_none()) };
+        let closing = if self.longest.is_some() { 2 } else { usize::from(!self.goes_on) };
         let fits = |tokens: usize, rest: u32| tokens + closing * sounding + shifts(rest) < self.left;
         let pause = self.pause();
         let due = |step: u32| self.longest.is_some_and(|longest| step + longest <= self.clock);
@@ -166,10 +171,7 @@ impl Grammar {
                 self.struck.push_back(self.clock);
             }
             Event::NoteOff(pitch) => self.down[key(pitch)] = None,
-            Event::TimeShift(shift) => {
-                let end = self.steps + self.goes_on.unwrap_or(0);
-                self.clock = end.min(self.clock.saturating_add(shift.get().into()));
-            }
+            Event::TimeShift(shift) => self.clock = self.steps.min(self.clock.saturating_add(shift.get().into())),
             Event::Velocity(bin) => (self.bin, self.velocity_said) = (Some(bin), true),
         }
         while self.struck.front().is_some_and(|&step| step + MEMORY <= self.clock) {
@@ -260,16 +262,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_pause_may_end_in_the_next_window() {
-        let grammar = Grammar::new(50, 20).unwrap().goes_on(30);
+    fn the_pause_at_the_end_is_left_to_the_next_window() {
+        let mut grammar = Grammar::new(50, 20).unwrap().goes_on();
         assert!(passes(grammar.clone(), &parse("v20 +60 >80")));
-        assert!(!passes(grammar.clone(), &parse("v20 +60 >81")));
         assert!(!passes(grammar.clone(), &parse("v20 +60 >50 end")));
-        for (events, ended) in [("+60 >49", false), ("+60 >50", true), ("+60 >70", true)] {
-            let mut grammar = grammar.clone();
-            parse(events).into_iter().for_each(|token| grammar.advance(token));
-            assert_eq!(grammar.ended(), ended, "{events}");
-        }
+        let leaves = |grammar: &Grammar, event: &str| grammar.leaves(parse(event)[0]);
+        parse("+60 >40").into_iter().for_each(|token| grammar.advance(token));
+        assert!(!leaves(&grammar, ">9") && leaves(&grammar, ">10") && leaves(&grammar, ">100"));
+        assert!(!leaves(&grammar, "-60") && !leaves(&Grammar::new(50, 20).unwrap(), ">50"));
     }
 
     #[test]

@@ -399,6 +399,9 @@ mod tests {
         #[test]
         fn snapped_notes_are_on_sixteenths(mut score in normal_scores(1500), bpm in 20.0..=400.0_f64) {
             let tempo = Tempo::new(bpm).unwrap().snapped();
+            // A sixteenth just between two steps may be read as either: seconds are not exact.
+            let between = |number: u64| number * u64::from(tempo.micros()) % 40_000 == 20_000;
+            prop_assume!(!(0..1500).any(between));
             score.snap(tempo);
             for (index, note) in score.notes.iter().enumerate() {
                 prop_assert!(note.start < note.end && note.end <= 1500);

@@ -107,9 +107,15 @@ impl Score {
     ///
     /// They are what the [`Grammar`](crate::Grammar) takes: a key that is struck while it is down comes up first.
     pub fn beginning(&self, steps: u32) -> Vec<Token> {
+        let notes = self.notes.iter().filter(|note| note.start < steps).copied().collect();
+        Self { notes, duration: self.duration }.up_to(steps)
+    }
+
+    /// The same with what happens at the last moment; no note may begin later.
+    pub(crate) fn up_to(&self, steps: u32) -> Vec<Token> {
         // What sounds at the end ends later.
         let until = |note: &Note| Note { end: note.end.min(steps.saturating_add(1)), ..*note };
-        let mut notes: Vec<Note> = self.notes.iter().filter(|note| note.start < steps).map(until).collect();
+        let mut notes: Vec<Note> = self.notes.iter().map(until).collect();
         untangle(&mut notes);
         let (mut clock, mut beginning) = (0, Vec::new());
         for token in (Self { notes, duration: self.duration }).tokens() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Event, Note, Pitch, STEPS_PER_SECOND, Score, Shift, Token};
+use crate::{Event, Note, STEPS_PER_SECOND, Score, Shift, Token};
 
 /// The end of a note that still sounds.
 const SOUNDING: u32 = u32::MAX;
@@ -40,11 +40,6 @@ impl Take {
         self.clock
     }
 
-    /// Takes back what of a pause goes beyond step `end`.
-    pub fn stop(&mut self, end: u32) {
-        self.clock = self.clock.min(end);
-    }
-
     /// Number of notes that sound.
     pub fn sounding(&self) -> usize {
         self.notes.iter().filter(|note| note.end == SOUNDING).count()
@@ -78,17 +73,16 @@ impl Take {
         (self.clock, self.velocity) = (next, 100);
     }
 
-    /// Closes the notes that have sounded since before step `start`, an event each; returns their keys.
-    pub fn release(&mut self, start: u32) -> Vec<Pitch> {
-        let clock = self.clock;
-        let old = self.notes.iter_mut().filter(|note| note.end == SOUNDING && note.start < start);
-        let end = |note: &mut Note| {
-            note.end = clock;
-            note.pitch
-        };
-        let keys: Vec<_> = old.map(end).collect();
-        self.events += keys.len();
-        keys
+    /// Goes on to step `start`, if it is not there yet, and closes the notes that have sounded since before; returns the
+    /// events.
+    pub fn release(&mut self, start: u32) -> Vec<Event> {
+        let old = self.notes.iter().filter(|note| note.end == SOUNDING && note.start < start);
+        let ups: Vec<_> = old.map(|note| Event::NoteOff(note.pitch)).collect();
+        let pauses = Shift::over(start.saturating_sub(self.clock)).map(Event::TimeShift);
+        let events: Vec<_> = pauses.chain(ups).collect();
+        events.iter().for_each(|&event| self.play(event.into()));
+        self.events += events.len();
+        events
     }
 
     /// Plays a token of a primer, or as much of it as there is time for until step `end`; `None` where the time is over.
@@ -103,14 +97,14 @@ impl Take {
         Some(event.into())
     }
 
-    /// The music from step `start` to now as the beginning of a piece, without what sounds on from before.
+    /// The music from step `start`, which must not be later, to now as the beginning of a piece, without what sounds on from
+    /// before.
     ///
     /// The take goes on as loud as whoever reads that believes it to be.
     pub fn since(&mut self, start: u32) -> Vec<Token> {
         let began = self.notes.iter().filter(|note| note.start >= start);
         let moved = began.map(|note| Note { start: note.start - start, end: note.end - start, ..*note });
-        let beginning =
-            Score { notes: moved.collect(), duration: Duration::ZERO }.beginning(self.clock.saturating_sub(start));
+        let beginning = Score { notes: moved.collect(), duration: Duration::ZERO }.up_to(self.clock - start);
         let loud = beginning.iter().rev().find_map(|&token| match token.into() {
             Event::Velocity(bin) => Some(bin.velocity()),
             _ => None,
@@ -135,6 +129,7 @@ pub(crate) fn time(step: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Pitch;
 
     #[test]
     fn a_window_knows_what_began_in_it() {
@@ -149,7 +144,7 @@ mod tests {
         assert_eq!(later.iter().filter(|&&token| token == Event::NoteOn(low).into()).count(), 0);
         assert_eq!(later.iter().filter(|&&token| token == Event::NoteOn(high).into()).count(), 1);
         assert_eq!(take.release(0), []);
-        assert_eq!(take.release(100), [low]);
+        assert_eq!(take.release(100), [Event::NoteOff(low)]);
         assert_eq!((take.sounding(), take.events), (1, 1));
         assert_eq!(take.since(100), later);
     }
