@@ -84,7 +84,7 @@ fn parameter_counts() {
         ("paper-seq2seq", 6_757_754),
         ("small-vmt", 4_710_676),
         ("small-seq2seq", 2_075_466),
-        ("tiny-vmt", 55_576),
+        ("tiny-vmt", 56_600),
         ("tiny-seq2seq", 38_446),
     ] {
         assert_eq!(config(name).init(0, &Device::flex()).num_params(), count, "{name}");
