@@ -73,7 +73,7 @@ impl Grammar {
     }
 
     /// The same, but another window follows: nothing need be closed, and [`Event::End`] is not said. A pause that reaches the
-    /// end [leaves](Self::leaves) it to that window how long it is.
+    /// end leaves it to that window how long it is.
     pub fn goes_on(mut self) -> Self {
         self.goes_on = true;
         self
