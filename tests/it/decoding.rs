@@ -149,8 +149,8 @@ fn check_playable(composition: &Composition, lengths: &[u64], max_tokens: usize)
     let Composition { score, windows, events, unmatched_offs, unclosed, length_error, .. } = composition;
     assert_eq!((*windows, *unmatched_offs, *unclosed), (lengths.len(), 0, 0));
     assert_eq!(*length_error, Duration::ZERO);
-    // Closing what sounded at a window's start is beyond its budget.
-    assert!(*events >= 1 && *events <= lengths.len() * (max_tokens + 88));
+    // Closing what sounded at a window's start is beyond its budget: for each key a pause and an off.
+    assert!(*events >= 1 && *events <= lengths.len() * (max_tokens + 2 * 88));
     let total: u64 = lengths.iter().sum();
     assert_eq!(score.duration, Duration::from_millis(total));
     let end = midi_end(score);
@@ -181,12 +181,31 @@ fn films_of_all_lengths() {
         &[4, 4],
         &[10_000, 40],
     ] {
-        for seed in 0..3 {
+        let silent = (0..3).filter(|&seed| {
             let composition = compose(random(seed, 4.0), 1024, film(lengths), &with_seed(seed)).unwrap();
             check_playable(&composition, lengths, 1024);
-            assert!(lengths[0] <= 500 || !composition.score.notes.is_empty(), "{lengths:?}");
-        }
+            composition.score.notes.is_empty()
+        });
+        // One pause can be as long as half a second; in less, silence is as likely as anything.
+        let most = match lengths.iter().sum() {
+            0..500 => 3,
+            500 => 2,
+            _ => 0,
+        };
+        assert!(silent.count() <= most, "{lengths:?}");
     }
+}
+
+/// A first second in which all keys go down, with hardly more tokens than that takes: the next window must still close them
+/// in time.
+#[test]
+fn a_chord_of_all_keys_is_closed() {
+    let chord: String = (21..=108).map(|pitch| format!("+{pitch} ")).collect();
+    let (lengths, max_tokens) = ([1_000, 12_000], 94);
+    let model = says(&[&format!("{chord} >100"), ">100"]);
+    let composition = compose(model, max_tokens, film(&lengths), &Options::default()).unwrap();
+    check_playable(&composition, &lengths, max_tokens);
+    assert_eq!(composition.score.notes.len(), 88);
 }
 
 #[test]
@@ -460,8 +479,7 @@ fn a_density_is_aimed_at() {
         let score = compose(lifting, 4096, film(&lengths), &options).unwrap().score;
         let got = score.notes.len() as f64 / 60.0;
         println!("{density}: {got:.2}");
-        // A few notes more or less are all that a minute of so few notes can be exact to.
-        assert!((got - density).abs() < 0.2 * density + 0.1, "{got} notes a second, not {density}");
+        assert!((got / density - 1.0).abs() < 0.25, "{got} notes a second, not {density}");
     }
 }
 
@@ -569,7 +587,7 @@ fn music_needs_no_video() {
     for lengths in [[500].as_slice(), &[10_000], &[10_000, 2_000], &[10_000, 10_000, 9_000], &[1]] {
         let composition = compose(random(0, 4.0), 1024, unseen(lengths.iter().sum()), &with_seed(1)).unwrap();
         check_playable(&composition, lengths, 1024);
-        assert!(lengths[0] <= 500 || !composition.score.notes.is_empty(), "{lengths:?}");
+        assert!(lengths[0] < 500 || !composition.score.notes.is_empty(), "{lengths:?}");
     }
 }
 

@@ -236,7 +236,7 @@ impl Evaluation<'_> {
         let rules = if grammar {
             // As a composer has it for a full window.
             let steps = (self.seconds() * f64::from(STEPS_PER_SECOND)) as u32;
-            Rules::Grammar(Grammar::new(steps, MAX_TOKENS)?.notes_up_to(steps / 2 - STEPS_PER_SECOND))
+            Rules::Grammar(Grammar::new(steps, MAX_TOKENS)?.notes_up_to(candidate.geometry.longest_note()))
         } else {
             Rules::Raw(MAX_TOKENS)
         };

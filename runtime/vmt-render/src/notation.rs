@@ -97,13 +97,16 @@ fn staves(score: &Score, tempo: f64) -> [Vec<Chord>; 2] {
     let mut staves: [Vec<Chord>; 2] = [const { Vec::new() }; 2];
     let mut last: [Option<Note>; 2] = [None; 2];
     for note in &score.notes {
+        let (start, pitch) = (sixteenth(note.start), (note.pitch.get(), note.velocity));
+        let mut struck = staves.iter().filter_map(|staff| staff.last()).filter(|chord| chord.start == start);
+        // A key that is struck twice within a sixteenth is written once.
+        if struck.any(|chord| chord.notes.iter().any(|(other, _)| *other == pitch.0)) {
+            continue;
+        }
         let staff = hand(note, &last);
         last[staff] = Some(*note);
-        let (start, pitch) = (sixteenth(note.start), (note.pitch.get(), note.velocity));
         let end = sixteenth(note.end).max(start + 1);
         match staves[staff].last_mut().filter(|chord| chord.start == start) {
-            // A key that is struck twice within a sixteenth is written once.
-            Some(chord) if chord.notes.iter().any(|(other, _)| *other == pitch.0) => {}
             Some(chord) => {
                 chord.notes.push(pitch);
                 chord.end = chord.end.max(end);
@@ -457,6 +460,14 @@ mod tests {
         check(&[(0, 50, 67), (50, 100, 62), (100, 150, 59), (150, 200, 57)], 2.0, "G4:4 D4:4 B3:4 A3:4", "r:16");
         let left = [(0, 50, 48), (50, 100, 55), (100, 150, 60), (150, 200, 52)];
         check(&[&left[..], &[(0, 200, 79)]].concat(), 2.0, "G5:16", "C3:4 G3:4 C4:4 E3:4");
+    }
+
+    #[test]
+    fn a_key_struck_twice_within_a_sixteenth_is_written_once() {
+        check(&[(0, 2, 72), (3, 50, 72)], 2.0, "C5:1 r:3 r:12", "r:16");
+        // The hands change in between.
+        let notes = [(71, 72, 21), (263, 264, 58), (271, 272, 65), (272, 273, 58)];
+        assert_eq!(read(&score(&notes, 4.0), 40.0), ["r:6 r:1 Bb3+F4:1 r:8", "r:2 A0:1 r:1 r:12"]);
     }
 
     #[test]

@@ -107,14 +107,12 @@ fn named_twice(manifest: &Manifest) -> Option<(&'static str, &str)> {
         First::Encoder(from) => Some(from),
         First::Empty(_) => None,
     });
-    let masks = [&d.positions, &d.times, &d.token_mask, &d.frame_mask].into_iter().flatten();
     let roles: [(_, Vec<&String>); 4] = [
         ("encoder", vec![&e.pixels, &e.frame_mask]),
         ("encoder", context.iter().map(|context| &context.from).chain(first).collect()),
         (
             "decoder",
-            iter::once(&d.tokens)
-                .chain(masks)
+            d.inputs()
                 .chain(context.iter().map(|context| &context.to))
                 .chain(state.iter().map(|state| &state.to))
                 .collect(),

@@ -74,7 +74,7 @@ impl Options {
         // A step more, so that keys may come up at the end.
         let mut grammar = Grammar::new(most + 1, usize::MAX)?.goes_on();
         for (place, &token) in self.primer.iter().enumerate() {
-            if matches!(token.into(), Event::TimeShift(shift) if u32::from(shift.get()) >= grammar.rest()) {
+            if token.steps() >= grammar.rest() {
                 return refuse("at most half a window", format!("over {:?}", time(most)));
             }
             if !grammar.allowed()[token.index()] {
@@ -210,8 +210,9 @@ impl Composer {
 /// either to drop it or to [`finish`](Self::finish) with what there is.
 ///
 /// The first window is composed as a whole. From then on the film goes on by half windows: the model sees the last half
-/// again, hears its own music for it, and continues that for the next half, with the notes that still sound: none is
-/// longer than half a window. An unconstrained piece is composed window by window instead, each on its own, as the paper's fragments are.
+/// again, hears its own music for it, and continues that for the next half, with the notes that still sound, none
+/// longer than [`Geometry::longest_note`]. An unconstrained piece is composed window by window instead, each on its own, as
+/// the paper's fragments are.
 pub struct Piece<'c, W: Iterator> {
     composer: &'c Composer,
     options: Options,
@@ -326,9 +327,7 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
 
     fn begin_span(&mut self, span: Span) -> Result<()> {
         let max_tokens = self.composer.max_tokens;
-        // Models learn from fragments, which leave out what sounds on from before. So nothing does: where windows are full,
-        // no note lasts longer than what is heard again. The pause at a seam is decided behind it.
-        let longest = half_window(self.composer.engine.geometry()).saturating_sub(STEPS_PER_SECOND).max(1);
+        let longest = self.composer.engine.geometry().longest_note();
         let left = usize::from(self.draws > 0);
         let played = &mut self.played;
         let lane = |(index, take): (usize, &mut Take)| {
@@ -339,8 +338,9 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
                 played.push_back(Played { take: index, time: time(take.clock()).min(span.until), event });
             }
             let beginning = take.since(span.start);
-            // What is known already costs nothing, nor does it to close what sounds, or the pause that was left to this window.
-            let budget = max_tokens + beginning.len() + take.sounding() + left;
+            // What is known already costs nothing, nor does it to close what sounds (a pause and an off), or the pause that
+            // was left to this window.
+            let budget = max_tokens + beginning.len() + 2 * take.sounding() + left;
             let mut grammar = Grammar::new(span.end - span.start, budget)?.notes_up_to(longest);
             grammar = grammar.controlled(&self.options.controls);
             if !span.last {
@@ -428,6 +428,17 @@ fn join(before: &Clip, next: &Clip, half: usize, geometry: &Geometry) -> Result<
     let wrong = Error::ClipShape { got: new.shape().to_vec(), want: *geometry };
     let both = concatenate(Axis(0), &[known, new.slice(s![..next.frames().min(half), .., .., ..])]);
     Clip::new(both.map_err(|_| wrong)?, geometry)
+}
+
+impl Geometry {
+    /// The most steps that a note of a composed piece lasts, at least 1: half a window less a second.
+    ///
+    /// Models learn from fragments, which leave out what sounds on from before. So nothing may do so: all that sounds at a
+    /// seam has begun in the half window that is heard again. The last pause before a seam, of up to a second, is decided
+    /// behind it.
+    pub fn longest_note(&self) -> u32 {
+        half_window(*self).saturating_sub(STEPS_PER_SECOND).max(1)
+    }
 }
 
 /// The most steps that are known when a part of the film is composed.

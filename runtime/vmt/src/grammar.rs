@@ -107,7 +107,7 @@ impl Grammar {
         let rest = self.rest();
         let sounding = self.down.iter().flatten().count();
         // After a token, `left` must still hold an off for each sounding key, the shifts to the window's end, and the end.
-        // What it takes to close a note: to be in time for it may take a shift of its own.
+        // Where notes may be only so long, to be in time for an off may take a shift of its own.
         let closing = if self.longest.is_some() { 2 } else { usize::from(!self.goes_on) };
         let fits = |tokens: usize, rest: u32| tokens + closing * sounding + shifts(rest) < self.left;
         let pause = self.pause();
@@ -151,11 +151,12 @@ impl Grammar {
     /// What to add to the logits of notes and velocities, so that there come about [`Controls::density`] notes a second;
     /// 0 without that control.
     ///
-    /// It is 32 times the share of notes that the last 4 s lack (negative where they have too many), and at most 8.
+    /// It is 32 times the share of notes that the last 4 s lack (negative where they have too many), and at most 8. A note
+    /// that comes now counts half: with 2 wanted, the second is missing and the third is too many.
     pub fn bias(&self) -> f32 {
         let Some(density) = self.controls.density else { return 0.0 };
         let notes = |steps: u32| density * f64::from(steps) / f64::from(STEPS_PER_SECOND);
-        let missing = notes(self.clock.min(MEMORY)) - self.struck.len() as f64;
+        let missing = notes(self.clock.min(MEMORY)) - (self.struck.len() as f64 + 0.5);
         (GAIN * missing / notes(MEMORY)).clamp(-LIMIT, LIMIT) as f32
     }
 

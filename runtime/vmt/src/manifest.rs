@@ -1,6 +1,7 @@
 //! `manifest.yaml`: all that the runtime must know of a bundle. The one place that reads and writes it.
 
 use std::collections::BTreeMap;
+use std::iter;
 
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +86,14 @@ pub struct DecoderGraph {
     pub frame_mask: Option<String>,
     /// f32 `[lanes, new, 310]`.
     pub logits: String,
+}
+
+impl DecoderGraph {
+    /// The names of its inputs but for context and state, in the order in which they are fed.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &String> {
+        let Self { tokens, positions, times, token_mask, frame_mask, .. } = self;
+        iter::once(tokens).chain([positions, times, token_mask, frame_mask].into_iter().flatten())
+    }
 }
 
 /// An encoder output that is a decoder input.

@@ -57,13 +57,7 @@ impl<G: Graph> OnnxEngine<G> {
         }));
         let encoder = load(&encoder.file, &bundle.encoder, &[&encoder.pixels, &encoder.frame_mask], &outputs)?;
 
-        let mut inputs = vec![decoder.tokens.as_str()];
-        inputs.extend(
-            [&decoder.positions, &decoder.times, &decoder.token_mask, &decoder.frame_mask]
-                .into_iter()
-                .flatten()
-                .map(String::as_str),
-        );
+        let mut inputs: Vec<&str> = decoder.inputs().map(String::as_str).collect();
         inputs.extend(context.iter().map(|context| context.to.as_str()));
         inputs.extend(state.iter().map(|state| state.to.as_str()));
         let mut outputs = vec![decoder.logits.as_str()];
@@ -246,9 +240,10 @@ impl<G: Graph> Session for OnnxSession<'_, G> {
 
         let graph = &engine.manifest.decoder;
         let mut inputs = vec![engine.decoder.value(Tensor::I64(ids.into_dyn()))?];
-        for (name, numbers) in [(&graph.positions, &positions), (&graph.times, &times), (&graph.token_mask, &mask)] {
+        let given = [(&graph.positions, positions), (&graph.times, times), (&graph.token_mask, mask.clone())];
+        for (name, numbers) in given {
             if name.is_some() {
-                inputs.push(engine.decoder.value(Tensor::I64(numbers.clone().into_dyn()))?);
+                inputs.push(engine.decoder.value(Tensor::I64(numbers.into_dyn()))?);
             }
         }
         let inputs: Vec<&G::Value> = inputs.iter().chain(&self.context).chain(&self.state).collect();

@@ -119,10 +119,7 @@ impl Score {
         untangle(&mut notes);
         let (mut clock, mut beginning) = (0, Vec::new());
         for token in (Self { notes, duration: self.duration }).tokens() {
-            let pause = match token.into() {
-                Event::TimeShift(shift) => u32::from(shift.get()),
-                _ => 0,
-            };
+            let pause = token.steps();
             if token == Token::END || clock + pause > steps {
                 break;
             }
