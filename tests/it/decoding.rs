@@ -103,14 +103,19 @@ fn says(scripts: &[&str]) -> Scripted {
 }
 
 fn clip(colour: u8) -> Clip {
-    Clip::new(Array4::from_elem((1, 3, 1, 1), colour), &DOT).unwrap()
+    clip_of(1, colour)
+}
+
+fn clip_of(pictures: usize, colour: u8) -> Clip {
+    Clip::new(Array4::from_elem((pictures, 3, 1, 1), colour), &DOT).unwrap()
 }
 
 /// Windows of these lengths in milliseconds, one after the other; the first is of colour 0, the next of colour 1, ...
 fn film(lengths: &[u64]) -> Vec<Result<Window>> {
     let mut start = Duration::ZERO;
     let window = |(colour, &length): (u8, &u64)| {
-        let window = Window { start, duration: Duration::from_millis(length), clip: clip(colour) };
+        let duration = Duration::from_millis(length);
+        let window = Window { start, duration, clip: clip_of(DOT.pictures(duration), colour) };
         start += window.duration;
         Ok(window)
     };
@@ -149,8 +154,9 @@ fn check_playable(composition: &Composition, lengths: &[u64], max_tokens: usize)
     let Composition { score, windows, events, unmatched_offs, unclosed, length_error, .. } = composition;
     assert_eq!((*windows, *unmatched_offs, *unclosed), (lengths.len(), 0, 0));
     assert_eq!(*length_error, Duration::ZERO);
-    // Closing what sounded at a window's start is beyond its budget: for each key a pause and an off.
-    assert!(*events >= 1 && *events <= lengths.len() * (max_tokens + 2 * 88));
+    // A window comes in four parts at most. What was left to a part is beyond its budget: of each key a pause and an off,
+    // and three pauses.
+    assert!(*events >= 1 && *events <= 4 * lengths.len() * (max_tokens + 2 * 88 + 3));
     let total: u64 = lengths.iter().sum();
     assert_eq!(score.duration, Duration::from_millis(total));
     let end = midi_end(score);
@@ -196,12 +202,12 @@ fn films_of_all_lengths() {
     }
 }
 
-/// A first second in which all keys go down, with hardly more tokens than that takes: the next window must still close them
-/// in time.
+/// A short window in which all keys go down, with hardly more tokens than that takes: the next one must still close them in
+/// time.
 #[test]
 fn a_chord_of_all_keys_is_closed() {
     let chord: String = (21..=108).map(|pitch| format!("+{pitch} ")).collect();
-    let (lengths, max_tokens) = ([1_000, 12_000], 94);
+    let (lengths, max_tokens) = ([2_500, 12_000], 94);
     let model = says(&[&format!("{chord} >100"), ">100"]);
     let composition = compose(model, max_tokens, film(&lengths), &Options::default()).unwrap();
     check_playable(&composition, &lengths, max_tokens);
@@ -215,7 +221,7 @@ fn no_film_no_music() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn noise_becomes_music(
@@ -500,7 +506,7 @@ fn controls_without_the_grammar_are_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn noise_under_controls_becomes_music(
@@ -809,8 +815,8 @@ fn a_piece_that_failed_is_not_complete() {
     assert!(piece.by_ref().any(|played| played.is_err()));
     assert!(piece.next().is_none());
     let composition = piece.finish().swap_remove(0);
-    // The pause at the seam was left to the window that failed.
-    let got = composition.score.duration;
-    assert!(!composition.complete && Duration::from_secs(9) < got && got <= Duration::from_secs(10), "{got:?}");
+    // The last eighth, and a pause of up to a second before it, was left to the window that failed.
+    let got = composition.score.duration.as_secs_f64();
+    assert!(!composition.complete && 7.75 < got && got <= 8.75, "{got}");
     assert!(!composition.score.notes.is_empty());
 }

@@ -43,6 +43,9 @@ pub struct Recipe {
     pub warm_up: u64,
     /// The highest learning rate.
     pub peak: f64,
+    /// Steps before the last in which the learning rate also falls evenly towards 0; the paper's does not. One may decide
+    /// about it late: a run goes on with another number.
+    pub cool_down: u64,
     /// Share of fragments that are shown without their video, so that the model can also do without.
     pub without_video: f64,
     /// Whether the decoder learns. If not, the encoder alone learns to read pictures ([`crate::reading`]), and losses are
@@ -75,6 +78,7 @@ impl Default for Recipe {
             max_tokens: MAX_TOKENS,
             warm_up: 8_000,
             peak: 1e-3,
+            cool_down: 0,
             without_video: 0.0,
             events: true,
             eyes: true,
@@ -97,13 +101,15 @@ pub const ADAM: (f32, f32, f32) = (0.9, 0.997, 1e-9);
 
 impl Recipe {
     /// The learning rate of a step, counted from 1: it rises evenly to [`peak`](Self::peak) over
-    /// [`warm_up`](Self::warm_up) steps, then falls with the inverse square root of the step.
+    /// [`warm_up`](Self::warm_up) steps, then falls with the inverse square root of the step, and evenly to 0 in the last
+    /// [`cool_down`](Self::cool_down) steps.
     ///
     /// The authors' code says `2 / sqrt(hidden) * min(step / 8000, 1) / sqrt(max(step, 8000))`. With 512 hidden that is
     /// this schedule with a peak of 0.988e-3; the paper says 1e-3.
     pub fn learning_rate(&self, step: u64) -> f64 {
+        let left = (self.steps + 1).saturating_sub(step) as f64;
         let (step, warm_up) = (step as f64, self.warm_up.max(1) as f64);
-        self.peak * (step / warm_up).min((warm_up / step).sqrt())
+        self.peak * (step / warm_up).min((warm_up / step).sqrt()) * (left / self.cool_down.max(1) as f64).min(1.0)
     }
 
     /// What is learned.
@@ -111,12 +117,14 @@ impl Recipe {
         Task { events: self.events, eyes: self.eyes, reading: self.reading }
     }
 
-    /// Whether a run that began with `self` may go on with `other`: it may be longer, and look at itself or save itself
-    /// more or less often.
+    /// Whether a run that began with `self` may go on with `other`: it may be longer, cool down, and look at itself or save
+    /// itself more or less often.
     pub fn goes_on_with(&self, other: &Self) -> bool {
-        let Self { steps, validate_every, validation_fragments, checkpoint_every, checkpoint_minutes, .. } = *other;
-        let changed =
-            Self { steps, validate_every, validation_fragments, checkpoint_every, checkpoint_minutes, ..self.clone() };
+        let Self {
+            steps, cool_down, validate_every, validation_fragments, checkpoint_every, checkpoint_minutes, ..
+        } = *other;
+        let looks = Self { validate_every, validation_fragments, checkpoint_every, checkpoint_minutes, ..self.clone() };
+        let changed = Self { steps, cool_down, ..looks };
         changed == *other
     }
 
@@ -208,6 +216,17 @@ mod tests {
         let authors = |step: f64| 2.0 / 512f64.sqrt() * (step / 8000.0).min(1.0) / step.max(8000.0).sqrt();
         let ratio = |step: u64| authors(step as f64) / recipe.learning_rate(step);
         assert!([1, 8_000, 50_000].map(ratio).iter().all(|ratio| (ratio - 0.98821).abs() < 1e-5));
+    }
+
+    #[test]
+    fn a_run_cools_down() {
+        let recipe = Recipe { steps: 40_000, cool_down: 8_000, ..Recipe::default() };
+        let check = |step: u64, want: f64| assert!((recipe.learning_rate(step) / want - 1.0).abs() < 1e-12, "{step}");
+        check(32_000, 0.5e-3);
+        check(32_001, Recipe::default().learning_rate(32_001));
+        check(36_001, 0.5 * Recipe::default().learning_rate(36_001));
+        check(40_000, Recipe::default().learning_rate(40_000) / 8_000.0);
+        assert!(Recipe::default().goes_on_with(&recipe));
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! cargo run --release --workspace --example seams -- film-*.mid
 //! ```
 //!
-//! A piece is composed 10 s at first and 5 s at a time then, so seams are at 10 s, 15 s, 20 s, ...; between them, 12.5 s,
-//! 17.5 s, ... For each such moment, with 2.5 s before and after it:
+//! A piece is composed 8.75 s at first and 2.5 s at a time then, so seams are at 8.75 s, 11.25 s, 13.75 s, ...; between them,
+//! 10 s, 12.5 s, ... For each such moment, with 2.5 s before and after it:
 //!
 //! - held: notes that sound across it;
 //! - density: change of the number of notes that begin, per second, without its sign;
@@ -21,8 +21,8 @@ use vmt::{PerformedNote, midi};
 /// What is looked at before and after a moment, in seconds.
 const SIDE: f64 = 2.5;
 /// Where the second window's own music begins, and how much each adds, in seconds.
-const FIRST: f64 = 10.0;
-const STEP: f64 = 5.0;
+const FIRST: f64 = 8.75;
+const STEP: f64 = 2.5;
 
 const MEASURES: [&str; 5] = ["held", "density", "register", "key", "repetition"];
 

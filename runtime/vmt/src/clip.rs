@@ -29,7 +29,12 @@ impl Geometry {
 
     /// The length of a full window.
     pub fn window(&self) -> Duration {
-        Duration::from_millis(self.frame_ms * self.frames as u64)
+        self.lasts(self.frames)
+    }
+
+    /// How long so many pictures last.
+    pub(crate) fn lasts(&self, frames: usize) -> Duration {
+        Duration::from_millis(self.frame_ms * frames as u64)
     }
 
     /// The pictures of a window of this `duration`: one for each moment [`Self::time`] before its end, and at least one.

@@ -12,7 +12,7 @@ use crate::guidance;
 use crate::take::{Take, time};
 use crate::{
     Backend, Bundle, Clip, Controls, Decoding, Engine, Error, Event, Geometry, Grammar, Rank, Result, Rules,
-    STEPS_PER_SECOND, Sampling, Score, Token, Window,
+    STEPS_PER_SECOND, Sampling, Score, Shift, Token, Window,
 };
 
 /// A model that composes.
@@ -194,6 +194,7 @@ impl Composer {
             windows: windows.into_iter().peekable(),
             previous: None,
             spans: VecDeque::new(),
+            seam: 0,
             running: None,
             takes: vec![Take::new(); takes.get()],
             played: VecDeque::new(),
@@ -209,16 +210,18 @@ impl Composer {
 /// Nothing is decoded ahead: each call runs the decoder once at most, for all takes. So to stop is to call no more, and
 /// either to drop it or to [`finish`](Self::finish) with what there is.
 ///
-/// The first window is composed as a whole. From then on the film goes on by half windows: the model sees the last half
-/// again, hears its own music for it, and continues that for the next half, with the notes that still sound, none
-/// longer than [`Geometry::longest_note`]. An unconstrained piece is composed window by window instead, each on its own, as
-/// the paper's fragments are.
+/// The first window is composed but for its last eighth. From then on the film goes on by a quarter of a window: the model
+/// sees the last three quarters again, hears its own music for them as far as it has come, and continues that for as
+/// long as the quarter, with the notes that still sound, none longer than [`Geometry::longest_note`]. An unconstrained
+/// piece is composed window by window instead, each on its own, as the paper's fragments are.
 pub struct Piece<'c, W: Iterator> {
     composer: &'c Composer,
     options: Options,
     windows: Peekable<W>,
     previous: Option<Window>,
     spans: VecDeque<Span>,
+    /// Where the last span ended, in steps of the film. A take that is not there yet has left its pause to the next.
+    seam: u32,
     running: Option<(Decoding<'c>, Span)>,
     takes: Vec<Take>,
     played: VecDeque<Played>,
@@ -327,22 +330,28 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
 
     fn begin_span(&mut self, span: Span) -> Result<()> {
         let max_tokens = self.composer.max_tokens;
-        let longest = self.composer.engine.geometry().longest_note();
-        let left = usize::from(self.draws > 0);
+        let geometry = self.composer.engine.geometry();
+        let longest = geometry.longest_note();
+        let left = match self.report.windows {
+            1 => 0,
+            // The last pictures of the one before, and a pause.
+            _ => Shift::over(steps(geometry.lasts(ahead(&geometry)))).count() + 1,
+        };
         let played = &mut self.played;
         let lane = |(index, take): (usize, &mut Take)| {
             if self.options.unconstrained {
                 return Ok((Vec::new(), Rules::Raw(max_tokens)));
             }
-            for event in take.release(span.start) {
+            let released = take.release(span.start);
+            let (beginning, loud) = take.since(span.start);
+            for event in released.into_iter().chain(loud) {
                 played.push_back(Played { take: index, time: time(take.clock()).min(span.until), event });
             }
-            let beginning = take.since(span.start);
-            // What is known already costs nothing, nor does it to close what sounds (a pause and an off), or the pause that
+            // What is known already costs nothing, nor does it to close what sounds (a pause and an off), or to pass what
             // was left to this window.
             let budget = max_tokens + beginning.len() + 2 * take.sounding() + left;
             let mut grammar = Grammar::new(span.end - span.start, budget)?.notes_up_to(longest);
-            grammar = grammar.controlled(&self.options.controls);
+            grammar = grammar.controlled(&self.options.controls).rests_until(self.seam.saturating_sub(span.start));
             if !span.last {
                 grammar = grammar.goes_on();
             }
@@ -359,6 +368,7 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
 
     fn end_span(&mut self) {
         let Some((_, span)) = self.running.take() else { return };
+        self.seam = span.end;
         if self.options.unconstrained {
             for take in &mut self.takes {
                 take.length_error += take.clock().abs_diff(span.end);
@@ -382,35 +392,26 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
         self.report.windows += 1;
         self.report.score.duration = window.start + window.duration;
         let geometry = self.composer.engine.geometry();
-        let end = steps(window.start + window.duration);
-        let until = time(end).min(window.start + window.duration);
-        let half = geometry.frames / 2;
-        let from = |frames: usize| Duration::from_millis(geometry.frame_ms * frames as u64);
         // Without video, as many as there would be.
         let pictures = |window: &Window| match window.clip.frames() {
             0 => geometry.pictures(window.duration),
             frames => frames,
         };
-
-        match &self.previous {
-            Some(before) if !self.options.unconstrained && half > 0 => {
-                let start = steps(window.start.saturating_sub(from(pictures(before).min(half))));
-                let clip = join(&before.clip, &window.clip, half, &geometry)?;
-                let whole = pictures(&window) <= half;
-                let middle = if whole { until } else { window.start + from(half) };
-                self.spans.push_back(Span { clip, start, end: steps(middle), until: middle, last: last && whole });
-                if !whole {
-                    self.spans.push_back(Span {
-                        clip: window.clip.clone(),
-                        start: steps(window.start),
-                        end,
-                        until,
-                        last,
-                    });
-                }
-            }
-            _ => {
-                self.spans.push_back(Span { clip: window.clip.clone(), start: steps(window.start), end, until, last });
+        let shown = pictures(&window);
+        // Of a film's first window, and of a raw one, all comes at once, and nothing is heard again.
+        let before = self.previous.as_ref().filter(|_| !self.options.unconstrained);
+        for new in if before.is_some() { hops(&geometry) } else { vec![geometry.frames] } {
+            let known = before.map_or(0, |before| pictures(before).min(geometry.frames - new));
+            let whole = new >= shown;
+            let ends = whole && (last || self.options.unconstrained);
+            let sight = window.start + if whole { window.duration } else { geometry.lasts(new) };
+            let until = sight.saturating_sub(geometry.lasts(if ends { 0 } else { ahead(&geometry).min(shown) }));
+            let clip = join(before.map_or(&window.clip, |before| &before.clip), known, &window.clip, new, &geometry)?;
+            let start = steps(window.start.saturating_sub(geometry.lasts(known)));
+            let end = steps(until).max(self.spans.back().map_or(self.seam, |span| span.end));
+            self.spans.push_back(Span { clip, start, end, until: time(end).min(until), last: last && whole });
+            if whole {
+                break;
             }
         }
         self.previous = Some(window);
@@ -418,32 +419,45 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
     }
 }
 
-/// The last `half` pictures of one window and the first of the next; without video where one of them has none.
-fn join(before: &Clip, next: &Clip, half: usize, geometry: &Geometry) -> Result<Clip> {
-    if before.frames().min(next.frames()) == 0 {
+/// The last `known` pictures of one window and the first `new` of the next; without video where one of them has none.
+fn join(before: &Clip, known: usize, next: &Clip, new: usize, geometry: &Geometry) -> Result<Clip> {
+    if next.frames() == 0 || (known > 0 && before.frames() == 0) {
         return Ok(Clip::without_video(geometry));
     }
-    let (known, new) = (before.pixels(), next.pixels());
-    let known = known.slice(s![before.frames().saturating_sub(half).., .., .., ..]);
-    let wrong = Error::ClipShape { got: new.shape().to_vec(), want: *geometry };
-    let both = concatenate(Axis(0), &[known, new.slice(s![..next.frames().min(half), .., .., ..])]);
-    Clip::new(both.map_err(|_| wrong)?, geometry)
+    let wrong = Error::ClipShape { got: next.pixels().shape().to_vec(), want: *geometry };
+    let known = before.pixels().slice_move(s![before.frames().saturating_sub(known).., .., .., ..]);
+    let new = next.pixels().slice_move(s![..next.frames().min(new), .., .., ..]);
+    Clip::new(concatenate(Axis(0), &[known, new]).map_err(|_| wrong)?, geometry)
+}
+
+/// How many pictures of a new window are seen, beside the last of the one before, from span to span: a quarter more each time.
+fn hops(geometry: &Geometry) -> Vec<usize> {
+    let mut hops: Vec<_> = (1..=4).map(|quarters| (geometry.frames * quarters).div_ceil(4)).collect();
+    hops.dedup();
+    hops
+}
+
+/// How many pictures of a window's end are left to the next: near the end of a fragment, models close notes that were cut
+/// there.
+fn ahead(geometry: &Geometry) -> usize {
+    geometry.frames / 8
 }
 
 impl Geometry {
-    /// The most steps that a note of a composed piece lasts, at least 1: half a window less a second.
+    /// The most steps that a note of a composed piece lasts, at least 1: what is heard again of a full window, less a
+    /// second (5.25 s of 10).
     ///
     /// Models learn from fragments, which leave out what sounds on from before. So nothing may do so: all that sounds at a
-    /// seam has begun in the half window that is heard again. The last pause before a seam, of up to a second, is decided
-    /// behind it.
+    /// seam has begun in what is heard again. How long the last pause before a seam is, up to a second, is decided behind it.
     pub fn longest_note(&self) -> u32 {
-        half_window(*self).saturating_sub(STEPS_PER_SECOND).max(1)
+        let again = self.frames - ahead(self) - self.frames.div_ceil(4);
+        steps(self.lasts(again)).saturating_sub(STEPS_PER_SECOND).max(1)
     }
 }
 
-/// The most steps that are known when a part of the film is composed.
+/// The most steps of a primer.
 fn half_window(geometry: Geometry) -> u32 {
-    steps(Duration::from_millis(geometry.frame_ms * (geometry.frames / 2) as u64))
+    steps(geometry.lasts(geometry.frames / 2))
 }
 
 /// The step nearest to a moment of the film; halves go up.

@@ -38,6 +38,8 @@ pub struct Grammar {
     end_said: bool,
     /// The most steps that a note may last.
     longest: Option<u32>,
+    /// Nothing happens before this step.
+    rests_until: u32,
     controls: Controls,
     /// When keys went down, as far back as the memory goes.
     struck: VecDeque<u32>,
@@ -56,13 +58,32 @@ impl Grammar {
         let (down, bin) = ([None; KEYS], None);
         let (velocity_said, goes_on, end_said) = (false, false, false);
         let (controls, struck) = (Controls::default(), VecDeque::new());
-        let (clock, left, longest) = (0, max_tokens, None);
-        Ok(Self { steps, clock, left, down, bin, velocity_said, goes_on, end_said, longest, controls, struck })
+        let (clock, left, longest, rests_until) = (0, max_tokens, None, 0);
+        Ok(Self {
+            steps,
+            clock,
+            left,
+            down,
+            bin,
+            velocity_said,
+            goes_on,
+            end_said,
+            longest,
+            rests_until,
+            controls,
+            struck,
+        })
     }
 
     /// The same, but no note lasts longer than `steps`, which must not be 0: when its time is over, its key comes up.
     pub fn notes_up_to(mut self, steps: u32) -> Self {
         self.longest = (steps < self.steps).then_some(steps);
+        self
+    }
+
+    /// The same, but what is next is a pause that lasts at least until `step`: where a window before has left one to this.
+    pub(crate) fn rests_until(mut self, step: u32) -> Self {
+        self.rests_until = step;
         self
     }
 
@@ -125,6 +146,7 @@ impl Grammar {
         for token in Token::all() {
             allowed[token.index()] = match Event::from(token) {
                 _ if self.ended() => false,
+                event if self.clock < self.rests_until && !matches!(event, Event::TimeShift(_)) => false,
                 Event::NoteOff(pitch) if any_due => self.down[key(pitch)].is_some_and(due),
                 _ if any_due && !self.velocity_said => false,
                 Event::NoteOn(pitch) => open(pitch) && loud && strikable(1 + closing.max(1)),
@@ -138,7 +160,8 @@ impl Grammar {
                 Event::TimeShift(shift) => {
                     let steps = u32::from(shift.get());
                     let own = usize::from(self.longest.is_some() && sounding > 0 && steps == pause);
-                    steps <= pause && fits(1 - own, rest.saturating_sub(steps))
+                    (self.rests_until.saturating_sub(self.clock)..=pause).contains(&steps)
+                        && fits(1 - own, rest.saturating_sub(steps))
                 }
                 Event::Velocity(bin) => {
                     self.bin != Some(bin) && controls.loudness(bin) && any_open && strikable(2 + closing.max(1))
@@ -271,6 +294,12 @@ mod tests {
         parse("+60 >40").into_iter().for_each(|token| grammar.advance(token));
         assert!(!leaves(&grammar, ">9") && leaves(&grammar, ">10") && leaves(&grammar, ">100"));
         assert!(!leaves(&grammar, "-60") && !leaves(&Grammar::new(50, 20).unwrap(), ">50"));
+
+        let rests = Grammar::new(150, 20).unwrap().rests_until(50);
+        assert!(passes(rests.clone(), &parse(">50 +60 >1 -60")) && passes(rests.clone(), &parse(">100 +60")));
+        for early in [">49", "+60", "v20"] {
+            assert!(!passes(rests.clone(), &parse(early)), "{early}");
+        }
     }
 
     #[test]

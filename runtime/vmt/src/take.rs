@@ -100,17 +100,16 @@ impl Take {
     /// The music from step `start`, which must not be later, to now as the beginning of a piece, without what sounds on from
     /// before.
     ///
-    /// The take goes on as loud as whoever reads that believes it to be.
-    pub fn since(&mut self, start: u32) -> Vec<Token> {
+    /// The take goes on as loud as whoever reads that believes it to be: returns the event too, if that is another loudness.
+    pub fn since(&mut self, start: u32) -> (Vec<Token>, Option<Event>) {
         let began = self.notes.iter().filter(|note| note.start >= start);
         let moved = began.map(|note| Note { start: note.start - start, end: note.end - start, ..*note });
         let beginning = Score { notes: moved.collect(), duration: Duration::ZERO }.up_to(self.clock - start);
-        let loud = beginning.iter().rev().find_map(|&token| match token.into() {
-            Event::Velocity(bin) => Some(bin.velocity()),
-            _ => None,
-        });
-        self.velocity = loud.unwrap_or(self.velocity);
-        beginning
+        let heard = beginning.iter().rev().map(|&token| token.into()).find(|event| matches!(event, Event::Velocity(_)));
+        let loud = heard.filter(|event| matches!(event, Event::Velocity(bin) if bin.velocity() != self.velocity));
+        loud.into_iter().for_each(|event| self.play(event.into()));
+        self.events += usize::from(loud.is_some());
+        (beginning, loud)
     }
 
     /// All that was played, for a film of this `duration`.
@@ -129,7 +128,7 @@ pub(crate) fn time(step: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Pitch;
+    use crate::{Pitch, VelocityBin};
 
     #[test]
     fn a_window_knows_what_began_in_it() {
@@ -138,14 +137,30 @@ mod tests {
         let mut play = |events: &[Event]| events.iter().for_each(|&event| take.play(event.into()));
         let second = Event::TimeShift(Shift::MAX);
         play(&[Event::NoteOn(low), second, Event::NoteOn(high), second]);
-        let all = take.since(0);
+        let (all, _) = take.since(0);
         assert_eq!(all.iter().filter(|&&token| token == Event::NoteOn(low).into()).count(), 1);
-        let later = take.since(100);
+        let (later, _) = take.since(100);
         assert_eq!(later.iter().filter(|&&token| token == Event::NoteOn(low).into()).count(), 0);
         assert_eq!(later.iter().filter(|&&token| token == Event::NoteOn(high).into()).count(), 1);
         assert_eq!(take.release(0), []);
         assert_eq!(take.release(100), [Event::NoteOff(low)]);
         assert_eq!((take.sounding(), take.events), (1, 1));
-        assert_eq!(take.since(100), later);
+        assert_eq!(take.since(100), (later, None));
+    }
+
+    #[test]
+    fn a_take_is_as_loud_as_its_reader_believes() {
+        let [soft, loud] = [40, 90].map(|velocity| Event::Velocity(VelocityBin::of(velocity)));
+        let mut take = Take::new();
+        for event in [soft, Event::NoteOn(Pitch::MAX), loud, Event::NoteOn(Pitch::MIN)] {
+            take.play(event.into());
+        }
+        // Written anew, a chord rises: the last to be heard is the soft one.
+        let (beginning, event) = take.since(0);
+        assert_eq!(
+            (beginning.len(), event, take.velocity, take.events),
+            (4, Some(soft), VelocityBin::of(40).velocity(), 1)
+        );
+        assert_eq!(take.since(0), (beginning, None));
     }
 }
