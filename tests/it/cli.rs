@@ -596,6 +596,8 @@ fn a_part_of_a_film_has_its_music() {
     place.fails(1, "compose @film.mpg --start 3.3 -o @b.mp4 -o @b.mid", want);
     let want = "b.mkv: only an .mp4 can begin at any picture; give no --start, or write .mp4";
     place.fails(2, "compose %tests/data/demo.mp4 --start 1 -o @b.mkv", want);
+    let want = "demo.mp4: must have a picture from --start on, but ends before 99s";
+    place.fails(1, "compose %tests/data/demo.mp4 --start 99 -o @b.mid", want);
 }
 
 /// The options in the help of `vmt compose` are those of the README's table, each once; -o has a table of its own.

@@ -205,7 +205,9 @@ impl Args {
         }
         bar.finish_and_clear();
         let mut takes = piece.finish();
-        ensure!(takes[0].windows > 0, "there is no picture to compose for");
+        let (Film::Video(path) | Film::Frames { folder: path, .. }) = &film;
+        let none = "must have a picture from --start on, but ends before";
+        ensure!(takes[0].windows > 0, "{}: {none} {:?}", path.display(), range.start);
         if outputs.snap {
             takes.iter_mut().for_each(|take| take.score.snap(*tempo));
         }
