@@ -64,9 +64,9 @@ class Layer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(3 if cross else 2))
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x, memory=None, bias=None):
+    def forward(self, x, memory=None, bias=None, recency=None):
         y = self.norms[0](x)
-        x = x + self.drop(self.attention(y, y, causal=self.cross is not None))
+        x = x + self.drop(self.attention(y, y, causal=self.cross is not None and recency is None, bias=recency))
         if self.cross:
             x = x + self.drop(self.cross(self.norms[1](x), memory, bias=bias))
         return x + self.drop(self.feed_forward(self.norms[-1](x)))
@@ -78,6 +78,7 @@ class Vmt(nn.Module):
         hidden, sizes = config["hidden"], config["model"]["vmt"]
         layer = lambda cross: Layer(hidden, sizes["heads"], sizes["feed_forward"], config["dropout"], cross)
         self.frames = Frames(config)
+        self.recency = sizes.get("recency", False)
         self.clock = nn.Linear(hidden, hidden, bias=False) if sizes.get("clock") else None
         self.heads, self.frame_steps = sizes["heads"], config["geometry"]["frame_ms"] / 10
         self.encoder = nn.ModuleList(layer(False) for _ in range(config["layers"]))
@@ -95,16 +96,20 @@ class Vmt(nn.Module):
             memory = layer(memory)
         memory = self.norms[0](memory)
         x = self.embedding(tokens) * hidden**0.5 + sinusoids(torch.arange(tokens.shape[1]), hidden)
-        bias = None
+        bias = recency = None
+        slopes = 2 ** (-8 * torch.arange(self.heads + 1) / self.heads)[:, None, None]
+        if self.recency:
+            places = torch.arange(tokens.shape[1])
+            ahead = places - places[:, None]
+            recency = (slopes[1:] * ahead).masked_fill(ahead > 0, -torch.inf)
         if self.clock:
             steps = torch.where((178 <= tokens) & (tokens < 278), tokens - 177, 0)
             now = steps.cumsum(1) / self.frame_steps - 0.5
             x = x + self.clock(sinusoids(now, hidden))
-            slopes = 2 ** (-8 * torch.arange(self.heads) / self.heads)
-            bias = -slopes[:, None, None] * (now[:, None, :, None] - torch.arange(frames)).abs()
+            bias = -slopes[:-1] * (now[:, None, :, None] - torch.arange(frames)).abs()
         x = self.drop(x)
         for layer in self.decoder:
-            x = layer(x, memory, bias)
+            x = layer(x, memory, bias, recency)
         return F.linear(self.norms[1](x), self.embedding.weight)
 
 

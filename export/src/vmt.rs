@@ -6,7 +6,7 @@ use vmt::{
 };
 use vmt_train::{
     attention::{CrossAttention, FeedForward, SelfAttention},
-    vmt::{Vmt, slopes},
+    vmt::{Vmt, recency_slopes, slopes},
 };
 
 use crate::{
@@ -100,7 +100,7 @@ fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
     let position = sinusoids(g, model, &places);
     let mut x = g.op("Add", &[&rows, &position]);
 
-    let causal = causal_bias(g, &ids, &mask);
+    let causal = causal_bias(g, &ids, &mask, model.recency.then_some(heads));
     let shown = shown(g, &frame_mask);
     let frame_bias = mask_bias(g, &shown);
     let mut frame_bias = g.unsqueeze(&frame_bias, &[1, 2]);
@@ -179,8 +179,9 @@ fn sinusoids(g: &mut Graph, model: &Vmt, places: &Var) -> Var {
     g.op("Reshape", &[&pairs, &shape])
 }
 
-/// What is added to the scores of `new` queries over `past + new` slots: a query sees real slots up to its own.
-fn causal_bias(g: &mut Graph, ids: &Var, mask: &Var) -> Var {
+/// What is added to the scores of `new` queries over `past + new` slots: a query sees real slots up to its own, and with
+/// recency each of so many heads sees those further back less.
+fn causal_bias(g: &mut Graph, ids: &Var, mask: &Var, recency: Option<usize>) -> Var {
     let (new, all) = (g.size(ids, 1), g.size(mask, 1));
     let slots = g.range(&all);
     let past = g.op("Sub", &[&all, &new]);
@@ -190,10 +191,17 @@ fn causal_bias(g: &mut Graph, ids: &Var, mask: &Var) -> Var {
     let later = g.op("Greater", &[&slots, &queries]);
     let later = g.cast(&later, Type::Float);
     let masked = g.float(-1e9);
-    let later = g.op("Mul", &[&later, &masked]);
+    let mut bias = g.op("Mul", &[&later, &masked]);
+    if let Some(heads) = recency {
+        let ahead = g.op("Sub", &[&slots, &queries]);
+        let ahead = g.cast(&ahead, Type::Float);
+        let slopes = g.floats(&[heads as i64, 1, 1], &recency_slopes(heads).collect::<Vec<_>>());
+        let recency = g.op("Mul", &[&ahead, &slopes]);
+        bias = g.op("Add", &[&bias, &recency]);
+    }
     let padding = mask_bias(g, mask);
     let padding = g.unsqueeze(&padding, &[1, 2]);
-    g.op("Add", &[&padding, &later])
+    g.op("Add", &[&padding, &bias])
 }
 
 /// `[lanes, n, hidden]` to queries, keys and values `[lanes, heads, n, size]`.

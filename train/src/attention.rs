@@ -74,7 +74,7 @@ impl SelfAttention {
         self.out.forward(attend(query, &KeyValue { key, value }, mask, &self.dropout))
     }
 
-    /// `x` `[batch, new, hidden]` looks at the slots of `past` too; `mask`: `[batch, 1, new, past + new]`, additive.
+    /// `x` `[batch, new, hidden]` looks at the slots of `past` too; `mask`: `[batch, 1 or heads, new, past + new]`, additive.
     /// Returns `[batch, new, hidden]`, and `past` with the new slots.
     pub fn forward_after(&self, x: Tensor<3>, past: &KeyValue, mask: Tensor<4>) -> (Tensor<3>, KeyValue) {
         let [query, key, value] = split(self.qkv.forward(x), self.heads);

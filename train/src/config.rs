@@ -47,6 +47,10 @@ pub enum Architecture {
         /// ([`Clock`](crate::vmt::Clock)). In the paper it does not.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         clock: bool,
+        /// Whether the decoder looks first at what was just played ([`recency`](crate::vmt::recency)). In the paper it does
+        /// not.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        recency: bool,
     },
     /// The recurrent baseline, [`Seq2Seq`].
     Seq2Seq,
@@ -78,8 +82,8 @@ impl ModelConfig {
     /// The model with its first weights: the same `seed` gives the same weights on every device.
     pub fn init(&self, seed: u64, device: &Device) -> Model {
         match self.model {
-            Architecture::Vmt { heads, feed_forward, clock } => {
-                Model::Vmt(Vmt::new(self, heads, feed_forward, clock, seed, device))
+            Architecture::Vmt { heads, feed_forward, clock, recency } => {
+                Model::Vmt(Vmt::new(self, [heads, feed_forward], [clock, recency], seed, device))
             }
             Architecture::Seq2Seq => Model::Seq2Seq(Seq2Seq::new(self, seed, device)),
         }

@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Norms stand before each sub-layer, with one more at the end, and the embedding is both input and output: as in the
-//! authors' code. `+` is a residual connection, with dropout on what is added. The [`Clock`] is ours and can be left out.
+//! authors' code. `+` is a residual connection, with dropout on what is added. The [`Clock`] and [`recency`] are ours and
+//! can be left out.
 
 use std::iter::zip;
 
@@ -49,6 +50,8 @@ pub struct Vmt {
     pub decoder_norm: LayerNorm,
     /// Tells the decoder what time it is.
     pub clock: Option<Clock>,
+    /// Whether tokens look first at those just before ([`recency`]).
+    pub recency: bool,
     /// On the vectors that enter the first layers.
     pub dropout: Dropout,
     /// `[hidden, 4]`: [`Reading`](crate::reading), which is for training alone.
@@ -69,9 +72,8 @@ pub struct Memory {
 impl Vmt {
     pub(crate) fn new(
         config: &ModelConfig,
-        heads: usize,
-        feed_forward: usize,
-        clock: bool,
+        [heads, feed_forward]: [usize; 2],
+        [clock, recency]: [bool; 2],
         seed: u64,
         device: &Device,
     ) -> Self {
@@ -87,6 +89,7 @@ impl Vmt {
             decoder_norm: init.norm(hidden),
             dropout: Dropout::new(dropout),
             reading: init.linear(hidden, READINGS),
+            recency,
             clock: clock.then(|| Clock {
                 project: init.projections(hidden, 1),
                 frame_steps: config.geometry.frame_ms as f64 * f64::from(vmt::STEPS_PER_SECOND) / 1000.0,
@@ -163,14 +166,19 @@ impl EncoderDecoder for Vmt {
     }
 
     fn extend(&self, feed: Feed, memory: &Memory, state: &Self::State) -> (Tensor<3>, Self::State) {
-        let mask = additive(feed.visible()).unsqueeze_dim::<4>(1);
+        let mut mask = additive(feed.visible()).unsqueeze_dim::<4>(1);
         let [_, hidden] = self.embedding.weight.dims();
+        let [_, heads, frames, _] = memory.cross[0].key.dims();
+        if self.recency {
+            let [_, _, new, slots] = mask.dims();
+            let recency = recency(heads, new, slots, &mask.device());
+            mask = mask + recency;
+        }
         let vectors = self.embedding.forward(feed.tokens) * (hidden as f64).sqrt();
         let mut vectors = vectors + sinusoids(feed.positions.float(), hidden);
         let mut cross_mask = memory.mask.clone();
         if let Some(clock) = &self.clock {
             let now = clock.now(feed.times);
-            let [_, heads, frames, _] = memory.cross[0].key.dims();
             cross_mask = cross_mask + Clock::nearness(now.clone(), heads, frames);
             vectors = vectors + clock.project.forward(sinusoids(now, hidden));
         }
@@ -253,7 +261,7 @@ impl DecoderLayer {
         }
     }
 
-    /// `x` `[batch, new, hidden]` after the slots of `past`; `mask` `[batch, 1, new, past + new]` for the tokens and
+    /// `x` `[batch, new, hidden]` after the slots of `past`; `mask` `[batch, 1 or heads, new, past + new]` for the tokens and
     /// `cross_mask` `[batch, 1 or heads, 1 or new, frames]` for the pictures, both additive. Returns `x`'s shape, and `past` with the
     /// new slots.
     pub fn forward(
@@ -286,6 +294,22 @@ pub fn sinusoids(places: Tensor<2>, hidden: usize) -> Tensor<3> {
 /// `2^(-8h / heads)`, from 1 down.
 pub fn slopes(heads: usize) -> impl Iterator<Item = f32> {
     (0..heads).map(move |head| 2f32.powf(-8.0 * head as f32 / heads as f32))
+}
+
+/// What is added to the scores of `slots` tokens for the `new` last of them, `[1, heads, new, slots]`: a token that is
+/// further back counts less, for each head by [a slope of its own](recency_slopes), as in ALiBi (Press et al. 2022).
+pub fn recency(heads: usize, new: usize, slots: usize, device: &Device) -> Tensor<4> {
+    let places = Tensor::<1, Int>::arange(0..slots as i64, device).float();
+    let queries = places.clone().slice([slots - new..slots]);
+    let ahead = places.unsqueeze::<4>() - queries.reshape([1, 1, new, 1]);
+    let slopes = Tensor::<1>::from_floats(recency_slopes(heads).collect::<Vec<_>>().as_slice(), device);
+    ahead * slopes.reshape([1, heads, 1, 1])
+}
+
+/// How fast each head loses sight of earlier tokens, in nats for each token: the `heads` numbers `2^(-8h / heads)` from
+/// `h = 1` on.
+pub fn recency_slopes(heads: usize) -> impl Iterator<Item = f32> {
+    slopes(heads).map(move |slope| slope * 2f32.powf(-8.0 / heads as f32))
 }
 
 /// `10000^(-2i / hidden)` for `i` in `0..hidden / 2`, in radians per place: computed in f64, then rounded to f32.

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use vmt_train::gru::{Gru, GruLayer};
-use vmt_train::vmt::{Clock, sinusoids};
+use vmt_train::vmt::{Clock, recency, sinusoids};
 use vmt_train::{Feed, Model, ModelConfig};
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -74,6 +74,15 @@ fn sinusoids_are_the_papers() {
             assert!((got[column + 1] as f64 - angle.cos()).abs() < 1e-4, "cosine {i} of {place}");
         }
     }
+}
+
+#[test]
+fn what_was_just_played_counts_most() {
+    let recency = values(recency(4, 2, 5, &Device::flex()));
+    let of = |head: usize, query: usize| &recency[(head * 2 + query) * 5..][..=3 + query];
+    assert_eq!(of(0, 0), [-0.75, -0.5, -0.25, 0.0]);
+    assert_eq!(of(0, 1), [-1.0, -0.75, -0.5, -0.25, 0.0]);
+    assert_eq!(of(3, 1), [-4.0, -3.0, -2.0, -1.0, 0.0].map(|back| back / 256.0));
 }
 
 #[test]
