@@ -113,7 +113,7 @@ pub struct Composition {
     pub score: Score,
     /// Windows of the film that the music was composed for.
     pub windows: usize,
-    /// Events that the model said, [`Event::End`]s among them.
+    /// Events after the primer, [`Event::End`]s among them: what the model said, and the few that a seam needs.
     pub events: usize,
     /// The model's natural logarithmic probability of an event, on average.
     pub log_probability: f64,
