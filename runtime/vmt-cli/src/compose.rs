@@ -135,7 +135,7 @@ impl Studio {
         let sampling =
             Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p, seed: args.seed };
         sampling.validate()?;
-        let controls = args.controls.controls()?;
+        let controls = args.controls.controls(args.unconstrained)?;
         let range = range(args.start, args.end)?;
         let tempo = args.outputs.tempo()?;
 

@@ -19,7 +19,8 @@ pub struct Controls {
     pub pitches: Option<RangeInclusive<u8>>,
     /// How hard they may be struck, as MIDI velocities. The model knows every fourth: 1, 5, 9, ... 125.
     pub velocities: Option<RangeInclusive<u8>>,
-    /// At most so many keys are down at once.
+    /// At most so many keys are down at once. `vmt compose` says 12: without a limit, a long piece can drift into ever more
+    /// notes.
     pub polyphony: Option<NonZeroUsize>,
     /// Only keys of this scale are struck.
     pub scale: Option<Scale>,
