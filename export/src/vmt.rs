@@ -100,7 +100,18 @@ fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
     let position = sinusoids(g, model, &places);
     let mut x = g.op("Add", &[&rows, &position]);
 
-    let causal = causal_bias(g, &ids, &mask, model.recency.then_some(heads));
+    let mut causal = causal_bias(g, &ids, &mask);
+    if model.recency {
+        let one = g.int(1);
+        let past = g.op("CumSum", &[&mask, &one]);
+        let slots = g.op("Sub", &[&past, &one]);
+        let slots = g.cast(&slots, Type::Float);
+        let (slots, queries) = (g.unsqueeze(&slots, &[1, 2]), g.unsqueeze(&places, &[1, 3]));
+        let ahead = g.op("Sub", &[&slots, &queries]);
+        let slopes = g.floats(&[heads as i64, 1, 1], &recency_slopes(heads).collect::<Vec<_>>());
+        let recency = g.op("Mul", &[&ahead, &slopes]);
+        causal = g.op("Add", &[&causal, &recency]);
+    }
     let shown = shown(g, &frame_mask);
     let frame_bias = mask_bias(g, &shown);
     let mut frame_bias = g.unsqueeze(&frame_bias, &[1, 2]);
@@ -179,9 +190,8 @@ fn sinusoids(g: &mut Graph, model: &Vmt, places: &Var) -> Var {
     g.op("Reshape", &[&pairs, &shape])
 }
 
-/// What is added to the scores of `new` queries over `past + new` slots: a query sees real slots up to its own, and with
-/// recency each of so many heads sees those further back less.
-fn causal_bias(g: &mut Graph, ids: &Var, mask: &Var, recency: Option<usize>) -> Var {
+/// What is added to the scores of `new` queries over `past + new` slots: a query sees real slots up to its own.
+fn causal_bias(g: &mut Graph, ids: &Var, mask: &Var) -> Var {
     let (new, all) = (g.size(ids, 1), g.size(mask, 1));
     let slots = g.range(&all);
     let past = g.op("Sub", &[&all, &new]);
@@ -191,17 +201,10 @@ fn causal_bias(g: &mut Graph, ids: &Var, mask: &Var, recency: Option<usize>) -> 
     let later = g.op("Greater", &[&slots, &queries]);
     let later = g.cast(&later, Type::Float);
     let masked = g.float(-1e9);
-    let mut bias = g.op("Mul", &[&later, &masked]);
-    if let Some(heads) = recency {
-        let ahead = g.op("Sub", &[&slots, &queries]);
-        let ahead = g.cast(&ahead, Type::Float);
-        let slopes = g.floats(&[heads as i64, 1, 1], &recency_slopes(heads).collect::<Vec<_>>());
-        let recency = g.op("Mul", &[&ahead, &slopes]);
-        bias = g.op("Add", &[&bias, &recency]);
-    }
+    let later = g.op("Mul", &[&later, &masked]);
     let padding = mask_bias(g, mask);
     let padding = g.unsqueeze(&padding, &[1, 2]);
-    g.op("Add", &[&padding, &bias])
+    g.op("Add", &[&padding, &later])
 }
 
 /// `[lanes, n, hidden]` to queries, keys and values `[lanes, heads, n, size]`.

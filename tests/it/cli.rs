@@ -108,8 +108,9 @@ fn music(bytes: &[u8], ms: u32) -> Score {
 fn a_film_becomes_music() {
     let place = Place::new();
     for bundle in ["tiny-vmt", "tiny-seq2seq"] {
-        let pieces = ["tract", "ort", "auto"]
-            .map(|engine| music(&place.demo(&format!("--bundle %onnx/{bundle} --engine {engine}")), 12_000));
+        let pieces = ["tract", "ort", "auto"].map(|engine| {
+            music(&place.demo(&format!("--bundle %onnx/{bundle} --max-polyphony 88 --engine {engine}")), 12_000)
+        });
         for score in &pieces {
             assert!(score.notes.len() > 20, "{} notes", score.notes.len());
         }

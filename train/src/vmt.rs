@@ -170,9 +170,7 @@ impl EncoderDecoder for Vmt {
         let [_, hidden] = self.embedding.weight.dims();
         let [_, heads, frames, _] = memory.cross[0].key.dims();
         if self.recency {
-            let [_, _, new, slots] = mask.dims();
-            let recency = recency(heads, new, slots, &mask.device());
-            mask = mask + recency;
+            mask = mask + recency(heads, feed.positions.clone(), feed.real.clone());
         }
         let vectors = self.embedding.forward(feed.tokens) * (hidden as f64).sqrt();
         let mut vectors = vectors + sinusoids(feed.positions.float(), hidden);
@@ -296,13 +294,14 @@ pub fn slopes(heads: usize) -> impl Iterator<Item = f32> {
     (0..heads).map(move |head| 2f32.powf(-8.0 * head as f32 / heads as f32))
 }
 
-/// What is added to the scores of `slots` tokens for the `new` last of them, `[1, heads, new, slots]`: a token that is
-/// further back counts less, for each head by [a slope of its own](recency_slopes), as in ALiBi (Press et al. 2022).
-pub fn recency(heads: usize, new: usize, slots: usize, device: &Device) -> Tensor<4> {
-    let places = Tensor::<1, Int>::arange(0..slots as i64, device).float();
-    let queries = places.clone().slice([slots - new..slots]);
-    let ahead = places.unsqueeze::<4>() - queries.reshape([1, 1, new, 1]);
-    let slopes = Tensor::<1>::from_floats(recency_slopes(heads).collect::<Vec<_>>().as_slice(), device);
+/// What is added to the scores of all tokens for the new ones at `positions` `[batch, new]`, where `real` `[batch, slots]` says
+/// which slots hold a token; `[batch, heads, new, slots]`. A token that is further back counts less, for each head by
+/// [a slope of its own](recency_slopes), as in ALiBi (Press et al. 2022).
+pub fn recency(heads: usize, positions: Tensor<2, Int>, real: Tensor<2, Bool>) -> Tensor<4> {
+    let slopes: Vec<f32> = recency_slopes(heads).collect();
+    let slopes = Tensor::<1>::from_floats(slopes.as_slice(), &real.device());
+    let places = real.int().cumsum(1) - 1;
+    let ahead = places.float().unsqueeze_dims::<4>(&[1, 1]) - positions.float().unsqueeze_dims::<4>(&[1, 3]);
     ahead * slopes.reshape([1, heads, 1, 1])
 }
 

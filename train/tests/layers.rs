@@ -78,11 +78,17 @@ fn sinusoids_are_the_papers() {
 
 #[test]
 fn what_was_just_played_counts_most() {
-    let recency = values(recency(4, 2, 5, &Device::flex()));
-    let of = |head: usize, query: usize| &recency[(head * 2 + query) * 5..][..=3 + query];
-    assert_eq!(of(0, 0), [-0.75, -0.5, -0.25, 0.0]);
-    assert_eq!(of(0, 1), [-1.0, -0.75, -0.5, -0.25, 0.0]);
-    assert_eq!(of(3, 1), [-4.0, -3.0, -2.0, -1.0, 0.0].map(|back| back / 256.0));
+    let device = Device::flex();
+    // The second of five slots is empty; the last two are new.
+    let real = Tensor::from_data([[true, false, true, true, true]], &device);
+    let recency = values(recency(4, Tensor::from_data([[2, 3]], &device), real));
+    let of = |head: usize, query: usize| {
+        let row = &recency[(head * 2 + query) * 5..][..=3 + query];
+        row.iter().enumerate().filter(|(slot, _)| *slot != 1).map(|(_, score)| *score).collect::<Vec<_>>()
+    };
+    assert_eq!(of(0, 0), [-0.5, -0.25, 0.0]);
+    assert_eq!(of(0, 1), [-0.75, -0.5, -0.25, 0.0]);
+    assert_eq!(of(3, 1), [-3.0, -2.0, -1.0, 0.0].map(|back| back / 256.0));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Event, Note, STEPS_PER_SECOND, Score, Shift, Token};
+use crate::{Event, Note, STEPS_PER_SECOND, Score, Shift, Token, VelocityBin};
 
 /// The end of a note that still sounds.
 const SOUNDING: u32 = u32::MAX;
@@ -106,7 +106,8 @@ impl Take {
         let moved = began.map(|note| Note { start: note.start - start, end: note.end - start, ..*note });
         let beginning = Score { notes: moved.collect(), duration: Duration::ZERO }.up_to(self.clock - start);
         let heard = beginning.iter().rev().map(|&token| token.into()).find(|event| matches!(event, Event::Velocity(_)));
-        let loud = heard.filter(|event| matches!(event, Event::Velocity(bin) if bin.velocity() != self.velocity));
+        let now = VelocityBin::of(self.velocity);
+        let loud = heard.filter(|&event| event != Event::Velocity(now));
         loud.into_iter().for_each(|event| self.play(event.into()));
         self.events += usize::from(loud.is_some());
         (beginning, loud)
@@ -128,7 +129,7 @@ pub(crate) fn time(step: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Pitch, VelocityBin};
+    use crate::Pitch;
 
     #[test]
     fn a_window_knows_what_began_in_it() {
