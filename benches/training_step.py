@@ -21,14 +21,21 @@ class Frames(nn.Module):
         super().__init__()
         filters, self.cells = config["filters"], config.get("cells", 1)
         inputs = [3, *filters[:-1]]
+        self.motion = nn.Conv2d(1, filters[0], 4, 2, 1) if config.get("motion") else None
         self.convs = nn.ModuleList(nn.Conv2d(i, o, 4, 2, 1) for i, o in zip(inputs, filters))
         self.norms = nn.ModuleList(nn.GroupNorm(1, o) for o in filters)
         self.project = nn.Linear(filters[-1] * self.cells**2, config["hidden"])
 
     def forward(self, pixels):
-        x = pixels.flatten(0, 1).float() / 127.5 - 1
-        for conv, norm in zip(self.convs, self.norms):
-            x = norm(F.leaky_relu(conv(x), 0.2))
+        pixels = pixels.float()
+        x = pixels.flatten(0, 1) / 127.5 - 1
+        for layer, (conv, norm) in enumerate(zip(self.convs, self.norms)):
+            x = conv(x)
+            if layer == 0 and self.motion:
+                light = pixels.mean(2, keepdim=True)
+                change = (light - torch.cat([light[:, :1], light[:, :-1]], 1)) / 127.5
+                x = x + self.motion(change.flatten(0, 1))
+            x = norm(F.leaky_relu(x, 0.2))
         x = F.adaptive_avg_pool2d(x, self.cells).flatten(1)
         return self.project(x).unflatten(0, pixels.shape[:2])
 
@@ -80,6 +87,7 @@ class Vmt(nn.Module):
         self.frames = Frames(config)
         self.recency = sizes.get("recency", False)
         self.clock = nn.Linear(hidden, hidden, bias=False) if sizes.get("clock") else None
+        self.keys = nn.Linear(88, hidden, bias=False) if sizes.get("keys") else None
         self.heads, self.frame_steps = sizes["heads"], config["geometry"]["frame_ms"] / 10
         self.encoder = nn.ModuleList(layer(False) for _ in range(config["layers"]))
         self.decoder = nn.ModuleList(layer(True) for _ in range(config["layers"]))
@@ -96,6 +104,10 @@ class Vmt(nn.Module):
             memory = layer(memory)
         memory = self.norms[0](memory)
         x = self.embedding(tokens) * hidden**0.5 + sinusoids(torch.arange(tokens.shape[1]), hidden)
+        if self.keys:
+            pitches = torch.arange(88)
+            on, off = ((tokens - first)[..., None] == pitches for first in (2, 90))
+            x = x + self.keys((on.float() - off.float()).cumsum(1))
         bias = recency = None
         slopes = 2 ** (-8 * torch.arange(self.heads + 1) / self.heads)[:, None, None]
         if self.recency:

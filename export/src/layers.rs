@@ -2,7 +2,7 @@
 
 use burn::{
     module::Param,
-    nn::{Embedding, GroupNorm, LayerNorm, Linear},
+    nn::{Embedding, GroupNorm, LayerNorm, Linear, conv::Conv2d},
     tensor::Tensor,
 };
 use ndarray::{ArrayD, Axis};
@@ -95,22 +95,21 @@ pub fn shown(g: &mut Graph, mask: &Var) -> Var {
 /// Bytes `[lanes, frames, 3, height, width]` to frame vectors `[lanes, frames, hidden]`, and those that are [`shown`].
 pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &Var, mask: &Var) -> (Var, Var) {
     let pixels = g.cast(pixels, Type::Float);
-    let pixels = g.reshape(&pixels, &[-1, 3, geometry.height as i64, geometry.width as i64]);
+    let (height, width) = (geometry.height as i64, geometry.width as i64);
+    let moved = layer.motion.as_ref().map(|motion| {
+        let change = change(g, &pixels);
+        let change = g.reshape(&change, &[-1, 1, height, width]);
+        halving_conv(g, "frames.motion", motion, &change)
+    });
+    let pixels = g.reshape(&pixels, &[-1, 3, height, width]);
     let (scale, one) = (g.float(127.5), g.float(1.0));
     let scaled = g.op("Div", &[&pixels, &scale]);
     let mut x = g.op("Sub", &[&scaled, &one]);
     for (index, (conv, norm)) in layer.convs.iter().zip(&layer.norms).enumerate() {
-        let name = format!("frames.convs.{index}");
-        let weight = g.weight(&format!("{name}.weight"), &values(&conv.weight));
-        let bias = conv.bias.as_ref().map(|bias| g.weight(&format!("{name}.bias"), &values(bias)));
-        let mut inputs = vec![&x, &weight];
-        inputs.extend(&bias);
-        let attributes = [
-            ("kernel_shape", Attribute::Ints(&[4, 4])),
-            ("strides", Attribute::Ints(&[2, 2])),
-            ("pads", Attribute::Ints(&[1, 1, 1, 1])),
-        ];
-        let y = g.op_with("Conv", &inputs, &attributes);
+        let mut y = halving_conv(g, &format!("frames.convs.{index}"), conv, &x);
+        if let (0, Some(moved)) = (index, &moved) {
+            y = g.op("Add", &[&y, moved]);
+        }
         let y = g.op_with("LeakyRelu", &[&y], &[("alpha", Attribute::Float(SLOPE as f32))]);
         x = group_norm(g, &format!("frames.norms.{index}"), norm, &y);
     }
@@ -134,6 +133,34 @@ pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &
     (g.op("Where", &[&no_video, &vector, &x]), shown)
 }
 
+/// A [`ConvEncoder`]'s convolution: kernel 4, stride 2, padding 1.
+fn halving_conv(g: &mut Graph, name: &str, conv: &Conv2d, x: &Var) -> Var {
+    let weight = g.weight(&format!("{name}.weight"), &values(&conv.weight));
+    let bias = conv.bias.as_ref().map(|bias| g.weight(&format!("{name}.bias"), &values(bias)));
+    let mut inputs = vec![x, &weight];
+    inputs.extend(&bias);
+    let attributes = [
+        ("kernel_shape", Attribute::Ints(&[4, 4])),
+        ("strides", Attribute::Ints(&[2, 2])),
+        ("pads", Attribute::Ints(&[1, 1, 1, 1])),
+    ];
+    g.op_with("Conv", &inputs, &attributes)
+}
+
+/// How the light of bytes as f32 `[lanes, frames, 3, height, width]` has changed since the picture before, -2 to 2 and 0 for
+/// the first: `[lanes, frames, 1, height, width]`.
+fn change(g: &mut Graph, pixels: &Var) -> Var {
+    let light = g.mean(pixels, 2);
+    let mut part = |from: i64, to: i64| {
+        let (from, to, axis) = (g.ints(&[from]), g.ints(&[to]), g.ints(&[1]));
+        g.op("Slice", &[&light, &from, &to, &axis])
+    };
+    let (first, others) = (part(0, 1), part(0, -1));
+    let before = g.concat(&[&first, &others], 1);
+    let (change, scale) = (g.op("Sub", &[&light, &before]), g.float(127.5));
+    g.op("Div", &[&change, &scale])
+}
+
 /// i64 `[lanes, n]` of 1 and 0 to what is added to scores, f32 `[lanes, n]`.
 pub fn mask_bias(g: &mut Graph, mask: &Var) -> Var {
     let mask = g.cast(mask, Type::Float);
@@ -146,4 +173,15 @@ pub fn mask_bias(g: &mut Graph, mask: &Var) -> Var {
 pub fn embedding(g: &mut Graph, layer: &Embedding, tokens: &Var) -> (Var, Var) {
     let table = g.weight("embedding.weight", &values(&layer.weight));
     (g.op("Gather", &[&table, tokens]), table)
+}
+
+/// f32 zeros, `[lanes, ..]` with these axes behind the lanes of `mask` `[lanes, frames]`.
+pub fn zeros(g: &mut Graph, mask: &Var, axes: &[i64]) -> Var {
+    let lanes = g.op("Shape", &[mask]);
+    let (from, to) = (g.ints(&[0]), g.ints(&[1]));
+    let lanes = g.op("Slice", &[&lanes, &from, &to]);
+    let axes = g.ints(axes);
+    let shape = g.concat(&[&lanes, &axes], 0);
+    let zero = g.float(0.0);
+    g.op("Expand", &[&zero, &shape])
 }

@@ -26,6 +26,10 @@ struct Args {
     /// The other way: writes the weights of this bundle as a checkpoint, for `vmt-train run --weights`
     #[arg(long, value_name = "DIR", group = "model", conflicts_with_all = ["storage", "name", "description", "license"])]
     from_bundle: Option<PathBuf>,
+    /// Gives `--from-bundle` these sizes (train/configs/*.yaml), of a model that has more parts than the bundle's. New parts
+    /// begin with zeros: they change nothing until they learn
+    #[arg(long, value_name = "FILE", requires = "from_bundle")]
+    grown: Option<PathBuf>,
     /// The folder to write; an older bundle there is replaced, a checkpoint's folder must be new
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
@@ -56,7 +60,8 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<()> {
     let device = burn::tensor::Device::flex();
     if let Some(bundle) = &args.from_bundle {
-        let (config, model) = read_back(bundle, &device)?;
+        let grown = args.grown.as_ref().map(ModelConfig::load).transpose()?;
+        let (config, model) = read_back(bundle, grown, &device)?;
         save_model(&args.out, &config, model)?;
         println!("wrote {}", args.out.display());
         return Ok(());

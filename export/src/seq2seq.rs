@@ -10,7 +10,7 @@ use vmt_train::{gru::GruLayer, seq2seq::Seq2Seq};
 use crate::{
     Graphs,
     graph::{Attribute, Graph, Storage, Type, Var},
-    layers::{embedding, frame_mask, frames, linear, mask_bias, shown, values, video_inputs},
+    layers::{embedding, frame_mask, frames, linear, mask_bias, shown, values, video_inputs, zeros},
 };
 
 /// Writes both graphs.
@@ -39,14 +39,8 @@ fn encoder(model: &Seq2Seq, geometry: &Geometry, storage: Storage) -> Vec<u8> {
     let (pixels, mask) = video_inputs(g, geometry);
     let (x, shown) = frames(g, &model.frames, geometry, &pixels, &mask);
     let (layers, hidden) = (model.gru.layers.len(), hidden(model));
-    let lanes = g.op("Shape", &[&mask]);
-    let (from, to) = (g.ints(&[0]), g.ints(&[1]));
-    let lanes = g.op("Slice", &[&lanes, &from, &to]);
-    let sizes = g.ints(&[layers as i64, hidden as i64]);
-    let shape = g.concat(&[&lanes, &sizes], 0);
-    let zero = g.float(0.0);
     // tract wants a first state where the number of lanes is a symbol.
-    let rest = g.op("Expand", &[&zero, &shape]);
+    let rest = zeros(g, &mask, &[layers as i64, hidden as i64]);
     let (memory, state) = gru(g, &model.gru.layers, &x, &shown, &rest);
     let (layers, hidden) = (layers.to_string(), hidden.to_string());
     g.output(&memory, "memory", &["lanes", "frames", &hidden]);

@@ -6,13 +6,13 @@ use vmt::{
 };
 use vmt_train::{
     attention::{CrossAttention, FeedForward, SelfAttention},
-    vmt::{Vmt, recency_slopes, slopes},
+    vmt::{KEYS, Vmt, key_moves, recency_slopes, slopes},
 };
 
 use crate::{
     Graphs,
     graph::{Graph, Storage, Type, Var},
-    layers::{embedding, frame_mask, frames, layer_norm, linear, mask_bias, shown, video_inputs},
+    layers::{embedding, frame_mask, frames, layer_norm, linear, mask_bias, shown, video_inputs, zeros},
 };
 
 /// Writes both graphs.
@@ -25,6 +25,11 @@ pub fn graphs(model: &Vmt, geometry: &Geometry, storage: Storage) -> Graphs {
     let context = each(&|layer, part| (name("cross", layer, part), name("cross", layer, part)));
     let state = each(&|layer, part| (name("present", layer, part), name("past_key_values", layer, part)));
     let (heads, size) = sizes(model);
+    let keys = model.keys.is_some().then(|| State {
+        from: "present.keys".into(),
+        to: "past.keys".into(),
+        first: First::Encoder("keys".into()),
+    });
     Graphs {
         encoder: encoder(model, geometry, storage),
         decoder: decoder(model, storage),
@@ -34,6 +39,7 @@ pub fn graphs(model: &Vmt, geometry: &Geometry, storage: Storage) -> Graphs {
         state: state
             .into_iter()
             .map(|(from, to)| State { from, to, first: First::Empty(vec![heads, 0, size]) })
+            .chain(keys)
             .collect(),
     }
 }
@@ -78,6 +84,10 @@ fn encoder(model: &Vmt, geometry: &Geometry, storage: Storage) -> Vec<u8> {
             g.output(&y, &format!("cross.{index}.{part}"), &axes);
         }
     }
+    if model.keys.is_some() {
+        let none = zeros(g, &mask, &[KEYS as i64]);
+        g.output(&none, "keys", &["lanes", &KEYS.to_string()]);
+    }
     graph.into_bytes()
 }
 
@@ -100,6 +110,22 @@ fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
     let position = sinusoids(g, model, &places);
     let mut x = g.op("Add", &[&rows, &position]);
 
+    if let Some(project) = &model.keys {
+        let moves = g.floats(&[VOCABULARY as i64, KEYS as i64], &key_moves());
+        let moved = g.op("Gather", &[&moves, &ids]);
+        let axis = g.int(1);
+        let moved = g.op("CumSum", &[&moved, &axis]);
+        let past = g.input("past.keys", Type::Float, &["lanes", &KEYS.to_string()]);
+        let past = g.unsqueeze(&past, &[1]);
+        let down = g.op("Add", &[&past, &moved]);
+        // Padding moves no key.
+        let (from, to, axis) = (g.ints(&[-1]), g.ints(&[i64::MAX]), g.ints(&[1]));
+        let last = g.op("Slice", &[&down, &from, &to, &axis]);
+        let last = g.op("Squeeze", &[&last, &axis]);
+        g.output(&last, "present.keys", &["lanes", &KEYS.to_string()]);
+        let down = linear(g, "keys", project, &down);
+        x = g.op("Add", &[&x, &down]);
+    }
     let mut causal = causal_bias(g, &ids, &mask);
     if model.recency {
         let one = g.int(1);

@@ -16,13 +16,15 @@ use vmt_train::{Model, ModelConfig};
 use crate::MODEL;
 
 /// The model of a bundle that [`export`](crate::export) wrote, and its sizes. What is not exported, because only training
-/// needs it, is as in a new model.
+/// needs it, is as in a new model. With `grown`, the sizes of a model that has more parts, what the bundle lacks is zero: what
+/// such parts add to others is nothing until they have learned.
 ///
 /// # Errors
-/// If the folder is no bundle, has no `model.yaml`, or lacks a weight of that model.
-pub fn read_back(folder: &Path, device: &Device) -> Result<(ModelConfig, Model)> {
+/// If the folder is no bundle, has no `model.yaml`, or lacks a weight of that model and is not to grow.
+pub fn read_back(folder: &Path, grown: Option<ModelConfig>, device: &Device) -> Result<(ModelConfig, Model)> {
     let bundle = Bundle::open(folder)?;
-    let config = ModelConfig::load(folder.join(MODEL))?;
+    let grows = grown.is_some();
+    let config = grown.map_or_else(|| ModelConfig::load(folder.join(MODEL)), Ok)?;
     let mut tensors = BTreeMap::new();
     for file in [&bundle.manifest().encoder.file, &bundle.manifest().decoder.file] {
         let mut read = || -> Result<()> {
@@ -39,7 +41,7 @@ pub fn read_back(folder: &Path, device: &Device) -> Result<(ModelConfig, Model)>
     for layer in 0..config.layers {
         split_gru(&mut tensors, layer);
     }
-    let mut fill = Fill { tensors, path: Vec::new(), missing: Vec::new() };
+    let mut fill = Fill { tensors, grows, path: Vec::new(), missing: Vec::new() };
     let model = match config.init(0, device) {
         Model::Vmt(model) => Model::Vmt(model.map(&mut fill)),
         Model::Seq2Seq(model) => Model::Seq2Seq(model.map(&mut fill)),
@@ -81,6 +83,8 @@ fn split_gru(tensors: &mut BTreeMap<String, ArrayD<f32>>, layer: usize) {
 /// Gives each parameter the stored tensor of its name.
 struct Fill {
     tensors: BTreeMap<String, ArrayD<f32>>,
+    /// Whether what is not stored is zero; what is stored must fit in any case.
+    grows: bool,
     path: Vec<String>,
     missing: Vec<String>,
 }
@@ -103,6 +107,7 @@ impl ModuleMapper for Fill {
                 Tensor::from_data(data, &old.device())
             }),
             _ if self.path.first().is_some_and(|first| first == "reading") => param,
+            None if self.grows => param.map(|new| new.zeros_like()),
             _ => {
                 self.missing.push(path);
                 param

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, fs, path::Path};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
-use vmt::{Backend, Bundle, Clip, Error, Result, Token, bundle::sha256};
+use vmt::{Backend, Bundle, Clip, Engine as _, Error, Result, Token, bundle::sha256};
 use vmt_export::{About, MODEL, Storage, TOLERANCE, export, read_back};
 use vmt_train::checkpoint::{load_model, save_model};
-use vmt_train::{Model, ModelConfig};
+use vmt_train::{Architecture, BurnEngine, Model, ModelConfig};
 
 use crate::support::{BUNDLES, TINY, clip, folder, load, model, noise, open, text};
 
@@ -295,7 +295,7 @@ fn weights_can_be_read_back() {
         // With a feature map that is averaged in parts, which no committed bundle has.
         let config = ModelConfig { cells: 2, ..model(bundle).0 };
         export(&config.init(1, &Device::flex()), &config, &about(bundle), Storage::F32, &first).unwrap();
-        let (same, model) = read_back(&first, &Device::flex()).unwrap();
+        let (same, model) = read_back(&first, None, &Device::flex()).unwrap();
         assert_eq!(same, config);
         export(&model, &config, &about(bundle), Storage::F32, &second).unwrap();
         assert!(files(&first) == files(&second), "{bundle}");
@@ -309,12 +309,42 @@ fn weights_can_be_read_back() {
 
         let larger = ModelConfig { cells: 4, ..config };
         fs::write(first.join(MODEL), serde_yaml::to_string(&larger).unwrap()).unwrap();
-        let error = read_back(&first, &Device::flex()).unwrap_err().to_string();
+        let error = read_back(&first, None, &Device::flex()).unwrap_err().to_string();
         assert!(
             error.contains("lacks weights of the model that model.yaml tells of: frames.project.weight"),
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_bundle_grows_into_a_larger_model() {
+    let grown = ModelConfig { cells: 2, ..model("tiny-vmt").0 };
+    let Architecture::Vmt { heads, feed_forward, clock, recency, .. } = grown.model else { unreachable!() };
+    let parts = Architecture::Vmt { heads, feed_forward, clock, recency, keys: false };
+    let config = ModelConfig { model: parts, motion: false, ..grown.clone() };
+    let model = config.init(1, &Device::flex());
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().join("small");
+    export(&model, &config, &about("small"), Storage::F32, &bundle).unwrap();
+
+    // What is new says nothing yet.
+    let (sizes, larger) = read_back(&bundle, Some(grown.clone()), &Device::flex()).unwrap();
+    assert!(sizes == grown && larger.num_params() > model.num_params());
+    let heard = |model: Model| {
+        let engine = BurnEngine::new(model, grown.geometry);
+        let mut session = engine.open(&[clip(grown.geometry, 5, 1)]).unwrap();
+        session.feed(&[&[Token::PAD, Token::new(50).unwrap()]]).unwrap().to_owned()
+    };
+    assert_eq!(heard(larger), heard(model));
+
+    // What the bundle has must fit, and without being told a model does not grow.
+    let wider = ModelConfig { cells: 4, ..grown.clone() };
+    let error = read_back(&bundle, Some(wider), &Device::flex()).unwrap_err().to_string();
+    assert!(error.contains("lacks weights") && error.contains("frames.project.weight"), "{error}");
+    fs::write(bundle.join(MODEL), serde_yaml::to_string(&grown).unwrap()).unwrap();
+    let error = read_back(&bundle, None, &Device::flex()).unwrap_err().to_string();
+    assert!(error.contains("keys.weight") && error.contains("frames.motion.weight"), "{error}");
 }
 
 #[test]

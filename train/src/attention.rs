@@ -14,6 +14,7 @@ use burn::tensor::{Bool, Device, Tensor};
 
 use crate::dropout::Dropout;
 use crate::init::Init;
+use crate::kernels::{self, on_host};
 
 /// 0 where `visible`, -1e9 elsewhere: added to scores, it hides a slot.
 pub fn additive<const D: usize>(visible: Tensor<D, Bool>) -> Tensor<D> {
@@ -152,7 +153,53 @@ fn split<const N: usize>(x: Tensor<3>, heads: usize) -> [Tensor<4>; N] {
 
 fn attend(query: Tensor<4>, slots: &KeyValue, mask: Tensor<4>, dropout: &Dropout) -> Tensor<3> {
     let [batch, heads, queries, size] = query.dims();
-    let scores = query.matmul(slots.key.clone().transpose()) / (size as f64).sqrt() + mask;
-    let weights = dropout.forward(softmax(scores, 3));
-    weights.matmul(slots.value.clone()).swap_dims(1, 2).reshape([batch, queries, heads * size])
+    let KeyValue { key, value } = slots.clone();
+    let device = query.device();
+    let kept = dropout.kept([batch, heads, queries, key.dims()[2]], &device);
+    let attend = if on_host(&device) { kernels::attend } else { composed };
+    attend(query, key, value, mask, kept).swap_dims(1, 2).reshape([batch, queries, heads * size])
+}
+
+/// As [`kernels::attend`], of burn's operations.
+fn composed(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, mask: Tensor<4>, kept: Option<Tensor<4>>) -> Tensor<4> {
+    let size = query.dims()[3] as f64;
+    let weights = softmax(query.matmul(key.transpose()) / size.sqrt() + mask, 3);
+    kept.into_iter().fold(weights, |weights, kept| weights * kept).matmul(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::tests::{close, wave};
+
+    /// Results and gradients of queries, keys and values, whichever way they are computed.
+    #[track_caller]
+    fn check([queries, slots]: [usize; 2], mask: Tensor<4>, kept: Option<Tensor<4>>) {
+        let of = |attend: fn(_, _, _, _, _) -> Tensor<4>| {
+            let inputs = [(queries, 0.3), (slots, 0.5), (slots, 0.7)]
+                .map(|(rows, pace)| wave([2, 3, rows, 5], pace).require_grad());
+            let [query, key, value] = inputs.clone();
+            let seen = attend(query, key, value, mask.clone(), kept.clone());
+            let weighed = seen.clone() * wave(seen.dims(), 1.1);
+            let gradients = weighed.sum().backward();
+            let gradients = inputs.map(|input| Tensor::from_inner(input.grad(&gradients).expect("it was asked for")));
+            [vec![seen], gradients.to_vec()].concat()
+        };
+        for (kernel, composed) in std::iter::zip(of(kernels::attend), of(composed)) {
+            close(kernel, composed);
+        }
+    }
+
+    #[test]
+    fn the_kernel_is_what_it_replaces() {
+        let hidden = |shape| wave::<4>(shape, 2.0).greater_elem(0.5).float() * -1e9;
+        for queries in [1, 4, 37] {
+            let slots = queries + 3;
+            check([queries, slots], wave([2, 3, queries, slots], 0.9), None);
+            check([queries, slots], wave([1, 1, 1, slots], 0.9), None);
+            check([queries, slots], wave([2, 1, queries, slots], 9.0) * 5.0 + hidden([1, 1, 1, slots]), None);
+            let kept = wave([2, 3, queries, slots], 3.0).greater_elem(-0.8).float() / 0.9;
+            check([queries, slots], hidden([2, 1, queries, slots]), Some(kept));
+        }
+    }
 }

@@ -25,6 +25,10 @@ pub struct ModelConfig {
     /// all of it, `1` (the default): then a picture's vector does not know where in the picture things are.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub cells: usize,
+    /// Whether a picture is seen beside the one before it ([`ConvEncoder`](crate::frames::ConvEncoder)). In the paper it is
+    /// seen alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub motion: bool,
     /// Size of the vector of a picture or event.
     pub hidden: usize,
     /// Layers of the encoder and of the decoder; the GRU's layers, which serve as both.
@@ -47,6 +51,9 @@ pub enum Architecture {
         /// ([`Clock`](crate::vmt::Clock)). In the paper it does not.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         clock: bool,
+        /// Whether the decoder knows which keys are down ([`keys`](crate::Vmt::keys)). In the paper it does not.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        keys: bool,
         /// Whether the decoder looks first at what was just played ([`recency`](crate::vmt::recency)). In the paper it does
         /// not.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -82,8 +89,8 @@ impl ModelConfig {
     /// The model with its first weights: the same `seed` gives the same weights on every device.
     pub fn init(&self, seed: u64, device: &Device) -> Model {
         match self.model {
-            Architecture::Vmt { heads, feed_forward, clock, recency } => {
-                Model::Vmt(Vmt::new(self, [heads, feed_forward], [clock, recency], seed, device))
+            Architecture::Vmt { heads, feed_forward, clock, keys, recency } => {
+                Model::Vmt(Vmt::new(self, [heads, feed_forward], [clock, keys, recency], seed, device))
             }
             Architecture::Seq2Seq => Model::Seq2Seq(Seq2Seq::new(self, seed, device)),
         }

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 
+use crate::kernels::on_host;
 use crate::random::Stream;
 
 thread_local! {
@@ -42,24 +43,25 @@ impl Dropout {
 
     /// `x` and the result: `[batch, ..]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match self.kept(x.dims(), &x.device()) {
+            Some(kept) => x * kept,
+            None => x,
+        }
+    }
+
+    /// What values of this shape are multiplied with: 0 or `1 / (1 - rate)`. `None` where all stay as they are.
+    pub fn kept<const D: usize>(&self, dims: [usize; D], device: &Device) -> Option<Tensor<D>> {
         let keep = 1.0 - self.rate;
-        ROWS.with_borrow_mut(|rows| match rows {
-            Some(rows) if self.rate > 0.0 => {
-                let device = x.device().inner();
-                let mask = if on_host(&device) {
-                    Tensor::from_data(mask(rows, x.dims(), self.rate), &device)
-                } else {
-                    Tensor::random(x.dims(), Distribution::Bernoulli(keep), &device) / keep
-                };
-                x * Tensor::from_inner(mask)
-            }
-            _ => x,
+        let device = device.clone().inner();
+        ROWS.with_borrow_mut(|rows| {
+            let rows = rows.as_mut().filter(|_| self.rate > 0.0)?;
+            Some(Tensor::from_inner(if on_host(&device) {
+                Tensor::from_data(mask(rows, dims, self.rate), &device)
+            } else {
+                Tensor::random(dims, Distribution::Bernoulli(keep), &device) / keep
+            }))
         })
     }
-}
-
-fn on_host(device: &Device) -> bool {
-    *device == Device::flex()
 }
 
 /// 0 or `1 / (1 - rate)`, for `dims[0]` rows.

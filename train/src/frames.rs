@@ -9,6 +9,9 @@
 //! vectors [batch, frames, hidden]
 //! ```
 //!
+//! With `motion`, a second convolution 4x4 looks at how the light has changed since the picture before, and is added to the
+//! first. A dancer's speed is hardly to be seen in one picture of 64 x 64; beside the one before, it is.
+//!
 //! A row whose mask shows no picture at all has no video: it gets one vector, which is learned. So both models can write
 //! music for nothing to be seen, and the graphs need no further input to say so.
 
@@ -18,10 +21,14 @@ use burn::module::{Module, Param};
 use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, GroupNormConfig, Linear};
 use burn::tensor::activation::leaky_relu;
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use vmt::Clip;
 
+use crate::ModelConfig;
 use crate::init::Init;
+use crate::kernels::{self, on_host};
 
 /// Slope of the leaky ReLU below zero (from the authors' code; the paper does not say).
 pub const SLOPE: f64 = 0.2;
@@ -31,6 +38,8 @@ pub const SLOPE: f64 = 0.2;
 pub struct ConvEncoder {
     /// Kernel 4, stride 2, padding 1, with bias; weights `[out, in, 4, 4]`.
     pub convs: Vec<Conv2d>,
+    /// As the first of [`convs`](Self::convs), for the change of a picture's light; weights `[out, 1, 4, 4]`, without bias.
+    pub motion: Option<Conv2d>,
     /// Layer norm over channels, height and width with a gain and a bias per channel: one group, epsilon 1e-5.
     pub norms: Vec<GroupNorm>,
     /// The feature map is averaged in this many parts downwards, and as many across.
@@ -42,7 +51,8 @@ pub struct ConvEncoder {
 }
 
 impl ConvEncoder {
-    pub(crate) fn new(filters: [usize; 3], cells: usize, hidden: usize, init: &mut Init) -> Self {
+    pub(crate) fn new(config: &ModelConfig, init: &mut Init) -> Self {
+        let ModelConfig { filters, cells, motion, hidden, .. } = *config;
         let [first, second, last] = filters;
         let means = last * cells * cells;
         let convs = [(3, first), (first, second), (second, last)];
@@ -52,6 +62,7 @@ impl ConvEncoder {
             cells,
             project: (means != hidden).then(|| init.linear(means, hidden)),
             no_video: init.zeros(hidden),
+            motion: motion.then(|| Conv2d { bias: None, ..init.halving_conv(1, first) }),
         }
     }
 
@@ -71,9 +82,22 @@ impl ConvEncoder {
 
     fn vectors(&self, pixels: Tensor<5, Int>) -> Tensor<3> {
         let [batch, frames, channels, height, width] = pixels.dims();
-        let mut x = pixels.reshape([batch * frames, channels, height, width]).float() / 127.5 - 1.0;
-        for (conv, norm) in zip(&self.convs, &self.norms) {
-            x = norm.forward(leaky_relu(conv.forward(x), SLOPE));
+        let pixels = pixels.float();
+        let moved = self
+            .motion
+            .as_ref()
+            .map(|motion| (change(pixels.clone()).reshape([batch * frames, 1, height, width]), motion.weight.val()));
+        let mut x = pixels.reshape([batch * frames, channels, height, width]) / 127.5 - 1.0;
+        for (layer, (conv, norm)) in zip(&self.convs, &self.norms).enumerate() {
+            let mut weight = conv.weight.val();
+            if let (0, Some((moved, motion))) = (layer, &moved) {
+                x = Tensor::cat(vec![x, moved.clone()], 1);
+                weight = Tensor::cat(vec![weight, motion.clone()], 1);
+            }
+            let bias = conv.bias.as_ref().expect("convolutions have a bias").val();
+            let [gain, offset] = [&norm.gamma, &norm.beta].map(|part| part.as_ref().expect("norms have both").val());
+            let see = if on_host(&x.device()) { kernels::see } else { composed };
+            x = see(x, weight, bias, gain, offset);
         }
         let [pictures, filters, rows, columns] = x.dims();
         let (cells, means) = (self.cells, filters * self.cells * self.cells);
@@ -84,6 +108,28 @@ impl ConvEncoder {
             None => x,
         }
     }
+}
+
+/// As [`kernels::see`], of burn's operations.
+fn composed(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, gain: Tensor<1>, offset: Tensor<1>) -> Tensor<4> {
+    let x = leaky_relu(conv2d(x, weight, Some(bias), ConvOptions::new([2, 2], [1, 1], [1, 1], 1)), SLOPE);
+    let [_, channels, ..] = x.dims();
+    let centered = x.clone() - x.mean_dims(&[1, 2, 3]);
+    let variance = centered.clone().square().mean_dims(&[1, 2, 3]);
+    let normed = centered / (variance + 1e-5).sqrt();
+    normed * gain.reshape([1, channels, 1, 1]) + offset.reshape([1, channels, 1, 1])
+}
+
+/// How the light, the mean of red, green and blue, has changed since the picture before, -2 to 2 and 0 for the
+/// first picture: from `[batch, frames, 3, height, width]` in `0..=255` to `[batch, frames, 1, height, width]`.
+fn change(pixels: Tensor<5>) -> Tensor<5> {
+    let light = pixels.mean_dim(2);
+    let [_, frames, ..] = light.dims();
+    let mut before = light.clone().narrow(1, 0, 1);
+    if frames > 1 {
+        before = Tensor::cat(vec![before, light.clone().narrow(1, 0, frames - 1)], 1);
+    }
+    (light - before) / 127.5
 }
 
 /// The pictures of `clips` as `[clips, frames, 3, height, width]`, padded with black to the longest clip, and the mask
@@ -115,4 +161,39 @@ pub fn rows_of_pixels(
         Tensor::from_data(TensorData::new(bytes, [clips.len(), frames, 3, height, width]), device),
         Tensor::from_data(TensorData::new(real, [clips.len(), frames]), device),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::tests::{close, wave};
+
+    #[test]
+    fn change_is_since_the_picture_before() {
+        let pixels = |frames: [[f32; 3]; 3]| Tensor::<2>::from_floats(frames, &Device::flex()).reshape([1, 3, 3, 1, 1]);
+        let seen = change(pixels([[0.0; 3], [255.0; 3], [255.0, 0.0, 0.0]])).into_data();
+        assert_eq!(seen.iter::<f32>().collect::<Vec<_>>(), [0.0, 2.0, -170.0 / 127.5]);
+    }
+
+    #[test]
+    fn the_kernel_is_what_it_replaces() {
+        for [pictures, channels, height, width] in [[1, 1, 2, 2], [3, 2, 8, 6], [2, 3, 12, 16]] {
+            let of = |see: fn(_, _, _, _, _) -> Tensor<4>| {
+                let inputs = [([pictures, channels, height, width], 0.3), ([5, channels, 4, 4], 0.7)]
+                    .map(|(shape, pace)| wave(shape, pace).require_grad());
+                let vectors = [0.5, 0.9, 1.3].map(|pace| (wave([5], pace) + 0.5).require_grad());
+                let ([x, weight], [bias, gain, offset]) = (inputs.clone(), vectors.clone());
+                let seen = see(x, weight, bias, gain, offset);
+                let gradients = (seen.clone() * wave(seen.dims(), 1.1)).sum().backward();
+                let flat = |gradient: Tensor<4>| Tensor::from_inner(gradient).reshape([-1]);
+                let inputs = inputs.map(|input| flat(input.grad(&gradients).expect("it was asked for")));
+                let vectors =
+                    vectors.map(|vector| Tensor::from_inner(vector.grad(&gradients).expect("it was asked for")));
+                [vec![seen.reshape([-1])], inputs.to_vec(), vectors.to_vec()].concat()
+            };
+            for (kernel, composed) in zip(of(kernels::see), of(composed)) {
+                close::<1>(kernel, composed);
+            }
+        }
+    }
 }

@@ -12,6 +12,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::vmt::KEYS;
+
 /// Draws parameters; the same seed gives the same parameters in the same order.
 pub(crate) struct Init<'a> {
     random: ChaCha8Rng,
@@ -49,6 +51,11 @@ impl<'a> Init<'a> {
     /// `count` matrices `hidden -> hidden` side by side, without bias, each as if it stood alone.
     pub fn projections(&mut self, hidden: usize, count: usize) -> Linear {
         Linear { weight: self.xavier([hidden, count * hidden], hidden, hidden), bias: None }
+    }
+
+    /// A vector of `hidden` for each key of the piano, to be added up: without bias.
+    pub fn keys(&mut self, hidden: usize) -> Linear {
+        Linear { weight: self.xavier([KEYS, hidden], KEYS, hidden), bias: None }
     }
 
     /// A convolution that halves height and width: kernel 4, stride 2, padding 1.

@@ -166,6 +166,7 @@ impl Model {
                 decoder: model.decoder.no_grad(),
                 decoder_norm: model.decoder_norm.no_grad(),
                 clock: model.clock.no_grad(),
+                keys: model.keys.no_grad(),
                 ..model
             }),
             Self::Seq2Seq(model) => Self::Seq2Seq(Seq2Seq {

@@ -57,10 +57,10 @@ pub struct Memory {
 
 impl Seq2Seq {
     pub(crate) fn new(config: &ModelConfig, seed: u64, device: &Device) -> Self {
-        let ModelConfig { filters, cells, hidden, layers, dropout, .. } = *config;
+        let ModelConfig { hidden, layers, dropout, .. } = *config;
         let init = &mut Init::new(seed, device);
         Self {
-            frames: ConvEncoder::new(filters, cells, hidden, init),
+            frames: ConvEncoder::new(config, init),
             embedding: init.embedding(hidden, 1.0),
             gru: Gru::new(hidden, layers, dropout, init),
             combine: init.linear(2 * hidden, hidden),

@@ -3,7 +3,7 @@
 //! ```text
 //! pixels                                 tokens
 //!   | ConvEncoder                          | embedding x sqrt(hidden)
-//!   + sinusoids                            + sinusoids, clock
+//!   + sinusoids                            + sinusoids, clock, keys
 //!   | dropout                              | dropout
 //!   |  layers x:                           |  layers x:
 //!   |   + self-attention(norm)             |   + self-attention(norm), not looking ahead
@@ -15,8 +15,8 @@
 //! ```
 //!
 //! Norms stand before each sub-layer, with one more at the end, and the embedding is both input and output: as in the
-//! authors' code. `+` is a residual connection, with dropout on what is added. The [`Clock`] and [`recency`] are ours and
-//! can be left out.
+//! authors' code. `+` is a residual connection, with dropout on what is added. The [`Clock`], the [keys](keys_moved) that are
+//! down and [`recency`] are ours and can be left out.
 
 use std::iter::zip;
 
@@ -24,6 +24,7 @@ use burn::module::Module;
 use burn::nn::{Embedding, LayerNorm, Linear};
 use burn::tensor::module::linear;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use vmt::{Event, Pitch, Token};
 
 use crate::ModelConfig;
 use crate::attention::{CrossAttention, FeedForward, KeyValue, SelfAttention, additive};
@@ -50,6 +51,8 @@ pub struct Vmt {
     pub decoder_norm: LayerNorm,
     /// Tells the decoder what time it is.
     pub clock: Option<Clock>,
+    /// `[88, hidden]` without bias: tells the decoder which keys are down ([`keys_moved`]).
+    pub keys: Option<Linear>,
     /// Whether tokens look first at those just before ([`recency`]).
     pub recency: bool,
     /// On the vectors that enter the first layers.
@@ -73,15 +76,15 @@ impl Vmt {
     pub(crate) fn new(
         config: &ModelConfig,
         [heads, feed_forward]: [usize; 2],
-        [clock, recency]: [bool; 2],
+        [clock, keys, recency]: [bool; 3],
         seed: u64,
         device: &Device,
     ) -> Self {
-        let ModelConfig { filters, cells, hidden, layers, dropout, .. } = *config;
+        let ModelConfig { hidden, layers, dropout, .. } = *config;
         let init = &mut Init::new(seed, device);
         let deviation = (hidden as f64).powf(-0.5);
         Self {
-            frames: ConvEncoder::new(filters, cells, hidden, init),
+            frames: ConvEncoder::new(config, init),
             encoder: (0..layers).map(|_| EncoderLayer::new(hidden, heads, feed_forward, dropout, init)).collect(),
             encoder_norm: init.norm(hidden),
             embedding: init.embedding(hidden, deviation),
@@ -90,6 +93,7 @@ impl Vmt {
             dropout: Dropout::new(dropout),
             reading: init.linear(hidden, READINGS),
             recency,
+            keys: keys.then(|| init.keys(hidden)),
             clock: clock.then(|| Clock {
                 project: init.projections(hidden, 1),
                 frame_steps: config.geometry.frame_ms as f64 * f64::from(vmt::STEPS_PER_SECOND) / 1000.0,
@@ -129,10 +133,18 @@ impl Clock {
     }
 }
 
+/// What [`Vmt`] remembers of its tokens.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// Keys and values of the tokens for each decoder layer.
+    pub slots: Vec<KeyValue>,
+    /// 1 for each key of the piano that is down, `[batch, 88]`.
+    pub keys: Tensor<2>,
+}
+
 impl EncoderDecoder for Vmt {
     type Memory = Memory;
-    /// Keys and values of the tokens for each decoder layer.
-    type State = Vec<KeyValue>;
+    type State = Played;
 
     fn encode(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>) -> Memory {
         let (vectors, frames) = self.frames.forward(pixels, frames);
@@ -157,23 +169,33 @@ impl EncoderDecoder for Vmt {
         memory.cross.iter().flat_map(data).collect()
     }
 
-    fn start(&self, memory: &Memory) -> Self::State {
+    fn start(&self, memory: &Memory) -> Played {
+        let [batch, ..] = memory.pictures.dims();
         let empty = |cross: &KeyValue| {
             let [batch, heads, _, size] = cross.key.dims();
             KeyValue::empty(batch, heads, size, &cross.key.device())
         };
-        memory.cross.iter().map(empty).collect()
+        let keys = Tensor::zeros([batch, KEYS], &memory.pictures.device());
+        Played { slots: memory.cross.iter().map(empty).collect(), keys }
     }
 
-    fn extend(&self, feed: Feed, memory: &Memory, state: &Self::State) -> (Tensor<3>, Self::State) {
+    fn extend(&self, feed: Feed, memory: &Memory, state: &Played) -> (Tensor<3>, Played) {
         let mut mask = additive(feed.visible()).unsqueeze_dim::<4>(1);
         let [_, hidden] = self.embedding.weight.dims();
         let [_, heads, frames, _] = memory.cross[0].key.dims();
         if self.recency {
             mask = mask + recency(heads, feed.positions.clone(), feed.real.clone());
         }
-        let vectors = self.embedding.forward(feed.tokens) * (hidden as f64).sqrt();
+        let vectors = self.embedding.forward(feed.tokens.clone()) * (hidden as f64).sqrt();
         let mut vectors = vectors + sinusoids(feed.positions.float(), hidden);
+        let mut keys = state.keys.clone();
+        if let Some(project) = &self.keys {
+            let down = keys.unsqueeze_dim::<3>(1) + keys_moved(feed.tokens).cumsum(1);
+            let [batch, new, _] = down.dims();
+            // Padding moves no key.
+            keys = down.clone().narrow(1, new - 1, 1).reshape([batch, KEYS]);
+            vectors = vectors + project.forward(down);
+        }
         let mut cross_mask = memory.mask.clone();
         if let Some(clock) = &self.clock {
             let now = clock.now(feed.times);
@@ -181,14 +203,14 @@ impl EncoderDecoder for Vmt {
             vectors = vectors + clock.project.forward(sinusoids(now, hidden));
         }
         let mut x = self.dropout.forward(vectors);
-        let mut slots = Vec::with_capacity(state.len());
-        for ((layer, past), cross) in zip(zip(&self.decoder, state), &memory.cross) {
+        let mut slots = Vec::with_capacity(state.slots.len());
+        for ((layer, past), cross) in zip(zip(&self.decoder, &state.slots), &memory.cross) {
             let present;
             (x, present) = layer.forward(x, past, mask.clone(), cross, cross_mask.clone());
             slots.push(present);
         }
         let x = self.decoder_norm.forward(x);
-        (linear(x, self.embedding.weight.val().transpose(), None), slots)
+        (linear(x, self.embedding.weight.val().transpose(), None), Played { slots, keys })
     }
 }
 
@@ -286,6 +308,32 @@ pub fn sinusoids(places: Tensor<2>, hidden: usize) -> Tensor<3> {
     let frequencies = Tensor::<1>::from_floats(frequencies(hidden).as_slice(), &places.device());
     let angles = places.unsqueeze_dim::<3>(2) * frequencies.unsqueeze::<3>();
     Tensor::stack::<4>(vec![angles.clone().sin(), angles.cos()], 3).reshape([batch, slots, hidden])
+}
+
+/// Keys of a piano, from the lowest to the highest.
+pub const KEYS: usize = 88;
+
+/// What each of `tokens` `[batch, new]` does to the keys, `[batch, new, 88]`: 1 where one goes down, -1 where one comes up. Their
+/// sum over a piece says which keys are down, which the paper's decoder has to look up event by event.
+fn keys_moved(tokens: Tensor<2, Int>) -> Tensor<3> {
+    let ([batch, new], device) = (tokens.dims(), tokens.device());
+    let moves = TensorData::new(key_moves(), [vmt::VOCABULARY, KEYS]);
+    Tensor::<2>::from_data(moves, &device).select(0, tokens.reshape([batch * new])).reshape([batch, new, KEYS])
+}
+
+/// What each token of the vocabulary does to each of the [`KEYS`], row by row.
+pub fn key_moves() -> Vec<f32> {
+    let row = |token: Token| {
+        let mut row = [0.0; KEYS];
+        let lowest = usize::from(Pitch::MIN.get());
+        match Event::from(token) {
+            Event::NoteOn(key) => row[usize::from(key.get()) - lowest] = 1.0,
+            Event::NoteOff(key) => row[usize::from(key.get()) - lowest] = -1.0,
+            _ => {}
+        }
+        row
+    };
+    Token::all().flat_map(row).collect()
 }
 
 /// How fast each head loses sight of pictures that are further away, in nats for each picture: the `heads` numbers

@@ -82,7 +82,7 @@ fn parameter_counts() {
     for (name, count) in [
         ("paper-vmt", 45_449_796),
         ("paper-seq2seq", 6_757_754),
-        ("small-vmt", 4_710_676),
+        ("small-vmt", 4_727_828),
         ("small-seq2seq", 2_075_466),
         ("tiny-vmt", 56_600),
         ("tiny-seq2seq", 38_446),
