@@ -210,7 +210,7 @@ impl Batch {
     }
 
     /// Of some of the rows: the logits `[rows, longest, 310]` of what follows each token, and what should,
-    /// `[rows, longest]`, PAD behind the end of a row; and the reading, `[rows, frames, 4]`.
+    /// `[rows, longest]`, PAD behind the end of a row; and the reading, `[rows, frames, 6]`.
     fn predict(&self, rows: Range<usize>, model: &Model) -> (Tensor<3>, Tensor<2, Int>, Tensor<3>) {
         let device = model.device();
         let rows = &self.rows[rows];
@@ -226,7 +226,7 @@ impl Batch {
         rows_of_pixels(&clips, [self.geometry.height, self.geometry.width], device)
     }
 
-    /// What is to be read, and 1 where it can be told, `[rows, frames, 4]`.
+    /// What is to be read, and 1 where it can be told, `[rows, frames, 6]`.
     fn heard(&self, rows: &[Fragment], frames: usize, device: &Device) -> (Tensor<3>, Tensor<3>) {
         let row = |row: &Fragment| {
             let shown = row.clip.as_ref().map_or(0, Clip::frames);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vmt::{Clip, Decoded, Decoding, Engine as _, Geometry, Grammar, Rules, STEPS_PER_SECOND, Sampling, Score, Token};
+use vmt::{Clip, Decoded, Decoding, Geometry, Grammar, Rules, STEPS_PER_SECOND, Sampling, Score, Token};
 
 use crate::data::{Batch, Fragment};
 use crate::prepared::Share;
@@ -53,6 +53,8 @@ pub struct Options {
     pub fragments: usize,
     /// Fragments among them that each model writes music for.
     pub pieces: usize,
+    /// How closely what models write follows the film ([`vmt::guidance`]); 1 is the model itself.
+    pub guidance: f32,
     /// Decides over pictures, swaps, music and intervals.
     pub seed: u64,
     /// Threads that share the work. They change no number.
@@ -76,6 +78,8 @@ pub fn evaluate(
     progress: &(dyn Fn(&str, usize, usize) + Sync),
 ) -> Result<(Report, Vec<Piece>)> {
     ensure!(options.fragments > 0 && options.pieces > 0, "there must be at least one fragment and one piece");
+    let guidance = options.guidance;
+    ensure!((0.0..=10.0).contains(&guidance), "guidance: must be within 0-10, but is {guidance}");
     let fragments = spread(held.count(), options.fragments);
     let mut songs = BTreeMap::new();
     let song = |&index: &usize| {
@@ -232,7 +236,8 @@ impl Evaluation<'_> {
             true => Ok(Clip::without_video(&candidate.geometry)),
             false => self.clip(place, Channels::all(), &candidate.geometry),
         };
-        let session = engine.open(&places.iter().map(clip).collect::<Result<Vec<_>>>()?)?;
+        let clips = places.iter().map(clip).collect::<Result<_>>()?;
+        let session = vmt::guidance::open(engine, clips, 1, self.options.guidance)?;
         let rules = if grammar {
             // As a composer has it for a full window.
             let steps = (self.seconds() * f64::from(STEPS_PER_SECOND)) as u32;
@@ -292,6 +297,7 @@ impl Evaluation<'_> {
             fragments: self.fragments.len(),
             seconds: self.seconds(),
             pieces: self.pieces.len(),
+            guidance: self.options.guidance,
             seed: self.options.seed,
             columns: names(|_| true).chain(["original".into()]).collect(),
             blind: names(|one| one.blind).collect(),

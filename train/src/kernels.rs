@@ -239,11 +239,12 @@ impl Sight {
         let mut seen = Array4::<f32>::zeros([pictures, filters, height / 2, width / 2]);
         let mut moments = Array2::<f32>::zeros([pictures, 2]);
         let mut columns = Array2::<f32>::zeros([channels * 16, places]);
+        let mut halves = vec![0.0; channels * places * 4];
         let pixels = view::<4>(&x);
         let all = zip(pixels.outer_iter(), moments.outer_iter_mut());
         for ((mut normed, mut seen), (x, mut moments)) in zip(zip(normed.outer_iter_mut(), seen.outer_iter_mut()), all)
         {
-            unfold(x, &mut columns);
+            unfold(x, &mut halves, &mut columns);
             product(normed.view_mut(), weights, columns.view());
             let seen = seen.as_slice_mut().expect("a picture");
             let normed = normed.as_slice_mut().expect("a picture");
@@ -291,6 +292,7 @@ impl Sight {
         let mut to_weight = Array2::<f32>::zeros([filters, channels * 16]);
         let mut sums = [0; 3].map(|_| vec![0.0; filters]);
         let mut columns = Array2::<f32>::zeros([channels * 16, places]);
+        let mut halves = vec![0.0; channels * places * 4];
         let mut through = Array2::<f32>::zeros([filters, places]);
         for picture in 0..pictures {
             let [mean, deviation] = [0, 1].map(|moment| moments[[picture, moment]]);
@@ -330,11 +332,11 @@ impl Sight {
                     to_bias[filter] += sum.iter().sum::<f32>();
                 }
             });
-            unfold(x.index_axis(Axis(0), picture), &mut columns);
+            unfold(x.index_axis(Axis(0), picture), &mut halves, &mut columns);
             add_product(to_weight.view_mut(), through.view(), columns.t());
             if tracked {
                 product(columns.view_mut(), weights.t(), through.view());
-                fold(&columns, to_x.index_axis_mut(Axis(0), picture));
+                fold(&columns, &mut halves, to_x.index_axis_mut(Axis(0), picture));
             }
         }
         let to_weight = to_weight.into_shape_with_order(dims::<4>(&self.weight)).expect("rows of weights");
@@ -363,31 +365,32 @@ fn add_products(sums: &mut [f32; 16], a: &[f32], b: &[f32]) {
     }
 }
 
-/// What each of the kernel's 16 weights meets in each place: `[channels, height, width]` to `[16 channels, places]`.
-fn unfold(x: ArrayView3<f32>, columns: &mut Array2<f32>) {
-    let (channels, height, width) = x.dim();
+/// What each of the kernel's 16 weights meets in each place: from `[channels, height, width]` to `[16 channels, places]`.
+/// `halves` is room for the picture with the even pixels of each row before the odd ones.
+fn unfold(x: ArrayView3<f32>, halves: &mut [f32], columns: &mut Array2<f32>) {
+    let (_, height, width) = x.dim();
     let across = width / 2;
-    for (index, mut row) in columns.outer_iter_mut().enumerate() {
-        let (channel, down, right) = (index / 16, index / 4 % 4, index % 4);
-        debug_assert!(channel < channels);
-        let from = x.index_axis(Axis(0), channel);
-        for (line, to) in row.as_slice_mut().expect("a row").chunks_exact_mut(across).enumerate() {
-            // Row `2 line + down - 1` of the picture; outside of it there is nothing.
-            match (2 * line + down).checked_sub(1).filter(|&row| row < height) {
+    let x = x.to_slice().expect("a picture");
+    Arch::new().dispatch(|| {
+        for (row, halves) in zip(x.chunks_exact(width), halves.chunks_exact_mut(width)) {
+            let [even, odd] = parts_mut(halves);
+            for (pair, (even, odd)) in zip(row.as_chunks::<2>().0, zip(even, odd)) {
+                [*even, *odd] = *pair;
+            }
+        }
+    });
+    for (index, mut column) in columns.outer_iter_mut().enumerate() {
+        let place = column.as_slice_mut().expect("a row").chunks_exact_mut(across);
+        for (line, to) in place.enumerate() {
+            match met(index, line, height) {
                 None => to.fill(0.0),
                 Some(row) => {
-                    let from = from.row(row);
-                    let from = from.to_slice().expect("a row");
-                    match right {
-                        0 => {
-                            to[0] = 0.0;
-                            zip(&mut to[1..], from[1..].iter().step_by(2)).for_each(|(to, from)| *to = *from);
-                        }
-                        3 => {
-                            to[across - 1] = 0.0;
-                            zip(&mut to[..across - 1], from[2..].iter().step_by(2)).for_each(|(to, from)| *to = *from);
-                        }
-                        _ => zip(to, from[right - 1..].iter().step_by(2)).for_each(|(to, from)| *to = *from),
+                    let [even, odd] = parts(&halves[row * width..][..width]);
+                    match index % 4 {
+                        0 => (to[0], _) = (0.0, to[1..].copy_from_slice(&odd[..across - 1])),
+                        1 => to.copy_from_slice(even),
+                        2 => to.copy_from_slice(odd),
+                        _ => (to[across - 1], _) = (0.0, to[..across - 1].copy_from_slice(&even[1..])),
                     }
                 }
             }
@@ -395,24 +398,41 @@ fn unfold(x: ArrayView3<f32>, columns: &mut Array2<f32>) {
     }
 }
 
-/// The gradient of [`unfold`]: adds each value to the place it came from.
-fn fold(columns: &Array2<f32>, mut x: ArrayViewMut3<f32>) {
+/// The gradient of [`unfold`]: what came from one pixel is added up there.
+fn fold(columns: &Array2<f32>, halves: &mut [f32], x: ArrayViewMut3<f32>) {
     let (_, height, width) = x.dim();
     let across = width / 2;
-    for (index, row) in columns.outer_iter().enumerate() {
-        let (channel, down, right) = (index / 16, index / 4 % 4, index % 4);
-        let mut to = x.index_axis_mut(Axis(0), channel);
-        for (line, from) in row.to_slice().expect("a row").chunks_exact(across).enumerate() {
-            let Some(row) = (2 * line + down).checked_sub(1).filter(|&row| row < height) else { continue };
-            let mut to = to.row_mut(row);
-            let to = to.as_slice_mut().expect("a row");
-            match right {
-                0 => zip(to[1..].iter_mut().step_by(2), &from[1..]).for_each(|(to, from)| *to += *from),
-                3 => zip(to[2..].iter_mut().step_by(2), from).for_each(|(to, from)| *to += *from),
-                _ => zip(to[right - 1..].iter_mut().step_by(2), from).for_each(|(to, from)| *to += *from),
+    halves.fill(0.0);
+    Arch::new().dispatch(|| {
+        for (index, column) in columns.outer_iter().enumerate() {
+            for (line, from) in column.to_slice().expect("a row").chunks_exact(across).enumerate() {
+                let Some(row) = met(index, line, height) else { continue };
+                let [even, odd] = parts_mut(&mut halves[row * width..][..width]);
+                let (to, from) = match index % 4 {
+                    0 => (&mut odd[..across - 1], &from[1..]),
+                    1 => (even, from),
+                    2 => (odd, from),
+                    _ => (&mut even[1..], &from[..across - 1]),
+                };
+                zip(to, from).for_each(|(to, from)| *to += from);
             }
         }
-    }
+        let x = x.into_slice().expect("a picture");
+        for (row, halves) in zip(x.chunks_exact_mut(width), halves.chunks_exact(width)) {
+            let [even, odd] = parts(halves);
+            for (pair, (even, odd)) in zip(row.as_chunks_mut::<2>().0, zip(even, odd)) {
+                *pair = [*even, *odd];
+            }
+        }
+    });
+}
+
+/// Which row, counted over all channels, a weight of the kernel meets for a line of places: row `2 line + down - 1` of its
+/// channel. `None` above and below the picture.
+fn met(index: usize, line: usize, height: usize) -> Option<usize> {
+    let (channel, down) = (index / 16, index / 4 % 4);
+    let row = (2 * line + down).checked_sub(1).filter(|&row| row < height)?;
+    Some(channel * height + row)
 }
 
 /// What the gradient of [`attend`] needs.
@@ -501,9 +521,7 @@ impl Attention {
 
 /// `softmax(scale x + bias)` in place.
 fn softmax(x: &mut [f32], bias: &[f32], scale: f32) {
-    /// `exp` of less is nothing beside 1, and slow.
-    const NOTHING: f32 = -60.0;
-    let most = Arch::new().dispatch(|| {
+    Arch::new().dispatch(|| {
         let mut most = [f32::NEG_INFINITY; 16];
         for (x, bias) in zip(x.chunks_mut(16), bias.chunks(16)) {
             for ((x, bias), most) in zip(zip(x, bias), &mut most) {
@@ -511,15 +529,13 @@ fn softmax(x: &mut [f32], bias: &[f32], scale: f32) {
                 *most = most.max(*x);
             }
         }
-        most.into_iter().fold(f32::NEG_INFINITY, f32::max)
+        let most = most.into_iter().fold(f32::NEG_INFINITY, f32::max);
+        x.iter_mut().for_each(|x| *x = exp(*x - most));
+        let mut sums = [0.0; 16];
+        add_up(&mut sums, x, |x| x);
+        let whole = 1.0 / sums.iter().sum::<f32>();
+        x.iter_mut().for_each(|x| *x *= whole);
     });
-    let mut sum = 0.0;
-    for x in x.iter_mut() {
-        *x = if *x - most < NOTHING { 0.0 } else { (*x - most).exp() };
-        sum += *x;
-    }
-    let whole = 1.0 / sum;
-    Arch::new().dispatch(|| x.iter_mut().for_each(|x| *x *= whole));
 }
 
 /// From the gradient of a softmax's result to that of what was scaled, in place.
@@ -563,19 +579,22 @@ impl Recurrence {
             product(u.view_mut(), before.view(), weights);
             for (row, mut gates) in gates.outer_iter_mut().enumerate() {
                 let (x, u) = (x.slice(s![row, step, ..]), u.row(row));
-                let (x, u) = (x.as_slice().expect("a row"), u.as_slice().expect("a row"));
-                let gates = gates.as_slice_mut().expect("a row");
+                let [xz, xr, xn] = parts(x.to_slice().expect("a row"));
+                let [uz, ur, un] = parts(u.to_slice().expect("a row"));
+                let [cz, cr, cn] = parts(bias);
+                let [z, r, n, seen] = parts_mut(gates.as_slice_mut().expect("a row"));
                 let mut before = before.row_mut(row);
-                for i in 0..hidden {
-                    let sum = |gate: usize| u[gate * hidden + i] + bias[gate * hidden + i];
-                    let z = sigmoid(x[i] + sum(0));
-                    let r = sigmoid(x[hidden + i] + sum(1));
-                    let n = (x[2 * hidden + i] + r * sum(2)).tanh();
-                    for (gate, value) in [z, r, n, sum(2)].into_iter().enumerate() {
-                        gates[gate * hidden + i] = value;
+                let h = &mut before.as_slice_mut().expect("a row")[..hidden];
+                Arch::new().dispatch(|| {
+                    for i in 0..hidden {
+                        z[i] = sigmoid(xz[i] + uz[i] + cz[i]);
+                        r[i] = sigmoid(xr[i] + ur[i] + cr[i]);
+                        seen[i] = un[i] + cn[i];
+                        // The hyperbolic tangent.
+                        n[i] = 2.0 * sigmoid(2.0 * (xn[i] + r[i] * seen[i])) - 1.0;
+                        h[i] = n[i] + z[i] * (h[i] - n[i]);
                     }
-                    before[i] = n + z * (before[i] - n);
-                }
+                });
             }
             states.slice_mut(s![.., step, ..]).assign(&before);
         }
@@ -588,6 +607,8 @@ impl Recurrence {
         let [batch, time, hidden] = dims(&self.states);
         let [gates, states, after] = [&self.gates, &self.states, &after].map(view::<3>);
         let (first, weight) = (view::<2>(&self.state), view::<2>(&self.weight));
+        // Row by row, else each step would bring them into order anew.
+        let back_weight = weight.t().as_standard_layout().into_owned();
         let mut to_input = Array3::<f32>::zeros([batch, time, 3 * hidden]);
         // Of `U h + c`, and the states before; for all steps, so that the weights' gradient is one product.
         let mut to_u = Array3::<f32>::zeros([time, batch, 3 * hidden]);
@@ -604,22 +625,26 @@ impl Recurrence {
             let mut to_u = to_u.index_axis_mut(Axis(0), step);
             for row in 0..batch {
                 let (gates, before) = (gates.slice(s![step, row, ..]), before.row(row));
+                let [z, r, n, seen] = parts(gates.to_slice().expect("a row"));
+                let h = &before.to_slice().expect("a row")[..hidden];
                 let (mut x, mut u) = (to_input.slice_mut(s![row, step, ..]), to_u.row_mut(row));
+                let [xz, xr, xn] = parts_mut(x.as_slice_mut().expect("a row"));
+                let [uz, ur, un] = parts_mut(u.as_slice_mut().expect("a row"));
                 let mut to_state = to_state.row_mut(row);
-                for i in 0..hidden {
-                    let [z, r, n, un] = [0, 1, 2, 3].map(|gate| gates[gate * hidden + i]);
-                    let to = to_state[i];
-                    let to_n = to * (1.0 - z) * (1.0 - n * n);
-                    let to_z = to * (before[i] - n) * z * (1.0 - z);
-                    let to_r = to_n * un * r * (1.0 - r);
-                    for (gate, [of_x, of_u]) in [[to_z; 2], [to_r; 2], [to_n, to_n * r]].into_iter().enumerate() {
-                        x[gate * hidden + i] = of_x;
-                        u[gate * hidden + i] = of_u;
+                let to = &mut to_state.as_slice_mut().expect("a row")[..hidden];
+                Arch::new().dispatch(|| {
+                    for i in 0..hidden {
+                        xn[i] = to[i] * (1.0 - z[i]) * (1.0 - n[i] * n[i]);
+                        un[i] = xn[i] * r[i];
+                        xz[i] = to[i] * (h[i] - n[i]) * z[i] * (1.0 - z[i]);
+                        uz[i] = xz[i];
+                        xr[i] = xn[i] * seen[i] * r[i] * (1.0 - r[i]);
+                        ur[i] = xr[i];
+                        to[i] *= z[i];
                     }
-                    to_state[i] = to * z;
-                }
+                });
             }
-            product(back.view_mut(), to_u.view(), weight.t());
+            product(back.view_mut(), to_u.view(), back_weight.view());
             to_state += &back;
         }
         let rows = |all: Array3<f32>| {
@@ -633,8 +658,42 @@ impl Recurrence {
     }
 }
 
+/// Equal parts of a row.
+fn parts<const N: usize>(row: &[f32]) -> [&[f32]; N] {
+    let size = row.len() / N;
+    std::array::from_fn(|part| &row[part * size..][..size])
+}
+
+fn parts_mut<const N: usize>(row: &mut [f32]) -> [&mut [f32]; N] {
+    let size = row.len() / N;
+    let mut chunks = row.chunks_exact_mut(size);
+    std::array::from_fn(|_| chunks.next().expect("N parts"))
+}
+
+#[inline(always)]
 fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
+    1.0 / (1.0 + exp(-x))
+}
+
+/// e to the power of `x`, to within 2e-7 of itself in -87..88; below that 0, above as at 88. By additions and products alone,
+/// which compilers make vector instructions of (Cody and Waite 1980; coefficients of Moshier's Cephes library).
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    /// Added to a number, it leaves its nearest integer in the last bits.
+    const ROUND: f32 = 12_582_912.0;
+    // Comparisons let NaN through.
+    let nothing = x < -87.0;
+    let x = if x > 88.0 { 88.0 } else { x };
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let power = shifted - ROUND;
+    let rest = x - power * 0.693_359_4 + power * 2.121_944_4e-4;
+    let mut sum = 1.987_569_1e-4;
+    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_66, 0.5] {
+        sum = sum * rest + coefficient;
+    }
+    let mantissa = sum * rest * rest + rest + 1.0;
+    let whole = mantissa * f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
+    if nothing { 0.0 } else { whole }
 }
 
 fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
@@ -707,6 +766,15 @@ pub(crate) mod tests {
     pub(crate) fn wave<const D: usize>(shape: [usize; D], pace: f32) -> Tensor<D> {
         let values: Vec<f32> = (0..shape.iter().product()).map(|i| (i as f32 * pace).sin()).collect();
         Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff())
+    }
+
+    #[test]
+    fn exponentials() {
+        let far = |x: f32| f64::from(exp(x)) / f64::from(x).exp() - 1.0;
+        let worst = (-8700..=8800).map(|x| far(x as f32 * 0.01).abs()).fold(0.0, f64::max);
+        assert!(worst < 2e-7, "{worst}");
+        assert!(exp(-1e9) == 0.0 && exp(f32::NEG_INFINITY) == 0.0 && exp(f32::INFINITY) > 1e38);
+        assert!(exp(f32::NAN).is_nan() && exp(0.0) == 1.0);
     }
 
     /// Asserts that the two differ by rounding alone.

@@ -175,6 +175,9 @@ struct EvalArgs {
     /// Fragments among them that each model writes music for, twice: without grammar and with it
     #[arg(long, value_name = "N", default_value_t = 50)]
     generate: usize,
+    /// How closely the music follows the film, as in `vmt compose`: 1 is the model itself
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    guidance: f32,
     /// Decides over pictures, swaps, music and intervals
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -367,8 +370,8 @@ impl EvalArgs {
         let geometries: Vec<_> = candidates.iter().map(|candidate| candidate.geometry).collect();
         let held = Held::open(&self.data, self.share, &split, &geometries)?;
 
-        let Self { share, fragments, generate: pieces, seed, .. } = self;
-        let options = Options { share, fragments, pieces, seed, threads };
+        let Self { share, fragments, generate: pieces, guidance, seed, .. } = self;
+        let options = Options { share, fragments, pieces, guidance, seed, threads };
         let bar = indicatif::ProgressBar::new(0);
         let start = Instant::now();
         let (report, pieces) = evaluate(&held, &candidates, &options, &|what, done, count| {

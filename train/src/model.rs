@@ -18,7 +18,7 @@ pub trait EncoderDecoder {
     /// picture and not padding (on the right); a row without any has no video.
     fn encode(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>) -> Self::Memory;
 
-    /// What each picture is taken to say of the music, `[batch, frames, 4]`: [`crate::reading`].
+    /// What each picture is taken to say of the music, `[batch, frames, 6]`: [`crate::reading`].
     fn reading(&self, memory: &Self::Memory) -> Tensor<3>;
 
     /// All that the exported encoder gives, in its order: what the decoder looks at and starts from.
@@ -178,7 +178,7 @@ impl Model {
         }
     }
 
-    /// What each picture is taken to say of the music, `[batch, frames, 4]`; arguments as in [`EncoderDecoder::encode`].
+    /// What each picture is taken to say of the music, `[batch, frames, 6]`; arguments as in [`EncoderDecoder::encode`].
     pub fn read(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>) -> Tensor<3> {
         match self {
             Self::Vmt(model) => model.reading(&model.encode(pixels, frames)),

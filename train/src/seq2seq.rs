@@ -40,7 +40,7 @@ pub struct Seq2Seq {
     pub output: Linear,
     /// On the combined vector.
     pub dropout: Dropout,
-    /// `[hidden, 4]`: [`Reading`](crate::reading), which is for training alone.
+    /// `[hidden, 6]`: [`Reading`](crate::reading), which is for training alone.
     pub reading: Linear,
 }
 

@@ -57,7 +57,7 @@ pub struct Vmt {
     pub recency: bool,
     /// On the vectors that enter the first layers.
     pub dropout: Dropout,
-    /// `[hidden, 4]`: [`Reading`](crate::reading), which is for training alone.
+    /// `[hidden, 6]`: [`Reading`](crate::reading), which is for training alone.
     pub reading: Linear,
 }
 
@@ -166,7 +166,8 @@ impl EncoderDecoder for Vmt {
 
     fn encoded(&self, memory: &Memory) -> Vec<TensorData> {
         let data = |cross: &KeyValue| [cross.key.to_data(), cross.value.to_data()];
-        memory.cross.iter().flat_map(data).collect()
+        let keys = self.keys.is_some().then(|| self.start(memory).keys.into_data());
+        memory.cross.iter().flat_map(data).chain(keys).collect()
     }
 
     fn start(&self, memory: &Memory) -> Played {

@@ -106,7 +106,7 @@ fn a_model_that_ignores_the_video_gains_nothing() {
         layer.cross_attention.out.weight = layer.cross_attention.out.weight.clone().map(|weight| weight.zeros_like());
     }
     let held = Held::open(folder.path(), Share::Test, &split, &[sizes.geometry]).unwrap();
-    let options = Options { share: Share::Test, fragments: 6, pieces: 1, seed: 1, threads: 1 };
+    let options = Options { share: Share::Test, fragments: 6, pieces: 1, guidance: 1.0, seed: 1, threads: 1 };
     let candidate =
         Candidate { name: "ignorant".into(), model: Model::Vmt(model), geometry: sizes.geometry, blind: false };
     let (report, _) = evaluate(&held, &[candidate], &options, &|_, _, _| {}).unwrap();

@@ -360,7 +360,8 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
         };
         let lanes: Vec<_> = self.takes.iter_mut().enumerate().map(lane).collect::<Result<_>>()?;
         let began = Instant::now();
-        let session = guidance::open(self.composer.engine(), span.clip.clone(), lanes.len(), self.options.guidance)?;
+        let clip = vec![span.clip.clone()];
+        let session = guidance::open(self.composer.engine(), clip, lanes.len(), self.options.guidance)?;
         self.report.seconds.encode += began.elapsed();
         self.running = Some((Decoding::new(session, self.options.sampling, self.draws, lanes), span));
         Ok(())

@@ -4,19 +4,19 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::{Clip, Engine, Result, Session, Token};
 
-/// Opens so many `takes` of `clip`, whose logits are `free + guidance (seen - free)`: `seen` are the model's, `free` those of
-/// a twin that is fed the same and sees no video. At 1, which is the model itself, and without video there are no twins.
-pub(crate) fn open<'e>(
+/// Opens so many `takes` of each of `clips`, whose logits are `free + guidance (seen - free)`: `seen` are the model's, `free` those of
+/// a twin that is fed the same and sees no video. At 1, which is the model itself, and without any video there are no twins.
+pub fn open<'e>(
     engine: &'e dyn Engine,
-    clip: Clip,
+    mut clips: Vec<Clip>,
     takes: usize,
     guidance: f32,
 ) -> Result<Box<dyn Session + 'e>> {
-    if guidance == 1.0 || clip.frames() == 0 {
-        return engine.open_takes(&[clip], takes);
+    if guidance == 1.0 || clips.iter().all(|clip| clip.frames() == 0) {
+        return engine.open_takes(&clips, takes);
     }
-    let twin = Clip::without_video(&engine.geometry());
-    let twins = engine.open_takes(&[clip, twin], takes)?;
+    clips.resize(2 * clips.len(), Clip::without_video(&engine.geometry()));
+    let twins = engine.open_takes(&clips, takes)?;
     Ok(Box::new(Guided { twins, guidance, logits: Array2::default((0, 0)) }))
 }
 

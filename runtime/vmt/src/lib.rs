@@ -9,7 +9,7 @@ mod engine;
 mod error;
 mod event;
 mod grammar;
-mod guidance;
+pub mod guidance;
 pub mod manifest;
 pub mod midi;
 #[cfg(any(feature = "tract", feature = "ort"))]

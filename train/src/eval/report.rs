@@ -23,6 +23,8 @@ pub struct Report {
     pub pieces: usize,
     /// Decides over all that is left to chance.
     pub seed: u64,
+    /// How closely what models wrote follows the film ([`vmt::guidance`]).
+    pub guidance: f32,
     /// What was measured: the models, as they were named, and last the original music.
     pub columns: Vec<String>,
     /// The models that were shown no video.
@@ -130,14 +132,14 @@ impl Unit {
 /// Markdown.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { share, songs, fragments, seconds, pieces, seed, .. } = self;
+        let Self { share, songs, fragments, seconds, pieces, guidance, seed, .. } = self;
         let share = format!("{share:?}").to_lowercase();
         writeln!(f, "# Evaluation\n")?;
         writeln!(
             f,
             "{fragments} fragments of {seconds} s of {songs} {share} songs; each model wrote music for {pieces}."
         )?;
-        writeln!(f, "Seed {seed}. In brackets: a model's 95 % bootstrap interval over songs (Efron 1979), the")?;
+        writeln!(f, "Guidance {guidance}, seed {seed}. In brackets: a model's 95 % bootstrap interval over songs (Efron 1979), the")?;
         writeln!(f, "original's 5th and 95th percentile.")?;
         for name in &self.blind {
             writeln!(f, "\n{name} is shown no video.")?;
@@ -195,6 +197,7 @@ mod tests {
             seconds: 10.0,
             pieces: 10,
             seed: 1,
+            guidance: 1.0,
             columns: ["VMT", "blind", "original"].map(str::to_owned).to_vec(),
             blind: vec!["blind".into()],
             left_out: vec!["channels; there are none.".into()],
@@ -229,7 +232,7 @@ mod tests {
 # Evaluation
 
 20 fragments of 10 s of 5 test songs; each model wrote music for 10.
-Seed 1. In brackets: a model's 95 % bootstrap interval over songs (Efron 1979), the
+Guidance 1, seed 1. In brackets: a model's 95 % bootstrap interval over songs (Efron 1979), the
 original's 5th and 95th percentile.
 
 blind is shown no video.
