@@ -592,7 +592,7 @@ mod tests {
         let split = Split::Given((0..4).map(|index| (index.to_string(), Share::Test)).collect());
         let held = Held::open(folder.path(), Share::Test, &split, &[Geometry::PAPER]).unwrap();
         assert_eq!(held.count(), 4);
-        let options = Options { share: Share::Test, fragments: 4, pieces: 4, seed: 1, threads: 1 };
+        let options = Options { share: Share::Test, fragments: 4, pieces: 4, guidance: 1.0, seed: 1, threads: 1 };
         let evaluation = Evaluation {
             held: &held,
             candidates: &[],

@@ -31,15 +31,14 @@ pub fn heard(tokens: &[Token], geometry: &Geometry) -> Vec<[Option<f32>; READING
             let values: Vec<_> = within(1.0).map(|note| f32::from(value(note))).collect();
             (!values.is_empty()).then(|| values.iter().sum::<f32>() / values.len() as f32)
         };
+        let last = notes.iter().map(at).filter(|&at| at <= time).fold(f64::NEG_INFINITY, f64::max);
         [
             Some((within(0.5).count() as f32 - 7.0) / 5.0),
             mean(|note| note.velocity).map(|velocity| (velocity - 85.0) / 15.0),
             mean(|note| note.pitch.get()).map(|pitch| (pitch - 63.0) / 7.0),
             Some(if within(half).next().is_some() { 1.0 } else { -1.0 }),
             Some((within(0.25).count() as f32 - 3.5) / 3.5),
-            Some(notes.iter().map(at).filter(|&at| at <= time).fold(-1.0, |fresh: f32, at| {
-                fresh.max(2.0 * ((at - time) / FRESH).exp() as f32 - 1.0)
-            })),
+            Some(2.0 * ((last - time) / FRESH).exp() as f32 - 1.0),
         ]
     };
     (0..geometry.frames).map(picture).collect()

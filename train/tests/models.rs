@@ -80,12 +80,12 @@ fn a_seed_is_a_model() {
 #[test]
 fn parameter_counts() {
     for (name, count) in [
-        ("paper-vmt", 45_449_796),
-        ("paper-seq2seq", 6_757_754),
-        ("small-vmt", 4_727_828),
-        ("small-seq2seq", 2_075_466),
-        ("tiny-vmt", 56_600),
-        ("tiny-seq2seq", 38_446),
+        ("paper-vmt", 45_450_822),
+        ("paper-seq2seq", 6_758_780),
+        ("small-vmt", 4_728_214),
+        ("small-seq2seq", 2_075_980),
+        ("tiny-vmt", 59_546),
+        ("tiny-seq2seq", 38_512),
     ] {
         assert_eq!(config(name).init(0, &Device::flex()).num_params(), count, "{name}");
     }

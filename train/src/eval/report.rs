@@ -139,8 +139,8 @@ impl fmt::Display for Report {
             f,
             "{fragments} fragments of {seconds} s of {songs} {share} songs; each model wrote music for {pieces}."
         )?;
-        writeln!(f, "Guidance {guidance}, seed {seed}. In brackets: a model's 95 % bootstrap interval over songs (Efron 1979), the")?;
-        writeln!(f, "original's 5th and 95th percentile.")?;
+        writeln!(f, "Guidance {guidance}, seed {seed}. In brackets: a model's 95 % bootstrap interval over songs")?;
+        writeln!(f, "(Efron 1979), the original's 5th and 95th percentile.")?;
         for name in &self.blind {
             writeln!(f, "\n{name} is shown no video.")?;
         }
@@ -232,8 +232,8 @@ mod tests {
 # Evaluation
 
 20 fragments of 10 s of 5 test songs; each model wrote music for 10.
-Guidance 1, seed 1. In brackets: a model's 95 % bootstrap interval over songs (Efron 1979), the
-original's 5th and 95th percentile.
+Guidance 1, seed 1. In brackets: a model's 95 % bootstrap interval over songs
+(Efron 1979), the original's 5th and 95th percentile.
 
 blind is shown no video.
 
