@@ -124,6 +124,7 @@ fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
         let last = g.op("Squeeze", &[&last, &axis]);
         g.output(&last, "present.keys", &["lanes", &KEYS.to_string()]);
         let down = linear(g, "keys", project, &down);
+        let down = g.op("Mul", &[&down, &scale]);
         x = g.op("Add", &[&x, &down]);
     }
     let mut causal = causal_bias(g, &ids, &mask);

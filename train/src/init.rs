@@ -53,9 +53,9 @@ impl<'a> Init<'a> {
         Linear { weight: self.xavier([hidden, count * hidden], hidden, hidden), bias: None }
     }
 
-    /// A vector of `hidden` for each key of the piano, to be added up: without bias.
+    /// A vector for each key of the piano, without bias: a quarter as long as an event's, for several are added up.
     pub fn keys(&mut self, hidden: usize) -> Linear {
-        Linear { weight: self.xavier([KEYS, hidden], KEYS, hidden), bias: None }
+        Linear { weight: self.normal([KEYS, hidden], 0.25 * (hidden as f64).powf(-0.5)), bias: None }
     }
 
     /// A convolution that halves height and width: kernel 4, stride 2, padding 1.

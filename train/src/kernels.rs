@@ -43,8 +43,8 @@ pub fn see(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, gain: Tensor<1>, of
 /// Scaled dot-product attention (paper eq. 4): `softmax(query key^T / sqrt(size) + bias) * kept` times `value`.
 ///
 /// `query` `[batch, heads, queries, size]`; `key` and `value` `[batch, heads, slots, size]`; `bias`, which gets no gradient,
-/// and `kept`, what dropout multiplies weights with, `[batch, heads, queries, slots]`, where each axis may be 1 for all. The
-/// result has the shape of `query`.
+/// `[batch, heads, queries, slots]`, where all axes but the last may be 1; `kept`, what dropout multiplies weights with,
+/// `[batch, heads, queries, slots]`. The result has the shape of `query`.
 pub fn attend(
     query: Tensor<4>,
     key: Tensor<4>,
@@ -387,10 +387,16 @@ fn unfold(x: ArrayView3<f32>, halves: &mut [f32], columns: &mut Array2<f32>) {
                 Some(row) => {
                     let [even, odd] = parts(&halves[row * width..][..width]);
                     match index % 4 {
-                        0 => (to[0], _) = (0.0, to[1..].copy_from_slice(&odd[..across - 1])),
+                        0 => {
+                            to[0] = 0.0;
+                            to[1..].copy_from_slice(&odd[..across - 1]);
+                        }
                         1 => to.copy_from_slice(even),
                         2 => to.copy_from_slice(odd),
-                        _ => (to[across - 1], _) = (0.0, to[..across - 1].copy_from_slice(&even[1..])),
+                        _ => {
+                            to[..across - 1].copy_from_slice(&even[1..]);
+                            to[across - 1] = 0.0;
+                        }
                     }
                 }
             }

@@ -51,7 +51,8 @@ pub struct Vmt {
     pub decoder_norm: LayerNorm,
     /// Tells the decoder what time it is.
     pub clock: Option<Clock>,
-    /// `[88, hidden]` without bias: tells the decoder which keys are down ([`keys_moved`]).
+    /// `[88, hidden]` without bias: the vectors of the keys that are down ([`keys_moved`]) are added to a token's, times
+    /// `sqrt(hidden)` as that is, lest they be drowned by it.
     pub keys: Option<Linear>,
     /// Whether tokens look first at those just before ([`recency`]).
     pub recency: bool,
@@ -195,7 +196,7 @@ impl EncoderDecoder for Vmt {
             let [batch, new, _] = down.dims();
             // Padding moves no key.
             keys = down.clone().narrow(1, new - 1, 1).reshape([batch, KEYS]);
-            vectors = vectors + project.forward(down);
+            vectors = vectors + project.forward(down) * (hidden as f64).sqrt();
         }
         let mut cross_mask = memory.mask.clone();
         if let Some(clock) = &self.clock {
