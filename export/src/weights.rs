@@ -47,7 +47,8 @@ pub fn read_back(folder: &Path, grown: Option<ModelConfig>, device: &Device) -> 
         Model::Seq2Seq(model) => Model::Seq2Seq(model.map(&mut fill)),
     };
     let missing = fill.missing.join(", ");
-    ensure!(missing.is_empty(), "{}: lacks weights of the model that {MODEL} tells of: {missing}", folder.display());
+    let told = if grows { "it is to grow into" } else { "model.yaml tells of" };
+    ensure!(missing.is_empty(), "{}: lacks weights of the model that {told}: {missing}", folder.display());
     Ok((config, model))
 }
 

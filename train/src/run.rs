@@ -62,6 +62,8 @@ impl Run<'_> {
             let other = checkpoint::weights_of(eyes, sizes, learner.model.clone())?;
             learner.model = learner.model.with_eyes_of(other);
         }
+        // Not before: a run whose weights were not found may be begun again with others.
+        self.note()?;
         let mut state = resumed.unwrap_or_default();
         let mut steps =
             Table::open(&self.folder.join("train.csv"), "step,loss,reading,learning_rate,tokens,seconds", state.step)?;
@@ -123,7 +125,13 @@ impl Run<'_> {
         result
     }
 
-    /// Notes the configuration in the run's folder, or refuses to mix two runs.
+    /// Notes the configuration in the run's folder.
+    fn note(&self) -> Result<()> {
+        let path = self.folder.join("config.yaml");
+        fs::write(&path, serde_yaml::to_string(self.config)?).with_context(|| path.display().to_string())
+    }
+
+    /// Refuses to mix two runs.
     fn same_course(&self) -> Result<()> {
         let path = self.folder.join("config.yaml");
         if path.exists() {
@@ -136,7 +144,7 @@ impl Run<'_> {
                 path.display()
             );
         }
-        fs::write(&path, serde_yaml::to_string(self.config)?).with_context(|| path.display().to_string())
+        Ok(())
     }
 }
 

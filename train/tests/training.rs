@@ -268,8 +268,11 @@ fn a_run_begins_with_the_weights_it_is_given() {
     assert!(weights(&model(&third)) == weights(&mixed));
     assert!(weights(&mixed) != weights(&untrained) && weights(&mixed) != weights(&model(&first)));
 
-    let error = run_config(&config("tiny-seq2seq"), &folder.path().join("fourth"), 1, false).unwrap_err().to_string();
+    let fourth = folder.path().join("fourth");
+    let error = run_config(&config("tiny-seq2seq"), &fourth, 1, false).unwrap_err().to_string();
     assert!(error.contains("the weights to begin with must be of the model that is trained"), "{error}");
+    // What did not begin is in nobody's way.
+    run_config(&config("tiny-vmt"), &fourth, 1, false).unwrap();
 }
 
 #[test]
