@@ -317,7 +317,7 @@ pub const KEYS: usize = 88;
 
 /// What each of `tokens` `[batch, new]` does to the keys, `[batch, new, 88]`: 1 where one goes down, -1 where one comes up. Their
 /// sum over a piece says which keys are down, which the paper's decoder has to look up event by event.
-fn keys_moved(tokens: Tensor<2, Int>) -> Tensor<3> {
+pub fn keys_moved(tokens: Tensor<2, Int>) -> Tensor<3> {
     let ([batch, new], device) = (tokens.dims(), tokens.device());
     let moves = TensorData::new(key_moves(), [vmt::VOCABULARY, KEYS]);
     Tensor::<2>::from_data(moves, &device).select(0, tokens.reshape([batch * new])).reshape([batch, new, KEYS])
