@@ -116,7 +116,7 @@ fn composed(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, gain: Tensor<1>, o
     let [_, channels, ..] = x.dims();
     let centered = x.clone() - x.mean_dims(&[1, 2, 3]);
     let variance = centered.clone().square().mean_dims(&[1, 2, 3]);
-    let normed = centered / (variance + 1e-5).sqrt();
+    let normed = centered / (variance + kernels::EPSILON).sqrt();
     normed * gain.reshape([1, channels, 1, 1]) + offset.reshape([1, channels, 1, 1])
 }
 

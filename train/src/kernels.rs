@@ -218,7 +218,7 @@ struct Sight {
 }
 
 /// What a norm adds to the variance; burn's own, which it does not show.
-const EPSILON: f32 = 1e-5;
+pub(crate) const EPSILON: f32 = 1e-5;
 
 impl Sight {
     /// And the result.
