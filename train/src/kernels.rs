@@ -5,12 +5,13 @@
 //! in time. Here one picture, or the scores of one head, stay in the cache, and the weights' gradient is one product over all
 //! steps. Results are those of the composed operations but for rounding; the tests hold them to that. Other devices compose.
 
+use std::fmt::Debug;
 use std::iter::zip;
+use std::marker::PhantomData;
 
-use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
@@ -106,12 +107,39 @@ impl Kernels for Flex {
     }
 }
 
-/// Hands a gradient to each parent that wants one.
-fn hand_out<const N: usize>(parents: [Option<NodeId>; N], found: [FlexTensor; N], gradients: &mut Gradients) {
-    for (parent, gradient) in zip(parents, found) {
-        if let Some(parent) = parent {
-            gradients.register::<Flex>(parent, gradient);
+/// What a kernel keeps for its gradient.
+trait Kept<const N: usize>: Clone + Debug + Send + 'static {
+    /// The gradients of the `N` inputs that have one, from that of the result; one that is not `wanted` may be left out.
+    fn backward(self, result: &FlexTensor, wanted: [bool; N]) -> [FlexTensor; N];
+}
+
+/// The gradient of any kernel, in burn's terms.
+#[derive(Debug)]
+struct Gradient<S>(PhantomData<S>);
+
+impl<S: Kept<N>, const N: usize> Backward<Flex, N> for Gradient<S> {
+    type State = S;
+
+    fn backward(self, ops: Ops<S, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let result = gradients.consume::<Flex>(&ops.node);
+        let found = ops.state.backward(&result, ops.parents.each_ref().map(Option::is_some));
+        for (parent, gradient) in zip(ops.parents, found) {
+            if let Some(parent) = parent {
+                gradients.register::<Flex>(parent.id, gradient);
+            }
         }
+    }
+}
+
+/// Notes in burn's books how `result` came from the inputs at `nodes`.
+fn record<C: CheckpointStrategy, S: Kept<N>, const N: usize>(
+    nodes: [NodeGuard; N],
+    kept: S,
+    result: FlexTensor,
+) -> FloatTensor<Autodiff<Flex, C>> {
+    match Gradient(PhantomData).prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(step) => step.finish(kept, result),
+        OpsKind::UnTracked(step) => step.finish(result),
     }
 }
 
@@ -123,27 +151,10 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
         gain: FloatTensor<Self>,
         offset: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct See;
-
-        impl Backward<Flex, 5> for See {
-            type State = Sight;
-
-            fn backward(self, ops: Ops<Sight, 5>, gradients: &mut Gradients, _: &mut Checkpointer) {
-                let tracked = ops.parents[0].is_some();
-                let found = ops.state.backward(&gradients.consume::<Flex>(&ops.node), tracked);
-                hand_out(ops.parents.map(|parent| parent.map(|node| node.id)), found, gradients);
-            }
-        }
-
         let [(x, a), (weight, b), (bias, c), (gain, d), (offset, e)] =
             [x, weight, bias, gain, offset].map(|tensor| tensor.into_parts());
-        let step = See.prepare::<C>([a, b, c, d, e]);
         let (sight, seen) = Sight::new(x, weight, bias, gain, offset);
-        match step.compute_bound().stateful() {
-            OpsKind::Tracked(step) => step.finish(sight, seen),
-            OpsKind::UnTracked(step) => step.finish(seen),
-        }
+        record::<C, _, 5>([a, b, c, d, e], sight, seen)
     }
 
     fn attend(
@@ -153,26 +164,10 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
         bias: FloatTensor<Self>,
         kept: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct Attend;
-
-        impl Backward<Flex, 3> for Attend {
-            type State = Attention;
-
-            fn backward(self, ops: Ops<Attention, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
-                let found = ops.state.backward(&gradients.consume::<Flex>(&ops.node));
-                hand_out(ops.parents.map(|parent| parent.map(|node| node.id)), found, gradients);
-            }
-        }
-
         let [(query, q), (key, k), (value, v)] = [query, key, value].map(|tensor| tensor.into_parts());
-        let step = Attend.prepare::<C>([q, k, v]);
         let attention = Attention::new([query, key, value], bias.into_primitive(), kept.into_primitive());
         let seen = attention.seen.clone();
-        match step.compute_bound().stateful() {
-            OpsKind::Tracked(step) => step.finish(attention, seen),
-            OpsKind::UnTracked(step) => step.finish(seen),
-        }
+        record::<C, _, 3>([q, k, v], attention, seen)
     }
 
     fn recur(
@@ -181,27 +176,11 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct Recur;
-
-        impl Backward<Flex, 4> for Recur {
-            type State = Recurrence;
-
-            fn backward(self, ops: Ops<Recurrence, 4>, gradients: &mut Gradients, _: &mut Checkpointer) {
-                let found = ops.state.backward(&gradients.consume::<Flex>(&ops.node));
-                hand_out(ops.parents.map(|parent| parent.map(|node| node.id)), found, gradients);
-            }
-        }
-
         let [(input, x), (state, h), (weight, u), (bias, c)] =
             [input, state, weight, bias].map(|tensor| tensor.into_parts());
-        let step = Recur.prepare::<C>([x, h, u, c]);
         let recurrence = Recurrence::new(input, state, weight, bias);
         let states = recurrence.states.clone();
-        match step.compute_bound().stateful() {
-            OpsKind::Tracked(step) => step.finish(recurrence, states),
-            OpsKind::UnTracked(step) => step.finish(states),
-        }
+        record::<C, _, 4>([x, h, u, c], recurrence, states)
     }
 }
 
@@ -278,9 +257,11 @@ impl Sight {
         let sight = Self { x, weight, gain, normed: tensor(normed), moments: tensor(moments) };
         (sight, tensor(seen))
     }
+}
 
+impl Kept<5> for Sight {
     /// The gradients of what [`see`] takes; that of `x` is nothing unless it is `tracked`.
-    fn backward(self, seen: &FlexTensor, tracked: bool) -> [FlexTensor; 5] {
+    fn backward(self, seen: &FlexTensor, [tracked, ..]: [bool; 5]) -> [FlexTensor; 5] {
         let seen = seen.to_contiguous();
         let [pictures, channels, ..] = dims::<4>(&self.x);
         let [_, filters, places] = dims(&self.normed);
@@ -488,9 +469,11 @@ impl Attention {
         let [weights, seen] = [weights, seen].map(tensor);
         Self { query, key, value, kept, weights, seen }
     }
+}
 
+impl Kept<3> for Attention {
     /// The gradients of query, key and value.
-    fn backward(self, seen: &FlexTensor) -> [FlexTensor; 3] {
+    fn backward(self, seen: &FlexTensor, _: [bool; 3]) -> [FlexTensor; 3] {
         let seen = seen.to_contiguous();
         let [query, key, value, weights, seen] =
             [&self.query, &self.key, &self.value, &self.weights, &seen].map(view::<4>);
@@ -606,9 +589,11 @@ impl Recurrence {
         }
         Self { state, weight, gates: tensor(gates), states: tensor(states) }
     }
+}
 
+impl Kept<4> for Recurrence {
     /// The gradients of input, state, weight and bias.
-    fn backward(self, after: &FlexTensor) -> [FlexTensor; 4] {
+    fn backward(self, after: &FlexTensor, _: [bool; 4]) -> [FlexTensor; 4] {
         let after = after.to_contiguous();
         let [batch, time, hidden] = dims(&self.states);
         let [gates, states, after] = [&self.gates, &self.states, &after].map(view::<3>);
