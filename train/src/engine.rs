@@ -52,13 +52,7 @@ impl BurnEngine {
     }
 
     fn check(&self, clips: &[Clip]) -> Result<()> {
-        let Geometry { frames, height, width, .. } = self.geometry;
-        for clip in clips {
-            let (count, _, rows, columns) = clip.pixels().dim();
-            if count > frames || (rows, columns) != (height, width) {
-                return Err(Error::ClipShape { got: clip.pixels().shape().to_vec(), want: self.geometry });
-            }
-        }
+        clips.iter().try_for_each(|clip| clip.check(&self.geometry))?;
         if clips.is_empty() {
             return Err(error("a session needs at least one clip, but got none"));
         }

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::Geometry;
-
 /// The result of everything here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -21,12 +19,12 @@ pub enum Error {
     },
     /// A clip is not of the model's shape.
     #[error(
-        "a clip must be [1..={}, 3, {}, {}] (frames, channels, height, width), but is {got:?}",
-        want.frames, want.height, want.width
+        "a clip must be [1..={}, {}, {}, {}] (frames, channels, height, width), but is {got:?}",
+        want[0], want[1], want[2], want[3]
     )]
     ClipShape {
-        /// What the model expects.
-        want: Geometry,
+        /// The longest clip that the model takes, `[frames, 3, height, width]`.
+        want: [usize; 4],
         /// The shape that came.
         got: Vec<usize>,
     },

@@ -1,42 +1,23 @@
 //! Composes piano scores for video: a [`Clip`] becomes [`Event`]s, events become a [`Score`], a score becomes MIDI.
 
-pub mod bundle;
-mod clip;
 mod compose;
-mod controls;
 mod decode;
-mod engine;
 mod error;
-mod event;
-mod grammar;
-pub mod guidance;
-pub mod manifest;
-pub mod midi;
-#[cfg(any(feature = "tract", feature = "ort"))]
-mod onnx;
-#[cfg(feature = "ort")]
-pub mod ort;
-mod rank;
-mod sampling;
-mod score;
-mod take;
-mod tempo;
-#[cfg(feature = "tract")]
-mod tract;
+mod model;
+mod music;
+mod video;
 
-pub use bundle::Bundle;
-pub use clip::{Clip, Frame, Geometry, Window, excerpt, windows};
-pub use compose::{Composer, Composition, Options, Piece, Played, Progress, Stages};
-pub use controls::{Controls, Scale};
-pub use decode::{Decoding, Rules, Said};
-pub use engine::{Backend, Engine, Session};
+pub use compose::{Composer, Composition, Options, Piece, Played, Progress, Rank, Stages};
+pub use decode::{Controls, Decoding, Grammar, Rules, Said, Sampling, guidance};
 pub use error::{Error, Result};
-pub use event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
-pub use grammar::Grammar;
-pub use rank::Rank;
-pub use sampling::Sampling;
-pub use score::{Decoded, Note, PerformedNote, Score};
-pub use tempo::Tempo;
+#[cfg(feature = "ort")]
+pub use model::ort;
+pub use model::{Backend, Bundle, Engine, Session, bundle, manifest};
+pub use music::{
+    Decoded, Event, Note, PerformedNote, Pitch, STEPS_PER_SECOND, Scale, Score, Shift, Tempo, Token, VOCABULARY,
+    VelocityBin, midi,
+};
+pub use video::{Clip, Frame, Geometry, Window, excerpt, windows};
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -2,7 +2,10 @@
 
 use ndarray::{Array2, ArrayView2, Axis};
 
-use crate::{Clip, Engine, Result, Session, Token};
+use crate::error::Result;
+use crate::model::{Engine, Session};
+use crate::music::Token;
+use crate::video::Clip;
 
 /// Opens so many `takes` of each of `clips`, whose logits are `free + guidance (seen - free)`: `seen` are the model's, `free` those of
 /// a twin that is fed the same and sees no video. At 1, which is the model itself, and without any video there are no twins.

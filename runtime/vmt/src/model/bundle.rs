@@ -4,10 +4,8 @@ use std::{borrow::Cow, fs, iter, path::Path};
 
 use sha2::{Digest, Sha256};
 
-use crate::{
-    Error, Result,
-    manifest::{FORMAT, First, MANIFEST, Manifest, PERFORMANCE_310},
-};
+use super::manifest::{FORMAT, First, MANIFEST, Manifest, PERFORMANCE_310};
+use crate::error::{Error, Result};
 
 /// A model, read and checked, that an engine can load.
 #[derive(Clone, Debug)]

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Event, Pitch, STEPS_PER_SECOND, Shift, Tempo, Token, VelocityBin};
+use super::event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VelocityBin};
+use super::tempo::Tempo;
 
 /// A note as it was played, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]

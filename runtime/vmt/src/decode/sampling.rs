@@ -7,7 +7,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, Token, VOCABULARY};
+use crate::error::{Error, Result};
+use crate::music::{Token, VOCABULARY};
 
 /// How the next token is drawn from logits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::{Controls, Error, Event, Pitch, Result, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
+use super::controls::Controls;
+use crate::error::{Error, Result};
+use crate::music::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
 
 /// Number of keys.
 const KEYS: usize = (Pitch::MAX.get() - Pitch::MIN.get()) as usize + 1;
@@ -220,8 +222,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Score;
-    use crate::score::tests::{normal_scores, parse};
+    use crate::music::Score;
+    use crate::music::score::tests::{normal_scores, parse};
 
     /// Whether `grammar` lets `events` pass, one after the other.
     fn passes(mut grammar: Grammar, events: &[Token]) -> bool {

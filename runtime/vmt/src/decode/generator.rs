@@ -2,8 +2,11 @@
 
 use ndarray::{ArrayView1, CowArray, Ix1, s};
 
-use crate::sampling::log_probability;
-use crate::{Event, Grammar, Result, Sampling, Session, Shift, Token};
+use super::grammar::Grammar;
+use super::sampling::{Sampling, log_probability};
+use crate::error::Result;
+use crate::model::Session;
+use crate::music::{Event, Shift, Token};
 
 /// One lane's rules while it is decoded.
 #[derive(Clone, Debug)]

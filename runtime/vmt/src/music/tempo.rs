@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, STEPS_PER_SECOND};
+use super::event::STEPS_PER_SECOND;
+use crate::error::{Error, Result};
 
 /// Microseconds in a step.
 const STEP: u32 = 1_000_000 / STEPS_PER_SECOND;

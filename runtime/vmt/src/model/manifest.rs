@@ -5,7 +5,7 @@ use std::iter;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Geometry;
+use crate::video::Geometry;
 
 /// The manifest's file name.
 pub const MANIFEST: &str = "manifest.yaml";

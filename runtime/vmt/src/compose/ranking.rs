@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::{Note, Score};
+use crate::music::{Note, Score};
 
 /// Notes in a phrase whose coming back counts as repetition.
 const PHRASE: usize = 4;
@@ -72,7 +72,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Pitch, STEPS_PER_SECOND};
+    use crate::music::{Pitch, STEPS_PER_SECOND};
 
     /// Notes `(start, end, pitch)` in seconds.
     fn score(seconds: u64, notes: impl IntoIterator<Item = (u32, u32, u8)>) -> Score {

@@ -14,10 +14,10 @@ use ort::{
     value::{DynValue, Tensor as OrtTensor},
 };
 
-use crate::{
-    Bundle, Engine, Error, Result,
-    onnx::{Graph, OnnxEngine, Tensor},
-};
+use super::bundle::Bundle;
+use super::engine::Engine;
+use super::onnx::{Graph, OnnxEngine, Tensor};
+use crate::error::{Error, Result};
 
 /// The oldest version that is understood: its C interface is fixed when this crate is built.
 pub const OLDEST: &str = "1.24";

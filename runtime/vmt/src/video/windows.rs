@@ -1,85 +1,14 @@
-//! Pictures as the models see them.
+//! From frames at any times to windows of pictures at regular ones.
 
 use std::iter::{self, Fuse, Peekable};
 use std::ops::Range;
 use std::time::Duration;
 
-use ndarray::{Array3, Array4, ArrayView4, Axis};
-use serde::{Deserialize, Serialize};
+use ndarray::{Array3, Axis};
 
-use crate::{Error, Result};
-
-/// What a model expects to see: `frames` pictures of `height` x `width`, one every `frame_ms` milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Geometry {
-    /// Pictures in a full window; a shorter window holds fewer.
-    pub frames: usize,
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-    /// Milliseconds that each picture stands for.
-    pub frame_ms: u64,
-}
-
-impl Geometry {
-    /// The paper's clip (section 2): 40 pictures of 128 x 128 in 10 s.
-    pub const PAPER: Self = Self { frames: 40, height: 128, width: 128, frame_ms: 250 };
-
-    /// The length of a full window.
-    pub fn window(&self) -> Duration {
-        self.lasts(self.frames)
-    }
-
-    /// How long so many pictures last.
-    pub(crate) fn lasts(&self, frames: usize) -> Duration {
-        Duration::from_millis(self.frame_ms * frames as u64)
-    }
-
-    /// The pictures of a window of this `duration`: one for each moment [`Self::time`] before its end, and at least one.
-    pub fn pictures(&self, duration: Duration) -> usize {
-        1 + (1..self.frames).take_while(|&frame| self.time(frame) < duration).count()
-    }
-
-    /// The moment that picture `frame` of a window shows, from the window's start: the middle of its share of time.
-    pub fn time(&self, frame: usize) -> Duration {
-        Duration::from_micros(self.frame_ms * (2 * frame as u64 + 1) * 500)
-    }
-}
-
-/// RGB pictures in `0..=255`, shape `[frames, 3, height, width]`; none where there is no video.
-///
-/// The graphs scale the bytes themselves, so that no caller can scale them differently.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Clip(Array4<u8>);
-
-impl Clip {
-    /// Checks that `frames` has the shape `[1..=geometry.frames, 3, height, width]`.
-    pub fn new(frames: Array4<u8>, geometry: &Geometry) -> Result<Self> {
-        let (count, channels, height, width) = frames.dim();
-        let fits = (1..=geometry.frames).contains(&count);
-        if !fits || (channels, height, width) != (3, geometry.height, geometry.width) {
-            return Err(Error::ClipShape { got: frames.shape().to_vec(), want: *geometry });
-        }
-        Ok(Self(frames))
-    }
-
-    /// No video at all: the model writes as it does when it sees nothing.
-    pub fn without_video(geometry: &Geometry) -> Self {
-        Self(Array4::zeros((0, 3, geometry.height, geometry.width)))
-    }
-
-    /// Number of pictures; 0 without video.
-    pub fn frames(&self) -> usize {
-        self.0.dim().0
-    }
-
-    /// The pictures, `[frames, 3, height, width]`.
-    pub fn pixels(&self) -> ArrayView4<'_, u8> {
-        self.0.view()
-    }
-}
+use super::clip::Clip;
+use super::geometry::Geometry;
+use crate::error::{Error, Result};
 
 /// A picture and when it is on screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,7 +156,7 @@ where
         self.start = start + full;
         let duration = self.advance(self.start)?.map_or(full, |end| full.min(end.saturating_sub(start)));
         let views: Vec<_> = pictures.iter().map(|picture| picture.view()).collect();
-        let wrong = Error::ClipShape { got: [&[views.len()], views[0].shape()].concat(), want: self.geometry };
+        let wrong = self.geometry.refuse(&[&[views.len()], views[0].shape()].concat());
         let clip = Clip::new(ndarray::stack(Axis(0), &views).map_err(|_| wrong)?, &self.geometry)?;
         Ok(Some(Window { start, duration, clip }))
     }

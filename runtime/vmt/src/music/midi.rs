@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use midly::num::{u15, u28};
 use midly::{EventIter, Format, Header, MetaMessage, MidiMessage, Smf, Timing, TrackEvent, TrackEventKind};
 
-use crate::{Error, PerformedNote, Result, Score, Tempo};
+use super::score::{PerformedNote, Score};
+use super::tempo::Tempo;
+use crate::error::{Error, Result};
 
 /// The channel of drums (10, counted from 1).
 const DRUMS: u8 = 9;
@@ -295,7 +297,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::score::tests::normal_scores;
+    use crate::music::score::tests::normal_scores;
 
     /// A file of format 0 with one track of `events`.
     fn file(division: [u8; 2], events: &[u8]) -> Vec<u8> {

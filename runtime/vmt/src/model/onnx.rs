@@ -4,10 +4,12 @@ use std::iter::zip;
 
 use ndarray::{Array, Array2, ArrayD, ArrayView, ArrayView2, ArrayViewD, Axis, Ix3, RemoveAxis, s};
 
-use crate::{
-    Bundle, Clip, Engine, Error, Geometry, Result, Session, Token, VOCABULARY,
-    manifest::{First, Manifest},
-};
+use super::bundle::Bundle;
+use super::engine::{Engine, Session};
+use super::manifest::{First, Manifest};
+use crate::error::{Error, Result};
+use crate::music::{Token, VOCABULARY};
+use crate::video::{Clip, Geometry};
 
 /// What goes into a graph.
 pub(crate) enum Tensor {
@@ -88,9 +90,7 @@ impl<G: Graph> OnnxEngine<G> {
         let mut mask = Array2::zeros((clips.len(), longest));
         for (lane, clip) in clips.iter().enumerate() {
             let frames = clip.pixels();
-            if frames.shape()[1..] != pixels.shape()[2..] || clip.frames() > want.frames {
-                return Err(Error::ClipShape { got: frames.shape().to_vec(), want });
-            }
+            clip.check(&want)?;
             pixels.slice_mut(s![lane, ..clip.frames(), .., .., ..]).assign(&frames);
             mask.slice_mut(s![lane, ..clip.frames()]).fill(1);
         }

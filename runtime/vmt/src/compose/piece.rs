@@ -1,4 +1,4 @@
-//! From pictures to a score: the line that everything else serves.
+//! A piece while it is composed, window after window.
 
 use std::collections::VecDeque;
 use std::iter::Peekable;
@@ -6,204 +6,16 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use ndarray::{Axis, concatenate, s};
-use serde::{Deserialize, Serialize};
 
-use crate::guidance;
-use crate::take::{Take, time};
-use crate::{
-    Backend, Bundle, Clip, Controls, Decoding, Engine, Error, Event, Geometry, Grammar, Rank, Result, Rules,
-    STEPS_PER_SECOND, Sampling, Score, Shift, Token, Window,
-};
-
-/// A model that composes.
-pub struct Composer {
-    engine: Box<dyn Engine>,
-    max_tokens: usize,
-}
-
-/// How to compose.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Options {
-    /// How tokens are chosen.
-    pub sampling: Sampling,
-    /// How much of what the video changes in the logits counts, `0.0..=10.0` times: 0 writes as without video, 1 is the
-    /// model, more exaggerates (classifier-free guidance, Ho & Salimans 2022). Other than 1, it takes twice the lanes.
-    pub guidance: f32,
-    /// Takes whatever the model says, playable or not, instead of keeping to the grammar; each window on its own.
-    pub unconstrained: bool,
-    /// What the music must keep to.
-    pub controls: Controls,
-    /// What the piece begins with and continues, such as [`Score::beginning`]; at most half a window. It takes the place of
-    /// music for the film's first seconds.
-    pub primer: Vec<Token>,
-}
-
-/// The model as it is: nothing steers it.
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            sampling: Sampling::default(),
-            guidance: 1.0,
-            unconstrained: false,
-            controls: Controls::default(),
-            primer: Vec::new(),
-        }
-    }
-}
-
-impl Options {
-    /// Checks that all of them are in their ranges and go together, for a model of this `geometry`.
-    pub fn validate(&self, geometry: Geometry) -> Result<()> {
-        self.sampling.validate()?;
-        self.controls.validate()?;
-        if !(0.0..=10.0).contains(&self.guidance) {
-            let (want, got) = ("within 0-10", self.guidance.to_string());
-            return Err(Error::Option { option: "guidance", want, got });
-        }
-        if self.unconstrained && (self.controls != Controls::default() || !self.primer.is_empty()) {
-            let want = "off where there are controls or a primer, which need the grammar";
-            return Err(Error::Option { option: "unconstrained", want, got: "on".into() });
-        }
-        self.check_primer(geometry)
-    }
-
-    fn check_primer(&self, geometry: Geometry) -> Result<()> {
-        let refuse = |want, got| Err(Error::Option { option: "primer", want, got });
-        let most = half_window(geometry);
-        // A step more, so that keys may come up at the end.
-        let mut grammar = Grammar::new(most + 1, usize::MAX)?.goes_on();
-        for (place, &token) in self.primer.iter().enumerate() {
-            if token.steps() >= grammar.rest() {
-                return refuse("at most half a window", format!("over {:?}", time(most)));
-            }
-            if !grammar.allowed()[token.index()] {
-                return refuse("playable from token to token", format!("{:?} at place {place}", Event::from(token)));
-            }
-            grammar.advance(token);
-        }
-        Ok(())
-    }
-}
-
-/// How far composing has come.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    /// The moment of the film that has its music.
-    pub time: Duration,
-    /// Events so far.
-    pub events: usize,
-}
-
-/// Something that was just played.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Played {
-    /// Which of the takes.
-    pub take: usize,
-    /// When in the film; of a pause, when it is over.
-    pub time: Duration,
-    /// What.
-    pub event: Event,
-}
-
-/// A score and how it came about.
-#[derive(Clone, Debug, Default)]
-pub struct Composition {
-    /// The music, as long as the film.
-    pub score: Score,
-    /// Windows of the film that the music was composed for.
-    pub windows: usize,
-    /// Events after the primer, [`Event::End`]s among them: what the model said, and the few that a seam needs.
-    pub events: usize,
-    /// The model's natural logarithmic probability of an event, on average.
-    pub log_probability: f64,
-    /// Which of the takes it is, from 0.
-    pub take: usize,
-    /// How good a take it is.
-    pub rank: Rank,
-    /// Whether the film's end was reached; if not, the music is as long as it had become.
-    pub complete: bool,
-    /// Note-offs of keys that were not down (paper section 4.3); 0 unless unconstrained.
-    pub unmatched_offs: usize,
-    /// Notes that the model left open (paper section 4.3); 0 unless unconstrained or stopped.
-    pub unclosed: usize,
-    /// Sum over windows of how far the music's end was from the window's, either way; 0 unless unconstrained.
-    pub length_error: Duration,
-    /// Time it took.
-    pub seconds: Stages,
-}
-
-/// Time spent in each stage.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Stages {
-    /// Waiting for pictures.
-    pub video: Duration,
-    /// In the encoder.
-    pub encode: Duration,
-    /// In the decoder, sampling included.
-    pub decode: Duration,
-}
-
-impl Composer {
-    /// Loads `bundle` with an engine of the caller's choice; see [`Backend::load`].
-    pub fn new(bundle: &Bundle, backend: Backend, threads: Option<NonZeroUsize>) -> Result<Self> {
-        Ok(Self::with_engine(backend.load(bundle, threads)?, bundle.manifest().max_tokens))
-    }
-
-    /// Composes with any engine; at most `max_tokens` tokens at a time.
-    pub fn with_engine(engine: Box<dyn Engine>, max_tokens: usize) -> Self {
-        Self { engine, max_tokens }
-    }
-
-    /// The engine at work.
-    pub fn engine(&self) -> &dyn Engine {
-        &*self.engine
-    }
-
-    /// Composes one piece for a film, however long, and tells `progress` after every event. For music without a film, the
-    /// windows are [`Window::without_video`].
-    ///
-    /// The score is as long as the windows together. Unless [`Options::unconstrained`], every note is closed, and the
-    /// music ends with the film. See [`Piece`] for how windows are joined.
-    pub fn compose<E: From<Error>>(
-        &self,
-        windows: impl IntoIterator<Item = Result<Window, E>>,
-        options: &Options,
-        mut progress: impl FnMut(Progress),
-    ) -> Result<Composition, E> {
-        let mut piece = self.piece(windows, options, NonZeroUsize::MIN)?;
-        let mut events = 0;
-        while let Some(played) = piece.next().transpose()? {
-            events += 1;
-            progress(Progress { time: played.time, events });
-        }
-        Ok(piece.finish().swap_remove(0))
-    }
-
-    /// Begins a piece in so many `takes`, decoded side by side.
-    pub fn piece<E: From<Error>, W: IntoIterator<Item = Result<Window, E>>>(
-        &self,
-        windows: W,
-        options: &Options,
-        takes: NonZeroUsize,
-    ) -> Result<Piece<'_, W::IntoIter>> {
-        options.validate(self.engine.geometry())?;
-        Ok(Piece {
-            composer: self,
-            options: options.clone(),
-            windows: windows.into_iter().peekable(),
-            previous: None,
-            spans: VecDeque::new(),
-            seam: 0,
-            running: None,
-            takes: vec![Take::new(); takes.get()],
-            played: VecDeque::new(),
-            draws: 0,
-            over: false,
-            report: Composition::default(),
-        })
-    }
-}
+use super::composition::{Composition, Played};
+use super::options::Options;
+use super::ranking::Rank;
+use super::seam::Take;
+use crate::decode::{Decoding, Grammar, Rules, guidance};
+use crate::error::{Error, Result};
+use crate::model::Engine;
+use crate::music::{Shift, steps, time};
+use crate::video::{Clip, Geometry, Window};
 
 /// A piece that is being composed: an iterator over what is played, as soon as it is decoded.
 ///
@@ -215,7 +27,8 @@ impl Composer {
 /// long as the quarter, with the notes that still sound, none longer than [`Geometry::longest_note`]. An unconstrained
 /// piece is composed window by window instead, each on its own, as the paper's fragments are.
 pub struct Piece<'c, W: Iterator> {
-    composer: &'c Composer,
+    engine: &'c dyn Engine,
+    max_tokens: usize,
     options: Options,
     windows: Peekable<W>,
     previous: Option<Window>,
@@ -242,6 +55,33 @@ struct Span {
     until: Duration,
     /// Nothing follows.
     last: bool,
+}
+
+impl<'c, W: Iterator> Piece<'c, W> {
+    pub(super) fn new(
+        engine: &'c dyn Engine,
+        max_tokens: usize,
+        windows: impl IntoIterator<IntoIter = W>,
+        options: &Options,
+        takes: NonZeroUsize,
+    ) -> Result<Self> {
+        options.validate(engine.geometry())?;
+        Ok(Self {
+            engine,
+            max_tokens,
+            options: options.clone(),
+            windows: windows.into_iter().peekable(),
+            previous: None,
+            spans: VecDeque::new(),
+            seam: 0,
+            running: None,
+            takes: vec![Take::new(); takes.get()],
+            played: VecDeque::new(),
+            draws: 0,
+            over: false,
+            report: Composition::default(),
+        })
+    }
 }
 
 impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Iterator for Piece<'_, W> {
@@ -329,13 +169,13 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
     }
 
     fn begin_span(&mut self, span: Span) -> Result<()> {
-        let max_tokens = self.composer.max_tokens;
-        let geometry = self.composer.engine.geometry();
+        let max_tokens = self.max_tokens;
+        let geometry = self.engine.geometry();
         let longest = geometry.longest_note();
         let left = match self.report.windows {
             1 => 0,
             // The last pictures of the one before, and a pause.
-            _ => Shift::over(steps(geometry.lasts(ahead(&geometry)))).count() + 1,
+            _ => Shift::over(steps(geometry.lasts(geometry.ahead()))).count() + 1,
         };
         let played = &mut self.played;
         let lane = |(index, take): (usize, &mut Take)| {
@@ -361,7 +201,7 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
         let lanes: Vec<_> = self.takes.iter_mut().enumerate().map(lane).collect::<Result<_>>()?;
         let began = Instant::now();
         let clip = vec![span.clip.clone()];
-        let session = guidance::open(self.composer.engine(), clip, lanes.len(), self.options.guidance)?;
+        let session = guidance::open(self.engine, clip, lanes.len(), self.options.guidance)?;
         self.report.seconds.encode += began.elapsed();
         self.running = Some((Decoding::new(session, self.options.sampling, self.draws, lanes), span));
         Ok(())
@@ -392,7 +232,7 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
         }
         self.report.windows += 1;
         self.report.score.duration = window.start + window.duration;
-        let geometry = self.composer.engine.geometry();
+        let geometry = self.engine.geometry();
         // Without video, as many as there would be.
         let pictures = |window: &Window| match window.clip.frames() {
             0 => geometry.pictures(window.duration),
@@ -406,7 +246,7 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
             let whole = new >= shown;
             let ends = whole && (last || self.options.unconstrained);
             let sight = window.start + if whole { window.duration } else { geometry.lasts(new) };
-            let until = sight.saturating_sub(geometry.lasts(if ends { 0 } else { ahead(&geometry).min(shown) }));
+            let until = sight.saturating_sub(geometry.lasts(if ends { 0 } else { geometry.ahead().min(shown) }));
             let clip = join(before.map_or(&window.clip, |before| &before.clip), known, &window.clip, new, &geometry)?;
             let start = steps(window.start.saturating_sub(geometry.lasts(known)));
             let end = steps(until).max(self.spans.back().map_or(self.seam, |span| span.end));
@@ -425,7 +265,7 @@ fn join(before: &Clip, known: usize, next: &Clip, new: usize, geometry: &Geometr
     if next.frames() == 0 || (known > 0 && before.frames() == 0) {
         return Ok(Clip::without_video(geometry));
     }
-    let wrong = Error::ClipShape { got: next.pixels().shape().to_vec(), want: *geometry };
+    let wrong = geometry.refuse(next.pixels().shape());
     let known = before.pixels().slice_move(s![before.frames().saturating_sub(known).., .., .., ..]);
     let new = next.pixels().slice_move(s![..next.frames().min(new), .., .., ..]);
     Clip::new(concatenate(Axis(0), &[known, new]).map_err(|_| wrong)?, geometry)
@@ -436,33 +276,4 @@ fn hops(geometry: &Geometry) -> Vec<usize> {
     let mut hops: Vec<_> = (1..=4).map(|quarters| (geometry.frames * quarters).div_ceil(4)).collect();
     hops.dedup();
     hops
-}
-
-/// How many pictures of a window's end are left to the next: near the end of a fragment, models close notes that were cut
-/// there.
-fn ahead(geometry: &Geometry) -> usize {
-    geometry.frames / 8
-}
-
-impl Geometry {
-    /// The most steps that a note of a composed piece lasts, at least 1: what is heard again of a full window, less a
-    /// second (5.25 s of 10).
-    ///
-    /// Models learn from fragments, which leave out what sounds on from before. So nothing may do so: all that sounds at a
-    /// seam has begun in what is heard again. How long the last pause before a seam is, up to a second, is decided behind it.
-    pub fn longest_note(&self) -> u32 {
-        let again = self.frames - ahead(self) - self.frames.div_ceil(4);
-        steps(self.lasts(again)).saturating_sub(STEPS_PER_SECOND).max(1)
-    }
-}
-
-/// The most steps of a primer.
-fn half_window(geometry: Geometry) -> u32 {
-    steps(geometry.lasts(geometry.frames / 2))
-}
-
-/// The step nearest to a moment of the film; halves go up.
-fn steps(time: Duration) -> u32 {
-    let half = Duration::from_secs(1) / STEPS_PER_SECOND / 2;
-    ((time + half).as_millis() * u128::from(STEPS_PER_SECOND) / 1000).try_into().unwrap_or(u32::MAX)
 }

@@ -1,8 +1,8 @@
-//! One lane's music while it grows, window after window.
+//! One take's music while it grows, and how it goes on behind a seam.
 
 use std::time::Duration;
 
-use crate::{Event, Note, STEPS_PER_SECOND, Score, Shift, Token, VelocityBin};
+use crate::music::{Event, Note, Score, Shift, Token, VelocityBin};
 
 /// The end of a note that still sounds.
 const SOUNDING: u32 = u32::MAX;
@@ -121,15 +121,10 @@ impl Take {
     }
 }
 
-/// The moment of a step.
-pub(crate) fn time(step: u32) -> Duration {
-    Duration::from_secs(step.into()) / STEPS_PER_SECOND
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Pitch;
+    use crate::music::Pitch;
 
     #[test]
     fn a_window_knows_what_began_in_it() {

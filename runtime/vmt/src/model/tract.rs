@@ -9,10 +9,10 @@ use tract_onnx::prelude::{
 };
 use tract_onnx::tract_hir::infer::InferenceModelExt;
 
-use crate::{
-    Bundle, Engine, Error, Result,
-    onnx::{Graph, OnnxEngine, Tensor},
-};
+use super::bundle::Bundle;
+use super::engine::Engine;
+use super::onnx::{Graph, OnnxEngine, Tensor};
+use crate::error::{Error, Result};
 
 const NAME: &str = "tract";
 

@@ -1,16 +1,28 @@
 //! The vocabulary: 310 events in a fixed order, which is a file format (Oore et al. 2018; Magenta's performance encoding).
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Number of tokens in the vocabulary.
 pub const VOCABULARY: usize = 310;
 
 /// Steps of the clock in a second: one step is 10 ms.
 pub const STEPS_PER_SECOND: u32 = 100;
+
+/// The moment of a step.
+pub(crate) fn time(step: u32) -> Duration {
+    Duration::from_secs(step.into()) / STEPS_PER_SECOND
+}
+
+/// The step nearest to a moment of the film; halves go up.
+pub(crate) fn steps(time: Duration) -> u32 {
+    let half = Duration::from_secs(1) / STEPS_PER_SECOND / 2;
+    ((time + half).as_millis() * u128::from(STEPS_PER_SECOND) / 1000).try_into().unwrap_or(u32::MAX)
+}
 
 /// Declares a number that cannot leave its range.
 macro_rules! bounded {

@@ -1,0 +1,78 @@
+//! How to compose.
+
+use serde::{Deserialize, Serialize};
+
+use crate::decode::{Controls, Grammar, Sampling};
+use crate::error::{Error, Result};
+use crate::music::{Event, Token, steps, time};
+use crate::video::Geometry;
+
+/// How to compose.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// How much of what the video changes in the logits counts, `0.0..=10.0` times: 0 writes as without video, 1 is the
+    /// model, more exaggerates (classifier-free guidance, Ho & Salimans 2022). Other than 1, it takes twice the lanes.
+    pub guidance: f32,
+    /// Takes whatever the model says, playable or not, instead of keeping to the grammar; each window on its own.
+    pub unconstrained: bool,
+    /// What the music must keep to.
+    pub controls: Controls,
+    /// What the piece begins with and continues, such as [`Score::beginning`]; at most half a window. It takes the place of
+    /// music for the film's first seconds.
+    pub primer: Vec<Token>,
+}
+
+/// The model as it is: nothing steers it.
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            sampling: Sampling::default(),
+            guidance: 1.0,
+            unconstrained: false,
+            controls: Controls::default(),
+            primer: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// Checks that all of them are in their ranges and go together, for a model of this `geometry`.
+    pub fn validate(&self, geometry: Geometry) -> Result<()> {
+        self.sampling.validate()?;
+        self.controls.validate()?;
+        if !(0.0..=10.0).contains(&self.guidance) {
+            let (want, got) = ("within 0-10", self.guidance.to_string());
+            return Err(Error::Option { option: "guidance", want, got });
+        }
+        if self.unconstrained && (self.controls != Controls::default() || !self.primer.is_empty()) {
+            let want = "off where there are controls or a primer, which need the grammar";
+            return Err(Error::Option { option: "unconstrained", want, got: "on".into() });
+        }
+        self.check_primer(geometry)
+    }
+
+    fn check_primer(&self, geometry: Geometry) -> Result<()> {
+        let refuse = |want, got| Err(Error::Option { option: "primer", want, got });
+        let most = half_window(geometry);
+        // A step more, so that keys may come up at the end.
+        let mut grammar = Grammar::new(most + 1, usize::MAX)?.goes_on();
+        for (place, &token) in self.primer.iter().enumerate() {
+            if token.steps() >= grammar.rest() {
+                return refuse("at most half a window", format!("over {:?}", time(most)));
+            }
+            if !grammar.allowed()[token.index()] {
+                return refuse("playable from token to token", format!("{:?} at place {place}", Event::from(token)));
+            }
+            grammar.advance(token);
+        }
+        Ok(())
+    }
+}
+
+/// The most steps of a primer.
+fn half_window(geometry: Geometry) -> u32 {
+    steps(geometry.lasts(geometry.frames / 2))
+}

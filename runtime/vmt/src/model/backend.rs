@@ -1,0 +1,62 @@
+//! Choosing the library that runs the graphs.
+
+use std::num::NonZeroUsize;
+
+use super::bundle::Bundle;
+use super::engine::Engine;
+use crate::error::{Error, Result};
+
+/// Which library runs the graphs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// ONNX Runtime on the CPU where a fitting library is found, else tract.
+    #[default]
+    Auto,
+    /// tract, on the CPU: pure Rust.
+    Tract,
+    /// ONNX Runtime on the CPU.
+    Ort,
+    /// ONNX Runtime on an NVIDIA GPU; never falls back to the CPU.
+    Cuda,
+}
+
+impl Backend {
+    /// Loads `bundle`, to run on `threads` threads (all that the machine offers this process where `None`).
+    ///
+    /// Fails where this backend is not built in, its library is not found, or the bundle does not fit its manifest.
+    pub fn load(self, bundle: &Bundle, threads: Option<NonZeroUsize>) -> Result<Box<dyn Engine>> {
+        let threads = threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        match self {
+            #[cfg(feature = "ort")]
+            Self::Auto if super::ort::library().is_ok() => Self::Ort.load_on(bundle, threads),
+            Self::Auto => Self::Tract.load_on(bundle, threads),
+            named => named.load_on(bundle, threads),
+        }
+    }
+
+    #[cfg_attr(not(any(feature = "tract", feature = "ort")), expect(unused_variables))]
+    fn load_on(self, bundle: &Bundle, threads: usize) -> Result<Box<dyn Engine>> {
+        match self {
+            #[cfg(feature = "tract")]
+            Self::Tract => super::tract::load(bundle, threads),
+            #[cfg(feature = "ort")]
+            Self::Ort => super::ort::load(bundle, super::ort::Device::Cpu, threads),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => super::ort::load(bundle, super::ort::Device::Cuda, threads),
+            #[allow(unreachable_patterns)]
+            _ => {
+                let reason = "not in this program; build it with vmt's feature of this name".into();
+                Err(Error::Engine { engine: self.name(), reason })
+            }
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Tract => "tract",
+            Self::Ort => "ort",
+            Self::Cuda => "cuda",
+        }
+    }
+}
