@@ -7,15 +7,12 @@ use burn::{
 };
 use ndarray::{ArrayD, Axis};
 use vmt::Geometry;
-use vmt_train::frames::{ConvEncoder, SLOPE};
+use vmt_train::frames::{ConvEncoder, NEGATIVE_SLOPE, NORM_EPSILON};
 
 use crate::graph::{Attribute, Graph, Type, Var};
 
 /// What is added to the score of a place that must not be looked at.
 const MASKED: f32 = -1e9;
-
-/// What norms add to the variance; burn's own, which it does not show.
-const EPSILON: f32 = 1e-5;
 
 /// A parameter's values.
 pub fn values<const D: usize>(param: &Param<Tensor<D>>) -> ArrayD<f32> {
@@ -44,7 +41,7 @@ pub fn layer_norm(g: &mut Graph, name: &str, layer: &LayerNorm, x: &Var) -> Var 
     let mut inputs = vec![x, &gain];
     let bias = layer.beta.as_ref().map(|beta| g.weight(&format!("{name}.beta"), &values(beta)));
     inputs.extend(&bias);
-    let attributes = [("axis", Attribute::Int(-1)), ("epsilon", Attribute::Float(EPSILON))];
+    let attributes = [("axis", Attribute::Int(-1)), ("epsilon", Attribute::Float(NORM_EPSILON))];
     g.op_with("LayerNormalization", &inputs, &attributes)
 }
 
@@ -57,7 +54,7 @@ fn group_norm(g: &mut Graph, name: &str, layer: &GroupNorm, x: &Var) -> Var {
     let centered = g.op("Sub", &[x, &center]);
     let squares = g.op("Mul", &[&centered, &centered]);
     let variance = mean(g, &squares);
-    let epsilon = g.float(EPSILON);
+    let epsilon = g.float(NORM_EPSILON);
     let variance = g.op("Add", &[&variance, &epsilon]);
     let deviation = g.op("Sqrt", &[&variance]);
     let mut y = g.op("Div", &[&centered, &deviation]);
@@ -110,7 +107,7 @@ pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &
         if let (0, Some(moved)) = (index, &moved) {
             y = g.op("Add", &[&y, moved]);
         }
-        let y = g.op_with("LeakyRelu", &[&y], &[("alpha", Attribute::Float(SLOPE as f32))]);
+        let y = g.op_with("LeakyRelu", &[&y], &[("alpha", Attribute::Float(NEGATIVE_SLOPE as f32))]);
         x = group_norm(g, &format!("frames.norms.{index}"), norm, &y);
     }
     let (cells, rows, columns) = (layer.cells as i64, geometry.height as i64 / 8, geometry.width as i64 / 8);

@@ -1,4 +1,4 @@
-//! The layers inside a transformer (Vaswani et al. 2017, section 3.2), with keys and values in the caller's hands.
+//! The sub-layers of a transformer (Vaswani et al. 2017, section 3.2); keys and values are the caller's to cache.
 //!
 //! ```text
 //!              query [batch, heads, queries, size]   key, value [batch, heads, slots, size]
@@ -9,36 +9,35 @@
 
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::activation::{relu, softmax};
+use burn::tensor::activation::relu;
 use burn::tensor::{Bool, Device, Tensor};
 
 use crate::dropout::Dropout;
 use crate::init::Init;
-use crate::kernels::{self, on_host};
 
-/// 0 where `visible`, -1e9 elsewhere: added to scores, it hides a slot.
+/// An additive attention mask: 0 where `visible`, -1e9 elsewhere.
 pub fn additive<const D: usize>(visible: Tensor<D, Bool>) -> Tensor<D> {
     (visible.float() - 1.0) * 1e9
 }
 
-/// What attention looks at, each `[batch, heads, slots, size]`.
+/// Keys and values, each `[batch, heads, slots, size]`.
 #[derive(Clone, Debug)]
 pub struct KeyValue {
-    /// Matched with the queries.
+    /// What queries are multiplied with.
     pub key: Tensor<4>,
-    /// Averaged by the match.
+    /// What attention weights average.
     pub value: Tensor<4>,
 }
 
 impl KeyValue {
-    /// No slots yet.
+    /// An empty cache.
     pub fn empty(batch: usize, heads: usize, size: usize, device: &Device) -> Self {
         let none = Tensor::zeros([batch, heads, 0, size], device);
         Self { key: none.clone(), value: none }
     }
 
     /// These slots, then those of `new`.
-    pub fn extend(&self, new: Self) -> Self {
+    pub fn append(&self, new: Self) -> Self {
         Self {
             key: Tensor::cat(vec![self.key.clone(), new.key], 2),
             value: Tensor::cat(vec![self.value.clone(), new.value], 2),
@@ -46,7 +45,7 @@ impl KeyValue {
     }
 }
 
-/// A sequence that looks at itself.
+/// Multi-head self-attention.
 #[derive(Module, Debug)]
 pub struct SelfAttention {
     /// `[hidden, 3 hidden]` without bias: queries, keys and values side by side.
@@ -75,16 +74,16 @@ impl SelfAttention {
         self.out.forward(attend(query, &KeyValue { key, value }, mask, &self.dropout))
     }
 
-    /// `x` `[batch, new, hidden]` looks at the slots of `past` too; `mask`: `[batch, 1 or heads, new, past + new]`, additive.
-    /// Returns `[batch, new, hidden]`, and `past` with the new slots.
-    pub fn forward_after(&self, x: Tensor<3>, past: &KeyValue, mask: Tensor<4>) -> (Tensor<3>, KeyValue) {
+    /// `x` `[batch, new, hidden]` attends to the cached slots of `past` too; `mask`: `[batch, 1 or heads, new, past + new]`,
+    /// additive. Returns `[batch, new, hidden]`, and `past` with the new slots.
+    pub fn forward_cached(&self, x: Tensor<3>, past: &KeyValue, mask: Tensor<4>) -> (Tensor<3>, KeyValue) {
         let [query, key, value] = split(self.qkv.forward(x), self.heads);
-        let slots = past.extend(KeyValue { key, value });
+        let slots = past.append(KeyValue { key, value });
         (self.out.forward(attend(query, &slots, mask, &self.dropout)), slots)
     }
 }
 
-/// A sequence that looks at another.
+/// Multi-head attention to another sequence.
 #[derive(Module, Debug)]
 pub struct CrossAttention {
     /// `[hidden, hidden]` without bias.
@@ -110,20 +109,20 @@ impl CrossAttention {
         }
     }
 
-    /// What [`forward`](Self::forward) looks at, from `[batch, slots, hidden]`: computed once for a whole piece.
-    pub fn memory(&self, x: Tensor<3>) -> KeyValue {
+    /// The keys and values for [`forward`](Self::forward), from `[batch, slots, hidden]`: computed once for a whole sequence.
+    pub fn key_value(&self, x: Tensor<3>) -> KeyValue {
         let [key, value] = split(self.key_value.forward(x), self.heads);
         KeyValue { key, value }
     }
 
     /// `x` and the result: `[batch, queries, hidden]`; `mask`: `[batch, 1, queries or 1, slots]`, additive.
-    pub fn forward(&self, x: Tensor<3>, memory: &KeyValue, mask: Tensor<4>) -> Tensor<3> {
+    pub fn forward(&self, x: Tensor<3>, slots: &KeyValue, mask: Tensor<4>) -> Tensor<3> {
         let [query] = split(self.query.forward(x), self.heads);
-        self.out.forward(attend(query, memory, mask, &self.dropout))
+        self.out.forward(attend(query, slots, mask, &self.dropout))
     }
 }
 
-/// Two layers on each vector alone.
+/// Two layers applied to each position alone, with a ReLU between.
 #[derive(Module, Debug)]
 pub struct FeedForward {
     /// `[hidden, feed_forward]` with bias.
@@ -155,51 +154,6 @@ fn attend(query: Tensor<4>, slots: &KeyValue, mask: Tensor<4>, dropout: &Dropout
     let [batch, heads, queries, size] = query.dims();
     let KeyValue { key, value } = slots.clone();
     let device = query.device();
-    let kept = dropout.kept([batch, heads, queries, key.dims()[2]], &device);
-    let attend = if on_host(&device) { kernels::attend } else { composed };
-    attend(query, key, value, mask, kept).swap_dims(1, 2).reshape([batch, queries, heads * size])
-}
-
-/// As [`kernels::attend`], of burn's operations.
-fn composed(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, mask: Tensor<4>, kept: Option<Tensor<4>>) -> Tensor<4> {
-    let size = query.dims()[3] as f64;
-    let weights = softmax(query.matmul(key.transpose()) / size.sqrt() + mask, 3);
-    kept.into_iter().fold(weights, |weights, kept| weights * kept).matmul(value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernels::tests::{close, wave};
-
-    /// Results and gradients of queries, keys and values, whichever way they are computed.
-    #[track_caller]
-    fn check([queries, slots]: [usize; 2], mask: Tensor<4>, kept: Option<Tensor<4>>) {
-        let of = |attend: fn(_, _, _, _, _) -> Tensor<4>| {
-            let inputs = [(queries, 0.3), (slots, 0.5), (slots, 0.7)]
-                .map(|(rows, pace)| wave([2, 3, rows, 5], pace).require_grad());
-            let [query, key, value] = inputs.clone();
-            let seen = attend(query, key, value, mask.clone(), kept.clone());
-            let weighed = seen.clone() * wave(seen.dims(), 1.1);
-            let gradients = weighed.sum().backward();
-            let gradients = inputs.map(|input| Tensor::from_inner(input.grad(&gradients).expect("it was asked for")));
-            [vec![seen], gradients.to_vec()].concat()
-        };
-        for (kernel, composed) in std::iter::zip(of(kernels::attend), of(composed)) {
-            close(kernel, composed);
-        }
-    }
-
-    #[test]
-    fn the_kernel_is_what_it_replaces() {
-        let hidden = |shape| wave::<4>(shape, 2.0).greater_elem(0.5).float() * -1e9;
-        for queries in [1, 4, 37] {
-            let slots = queries + 3;
-            check([queries, slots], wave([2, 3, queries, slots], 0.9), None);
-            check([queries, slots], wave([1, 1, 1, slots], 0.9), None);
-            check([queries, slots], wave([2, 1, queries, slots], 9.0) * 5.0 + hidden([1, 1, 1, slots]), None);
-            let kept = wave([2, 3, queries, slots], 3.0).greater_elem(-0.8).float() / 0.9;
-            check([queries, slots], hidden([2, 1, queries, slots]), Some(kept));
-        }
-    }
+    let dropout_mask = dropout.mask([batch, heads, queries, key.dims()[2]], &device);
+    vmt_operators::sdpa(query, key, value, mask, dropout_mask).swap_dims(1, 2).reshape([batch, queries, heads * size])
 }

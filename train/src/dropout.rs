@@ -1,13 +1,13 @@
-//! Dropout (Srivastava et al. 2014) whose masks come from named streams, one for each row of a batch.
+//! Dropout (Srivastava et al. 2014) whose masks are drawn from one random stream for each row of a batch.
 //!
-//! burn's own draws from one generator that all threads share, so that with two threads no run repeats.
+//! burn's own draws from one generator that all threads share, so that with two threads no run is reproducible.
 
 use std::cell::RefCell;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use vmt_operators::on_cpu;
 
-use crate::kernels::on_host;
 use crate::random::Stream;
 
 thread_local! {
@@ -15,12 +15,12 @@ thread_local! {
     static ROWS: RefCell<Option<Vec<Stream>>> = const { RefCell::new(None) };
 }
 
-/// Runs `train` with dropout switched on in this thread: row `i` of each tensor draws its masks from `rows[i]`.
+/// Runs `train` with dropout switched on in this thread: the mask of row `i` of each tensor is drawn from `rows[i]`.
 ///
-/// Masks are drawn on the host for the CPU. Other devices draw their own, from the device's generator, which is seeded
-/// by the first row's stream: moving masks there would take longer than a step.
+/// On the CPU, masks are drawn from these streams. Other devices draw from their own generator, seeded by the first row's
+/// stream: copying masks there would take longer than a step.
 pub fn with<T>(mut rows: Vec<Stream>, device: &Device, train: impl FnOnce() -> T) -> T {
-    if !on_host(device) {
+    if !on_cpu(device) {
         device.seed(rows[0].number());
     }
     let before = ROWS.replace(Some(rows));
@@ -29,10 +29,10 @@ pub fn with<T>(mut rows: Vec<Stream>, device: &Device, train: impl FnOnce() -> T
     result
 }
 
-/// Sets a share of values to zero and scales the others, so that the mean stays; does nothing outside of [`with`].
+/// Sets a share of values to zero and scales the others, so that the expected value stays; the identity outside of [`with`].
 #[derive(Module, Debug)]
 pub struct Dropout {
-    /// The share, `0.0..1.0`.
+    /// The probability of a zero, `0.0..1.0`.
     pub rate: f64,
 }
 
@@ -43,20 +43,20 @@ impl Dropout {
 
     /// `x` and the result: `[batch, ..]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        match self.kept(x.dims(), &x.device()) {
-            Some(kept) => x * kept,
+        match self.mask(x.dims(), &x.device()) {
+            Some(mask) => x * mask,
             None => x,
         }
     }
 
-    /// What values of this shape are multiplied with: 0 or `1 / (1 - rate)`. `None` where all stay as they are.
-    pub fn kept<const D: usize>(&self, dims: [usize; D], device: &Device) -> Option<Tensor<D>> {
+    /// A mask to multiply values of this shape with: 0 or `1 / (1 - rate)`. `None` where it would be 1 throughout.
+    pub fn mask<const D: usize>(&self, dims: [usize; D], device: &Device) -> Option<Tensor<D>> {
         let keep = 1.0 - self.rate;
         let device = device.clone().inner();
         ROWS.with_borrow_mut(|rows| {
             let rows = rows.as_mut().filter(|_| self.rate > 0.0)?;
-            Some(Tensor::from_inner(if on_host(&device) {
-                Tensor::from_data(mask(rows, dims, self.rate), &device)
+            Some(Tensor::from_inner(if on_cpu(&device) {
+                Tensor::from_data(draw(rows, dims, self.rate), &device)
             } else {
                 Tensor::random(dims, Distribution::Bernoulli(keep), &device) / keep
             }))
@@ -65,8 +65,8 @@ impl Dropout {
 }
 
 /// 0 or `1 / (1 - rate)`, for `dims[0]` rows.
-fn mask<const D: usize>(rows: &mut [Stream], dims: [usize; D], rate: f64) -> TensorData {
-    assert_eq!(rows.len(), dims[0], "dropout sees one row of a batch for each stream");
+fn draw<const D: usize>(rows: &mut [Stream], dims: [usize; D], rate: f64) -> TensorData {
+    assert_eq!(rows.len(), dims[0], "dropout needs a random stream for each row of the batch");
     // Sixteen random bits decide over a value: the rate is exact to 1 / 65536.
     let dropped = (rate * 65536.0).round() as u16;
     let kept = (1.0 / (1.0 - rate)) as f32;

@@ -20,18 +20,13 @@ use std::iter::zip;
 use burn::module::{Module, Param};
 use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, GroupNormConfig, Linear};
-use burn::tensor::activation::leaky_relu;
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use vmt::Clip;
 
 use crate::ModelConfig;
 use crate::init::Init;
-use crate::kernels::{self, on_host};
 
-/// Slope of the leaky ReLU below zero (from the authors' code; the paper does not say).
-pub const SLOPE: f64 = 0.2;
+pub use vmt_operators::{NEGATIVE_SLOPE, NORM_EPSILON};
 
 /// Turns each picture into one vector.
 #[derive(Module, Debug)]
@@ -96,8 +91,7 @@ impl ConvEncoder {
             }
             let bias = conv.bias.as_ref().expect("convolutions have a bias").val();
             let [gain, offset] = [&norm.gamma, &norm.beta].map(|part| part.as_ref().expect("norms have both").val());
-            let see = if on_host(&x.device()) { kernels::see } else { composed };
-            x = see(x, weight, bias, gain, offset);
+            x = vmt_operators::conv_norm(x, weight, bias, gain, offset);
         }
         let [pictures, filters, rows, columns] = x.dims();
         let (cells, means) = (self.cells, filters * self.cells * self.cells);
@@ -108,16 +102,6 @@ impl ConvEncoder {
             None => x,
         }
     }
-}
-
-/// As [`kernels::see`], of burn's operations.
-fn composed(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, gain: Tensor<1>, offset: Tensor<1>) -> Tensor<4> {
-    let x = leaky_relu(conv2d(x, weight, Some(bias), ConvOptions::new([2, 2], [1, 1], [1, 1], 1)), SLOPE);
-    let [_, channels, ..] = x.dims();
-    let centered = x.clone() - x.mean_dims(&[1, 2, 3]);
-    let variance = centered.clone().square().mean_dims(&[1, 2, 3]);
-    let normed = centered / (variance + kernels::EPSILON).sqrt();
-    normed * gain.reshape([1, channels, 1, 1]) + offset.reshape([1, channels, 1, 1])
 }
 
 /// How the light, the mean of red, green and blue, has changed since the picture before, -2 to 2 and 0 for the
@@ -166,34 +150,11 @@ pub fn rows_of_pixels(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::tests::{close, wave};
 
     #[test]
     fn change_is_since_the_picture_before() {
         let pixels = |frames: [[f32; 3]; 3]| Tensor::<2>::from_floats(frames, &Device::flex()).reshape([1, 3, 3, 1, 1]);
         let seen = change(pixels([[0.0; 3], [255.0; 3], [255.0, 0.0, 0.0]])).into_data();
         assert_eq!(seen.iter::<f32>().collect::<Vec<_>>(), [0.0, 2.0, -170.0 / 127.5]);
-    }
-
-    #[test]
-    fn the_kernel_is_what_it_replaces() {
-        for [pictures, channels, height, width] in [[1, 1, 2, 2], [3, 2, 8, 6], [2, 3, 12, 16]] {
-            let of = |see: fn(_, _, _, _, _) -> Tensor<4>| {
-                let inputs = [([pictures, channels, height, width], 0.3), ([5, channels, 4, 4], 0.7)]
-                    .map(|(shape, pace)| wave(shape, pace).require_grad());
-                let vectors = [0.5, 0.9, 1.3].map(|pace| (wave([5], pace) + 0.5).require_grad());
-                let ([x, weight], [bias, gain, offset]) = (inputs.clone(), vectors.clone());
-                let seen = see(x, weight, bias, gain, offset);
-                let gradients = (seen.clone() * wave(seen.dims(), 1.1)).sum().backward();
-                let flat = |gradient: Tensor<4>| Tensor::from_inner(gradient).reshape([-1]);
-                let inputs = inputs.map(|input| flat(input.grad(&gradients).expect("it was asked for")));
-                let vectors =
-                    vectors.map(|vector| Tensor::from_inner(vector.grad(&gradients).expect("it was asked for")));
-                [vec![seen.reshape([-1])], inputs.to_vec(), vectors.to_vec()].concat()
-            };
-            for (kernel, composed) in zip(of(kernels::see), of(composed)) {
-                close::<1>(kernel, composed);
-            }
-        }
     }
 }

@@ -1,7 +1,7 @@
-//! First weights, drawn on the host from one seeded stream.
+//! Initial weights, drawn on the host from one seeded generator.
 //!
-//! burn's own initialisers draw from a generator that all threads share, at first use: the order, and so the weights,
-//! would depend on who comes first.
+//! burn's own initialisers are lazy and draw from a generator that all threads share: the weights would depend on the order
+//! in which threads use them.
 
 use std::f64::consts::TAU;
 
@@ -37,7 +37,7 @@ impl<'a> Init<'a> {
         self.draw(shape, |unit| (-2.0 * (1.0 - unit()).ln()).sqrt() * (TAU * unit()).cos() * deviation)
     }
 
-    /// Uniform, with a variance that suits `inputs` and `outputs` (Glorot and Bengio 2010, equation 16).
+    /// Uniform Xavier initialisation (Glorot and Bengio 2010, equation 16).
     fn xavier<const D: usize>(&mut self, shape: [usize; D], inputs: usize, outputs: usize) -> Param<Tensor<D>> {
         self.uniform(shape, (6.0 / (inputs + outputs) as f64).sqrt())
     }
@@ -48,7 +48,7 @@ impl<'a> Init<'a> {
         Linear { weight, bias: Some(self.zeros(output)) }
     }
 
-    /// `count` matrices `hidden -> hidden` side by side, without bias, each as if it stood alone.
+    /// `count` matrices `hidden -> hidden` side by side, without bias, each initialised as if it stood alone.
     pub fn projections(&mut self, hidden: usize, count: usize) -> Linear {
         Linear { weight: self.xavier([hidden, count * hidden], hidden, hidden), bias: None }
     }

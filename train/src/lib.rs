@@ -16,7 +16,6 @@ pub mod eval;
 pub mod frames;
 pub mod gru;
 mod init;
-pub mod kernels;
 pub mod loader;
 pub mod model;
 pub mod music;

@@ -1,5 +1,5 @@
-//! Random numbers that a name finds again: whoever asks for (seed, name, numbers) gets the same stream, whatever was
-//! drawn before and in whichever thread. So a training run has no random state to save.
+//! Counter-based random streams: (seed, name, numbers) is the key of a stream, which is the same whatever was drawn before
+//! and in whichever thread. So a training run has no random state to save.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 pub struct Stream(ChaCha8Rng);
 
 impl Stream {
-    /// The stream of this name; `numbers` tell its uses apart, such as a step and a row.
+    /// The stream with this key; `numbers` are, for example, a step and a row.
     pub fn new(seed: u64, name: &str, numbers: &[u64]) -> Self {
         let mut hash = Sha256::new_with_prefix(seed.to_le_bytes());
         hash.update((name.len() as u64).to_le_bytes());

@@ -157,7 +157,7 @@ impl EncoderDecoder for Vmt {
             x = layer.forward(x, mask.clone());
         }
         let pictures = self.encoder_norm.forward(x);
-        let cross = |layer: &DecoderLayer| layer.cross_attention.memory(pictures.clone());
+        let cross = |layer: &DecoderLayer| layer.cross_attention.key_value(pictures.clone());
         Memory { cross: self.decoder.iter().map(cross).collect(), pictures, mask }
     }
 
@@ -295,7 +295,7 @@ impl DecoderLayer {
         cross_mask: Tensor<4>,
     ) -> (Tensor<3>, KeyValue) {
         let drop = |x| self.dropout.forward(x);
-        let (attended, present) = self.self_attention.forward_after(self.self_norm.forward(x.clone()), past, mask);
+        let (attended, present) = self.self_attention.forward_cached(self.self_norm.forward(x.clone()), past, mask);
         let x = x + drop(attended);
         let attended = self.cross_attention.forward(self.cross_norm.forward(x.clone()), cross, cross_mask);
         let x = x + drop(attended);
