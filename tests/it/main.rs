@@ -2,7 +2,11 @@
 
 mod bundles;
 mod cli;
-mod decoding;
+mod composing;
 mod engines;
+mod generator;
 mod golden;
+mod scripted;
+mod steering;
 mod support;
+mod takes;

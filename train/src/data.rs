@@ -57,7 +57,7 @@ impl Augment {
 }
 
 /// The tokens of a piece up to its end: silence after the last note is said too, so that [`Event::End`] means the end
-/// of the video. So does the runtime's [`vmt::Grammar`], which these tokens pass.
+/// of the video. So does the runtime's [`vmt::decode::Grammar`], which these tokens pass.
 pub fn targets(score: &Score) -> Vec<Token> {
     let end = (score.duration.as_millis() * u128::from(STEPS_PER_SECOND) / 1000) as u32;
     // A note that begins within the last half step would begin when all is over.
@@ -265,7 +265,8 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    use vmt::{Grammar, PerformedNote};
+    use vmt::PerformedNote;
+    use vmt::decode::{Grammar, LogitsProcessor as _};
 
     use super::*;
 
@@ -285,7 +286,7 @@ mod tests {
             let mut grammar = Grammar::new(1000, 1024).unwrap();
             for token in tokens {
                 assert!(grammar.allowed()[token.index()], "{notes:?}: {:?}", Event::from(token));
-                grammar.advance(token);
+                grammar.accept(token);
             }
         }
     }

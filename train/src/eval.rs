@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vmt::{Clip, Decoded, Decoding, Geometry, Grammar, Rules, STEPS_PER_SECOND, Sampling, Score, Token};
+use vmt::decode::{Generator, Grammar, Guidance, Lane, LogitsProcessor, Unconstrained};
+use vmt::{Clip, Decoded, Geometry, STEPS_PER_SECOND, Sampling, Score, Token};
 
 use crate::data::{Batch, Fragment};
 use crate::prepared::Share;
@@ -53,7 +54,7 @@ pub struct Options {
     pub fragments: usize,
     /// Fragments among them that each model writes music for.
     pub pieces: usize,
-    /// How closely what models write follows the film ([`vmt::guidance`]); 1 is the model itself.
+    /// How closely what models write follows the film ([`vmt::decode::Guidance`]); 1 is the model itself.
     pub guidance: f32,
     /// Decides over pictures, swaps, music and intervals.
     pub seed: u64,
@@ -237,20 +238,25 @@ impl Evaluation<'_> {
             false => self.clip(place, Channels::all(), &candidate.geometry),
         };
         let clips = places.iter().map(clip).collect::<Result<_>>()?;
-        let session = vmt::guidance::open(engine, clips, 1, self.options.guidance)?;
-        let rules = if grammar {
-            // As a composer has it for a full window.
-            let steps = (self.seconds() * f64::from(STEPS_PER_SECOND)) as u32;
-            Rules::Grammar(Grammar::new(steps, MAX_TOKENS)?.notes_up_to(candidate.geometry.longest_note()))
-        } else {
-            Rules::Raw(MAX_TOKENS)
+        let (session, guidance) = Guidance::open(engine, clips, 1, self.options.guidance)?;
+        // As a composer has it for a full window.
+        let steps = (self.seconds() * f64::from(STEPS_PER_SECOND)) as u32;
+        let lane = |_| {
+            let mut processors: Vec<Box<dyn LogitsProcessor>> = Vec::new();
+            processors.extend(guidance.map(|guidance| Box::new(guidance) as _));
+            processors.push(if grammar {
+                Box::new(Grammar::new(steps, MAX_TOKENS)?.max_note_steps(candidate.geometry.max_note_steps()))
+            } else {
+                Box::new(Unconstrained::new(MAX_TOKENS))
+            });
+            Ok(Lane::new(Vec::new(), processors))
         };
+        let lanes = places.iter().map(lane).collect::<Result<_>>()?;
         let seed = Stream::new(self.options.seed, "music", &[group]).number();
-        let lanes = places.iter().map(|_| (Vec::new(), rules.clone()));
         let mut tokens: Vec<Vec<Token>> = vec![Vec::new(); places.len()];
-        for said in Decoding::new(session, Sampling { seed, ..Sampling::default() }, 0, lanes) {
-            for (tokens, said) in zip(&mut tokens, said?) {
-                tokens.extend(said.map(|said| said.token));
+        for sampled in Generator::new(session, Sampling::default().with_seed(seed), 0, lanes) {
+            for (tokens, sampled) in zip(&mut tokens, sampled?) {
+                tokens.extend(sampled.map(|sampled| sampled.token));
             }
         }
         Ok(tokens.into_iter().map(|tokens| Score::decode(tokens, self.window)).collect())

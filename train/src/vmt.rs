@@ -313,7 +313,7 @@ pub fn sinusoids(places: Tensor<2>, hidden: usize) -> Tensor<3> {
 }
 
 /// Keys of a piano, from the lowest to the highest.
-pub const KEYS: usize = 88;
+pub const KEYS: usize = Pitch::COUNT;
 
 /// What each of `tokens` `[batch, new]` does to the keys, `[batch, new, 88]`: 1 where one goes down, -1 where one comes up. Their
 /// sum over a piece says which keys are down, which the paper's decoder has to look up event by event.
@@ -327,10 +327,9 @@ pub fn keys_moved(tokens: Tensor<2, Int>) -> Tensor<3> {
 pub fn key_moves() -> Vec<f32> {
     let row = |token: Token| {
         let mut row = [0.0; KEYS];
-        let lowest = usize::from(Pitch::MIN.get());
         match Event::from(token) {
-            Event::NoteOn(key) => row[usize::from(key.get()) - lowest] = 1.0,
-            Event::NoteOff(key) => row[usize::from(key.get()) - lowest] = -1.0,
+            Event::NoteOn(pitch) => row[pitch.index()] = 1.0,
+            Event::NoteOff(pitch) => row[pitch.index()] = -1.0,
             _ => {}
         }
         row

@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use vmt::{Geometry, Grammar, Note, Pitch, Score, midi};
+use vmt::decode::{Grammar, LogitsProcessor as _};
+use vmt::{Geometry, Note, Pitch, Score, midi};
 use vmt_train::data::{Augment, Fragments};
 use vmt_train::prepared::{PAPER_SPLIT, Share};
 use vmt_train::random::Stream;
@@ -47,8 +48,8 @@ fn a_folder_of_midi_is_a_dataset() {
         let mut grammar = Grammar::new(1000, 1024).unwrap();
         for token in fragment.tokens {
             assert!(grammar.allowed()[token.index()], "{token:?}");
-            grammar.advance(token);
+            grammar.accept(token);
         }
-        assert!(grammar.ended());
+        assert!(grammar.stopped());
     }
 }

@@ -132,8 +132,11 @@ pub struct Studio {
 impl Studio {
     /// Checks the options, then loads the model.
     pub fn new(args: &Args) -> Result<Self> {
-        let sampling =
-            Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p, seed: args.seed };
+        let sampling = Sampling::default()
+            .with_temperature(args.temperature)
+            .with_top_k(args.top_k)
+            .with_top_p(args.top_p)
+            .with_seed(args.seed);
         sampling.validate()?;
         let controls = args.controls.controls(args.unconstrained)?;
         let range = range(args.start, args.end)?;
@@ -149,8 +152,12 @@ impl Studio {
         let composer = Composer::new(&bundle, backend, args.threads)?;
         let geometry = composer.engine().geometry();
         let primer = args.primer.as_ref().map(|file| primer(file, geometry)).transpose()?.unwrap_or_default();
-        let options =
-            Options { sampling, guidance: args.guidance, unconstrained: args.unconstrained, controls, primer };
+        let options = Options::default()
+            .with_sampling(sampling)
+            .with_guidance(args.guidance)
+            .with_unconstrained(args.unconstrained)
+            .with_controls(controls)
+            .with_primer(primer);
         options.validate(geometry)?;
         Ok(Self { bundle, composer, options, range, tempo })
     }
@@ -189,7 +196,8 @@ impl Args {
         prepared: &Prepared,
     ) -> Result<Vec<Composition>> {
         let Studio { bundle, composer, options, range, tempo } = studio;
-        let (windows, length) = self.windows(&film, range.clone(), composer.engine().geometry())?;
+        let geometry = composer.engine().geometry();
+        let (windows, length) = self.windows(&film, range.clone(), geometry, options.hop(&geometry))?;
         let bar = progress_bar(length)?;
         let mut piece = composer.piece(windows, options, outputs.takes)?;
         let (mut furthest, mut events) = (Duration::ZERO, 0);
@@ -230,14 +238,20 @@ impl Args {
     }
 
     /// The windows, and how long the video says its part is.
-    fn windows(&self, film: &Film, range: Range<Duration>, geometry: Geometry) -> Result<(Windows, Option<Duration>)> {
+    fn windows(
+        &self,
+        film: &Film,
+        range: Range<Duration>,
+        geometry: Geometry,
+        hop: usize,
+    ) -> Result<(Windows, Option<Duration>)> {
         match film {
             Film::Frames { folder, fps } => {
                 let windows: Windows = match (output::is_standard(folder), self.size) {
-                    (true, Some(size)) => Box::new(frames::raw(io::stdin().lock(), size, *fps, range, geometry)?),
+                    (true, Some(size)) => Box::new(frames::raw(io::stdin().lock(), size, *fps, range, geometry, hop)?),
                     (true, None) => bail!("--frames - needs --size, such as --size 320x180"),
                     (false, Some(_)) => bail!("--size is for --frames -: the files say how large they are"),
-                    (false, None) => Box::new(frames::windows(folder, *fps, range, geometry)?),
+                    (false, None) => Box::new(frames::windows(folder, *fps, range, geometry, hop)?),
                 };
                 Ok((windows, None))
             }
@@ -245,7 +259,7 @@ impl Args {
             Film::Video(path) => {
                 let video = vmt_video::Video::open(path)?;
                 let length = video.claimed_duration().map(|length| length.min(range.end).saturating_sub(range.start));
-                Ok((Box::new(video.windows_between(range, geometry).map(|window| Ok(window?))), length))
+                Ok((Box::new(video.windows_between(range, geometry, hop).map(|window| Ok(window?))), length))
             }
             #[cfg(not(feature = "video"))]
             Film::Video(path) => bail!("{}: this program was built without FFmpeg", path.display()),
@@ -262,7 +276,7 @@ impl Args {
 
     fn summary(&self, takes: &[Composition], studio: &Studio) {
         let Studio { bundle, composer, .. } = studio;
-        let Composition { score, windows, events, unmatched_offs, unclosed, length_error, seconds, .. } = &takes[0];
+        let Composition { score, windows, events, unmatched_offs, unclosed, length_error, timings, .. } = &takes[0];
         let time = |time: &Duration| time.as_secs_f64();
         let piped = self.outputs.piped();
         let say = |line: String| if piped { eprintln!("{line}") } else { println!("{line}") };
@@ -294,10 +308,10 @@ impl Args {
         say(format!("seed     {}", self.seed));
         say(format!(
             "time     video {:.2} s, encoder {:.2} s, decoder {:.2} s ({:.0} events a second)",
-            time(&seconds.video),
-            time(&seconds.encode),
-            time(&seconds.decode),
-            takes.iter().map(|take| take.events).sum::<usize>() as f64 / time(&seconds.decode).max(1e-9)
+            time(&timings.video),
+            time(&timings.encode),
+            time(&timings.decode),
+            takes.iter().map(|take| take.events).sum::<usize>() as f64 / time(&timings.decode).max(1e-9)
         ));
         if self.unconstrained {
             let mean = time(length_error) / *windows as f64;

@@ -39,13 +39,12 @@ impl Args {
     /// Of an unconstrained piece, only what was asked for, so that it can be refused.
     pub fn controls(&self, unconstrained: bool) -> Result<Controls> {
         let scale = |key| format!("{key} {}", self.scale.as_deref().unwrap_or("major")).parse();
-        let controls = Controls {
-            pitches: self.pitch_range.clone(),
-            velocities: self.velocity_range.clone(),
-            polyphony: self.max_polyphony.or((!unconstrained).then_some(POLYPHONY)),
-            scale: self.key.as_ref().map(scale).transpose()?,
-            density: self.density,
-        };
+        let controls = Controls::default()
+            .with_pitches(self.pitch_range.clone())
+            .with_velocities(self.velocity_range.clone())
+            .with_polyphony(self.max_polyphony.or((!unconstrained).then_some(POLYPHONY)))
+            .with_scale(self.key.as_ref().map(scale).transpose()?)
+            .with_density(self.density);
         controls.validate()?;
         Ok(controls)
     }

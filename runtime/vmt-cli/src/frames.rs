@@ -18,10 +18,11 @@ pub fn windows(
     rate: f64,
     range: Range<Duration>,
     geometry: Geometry,
+    hop: usize,
 ) -> Result<impl Iterator<Item = Result<Window>> + use<>> {
     check(rate)?;
     let frames = timed(files(folder)?.into_iter().map(Ok), rate);
-    Ok(vmt::windows(vmt::excerpt(frames, range), geometry, move |path: &PathBuf| {
+    Ok(vmt::windows(vmt::excerpt(frames, range), geometry, hop, move |path: &PathBuf| {
         squeeze(image::open(path).with_context(|| path.display().to_string())?, geometry)
     }))
 }
@@ -56,6 +57,7 @@ pub fn raw(
     rate: f64,
     range: Range<Duration>,
     geometry: Geometry,
+    hop: usize,
 ) -> Result<impl Iterator<Item = Result<Window>>> {
     check(rate)?;
     let bytes = 3 * width as usize * height as usize;
@@ -71,7 +73,7 @@ pub fn raw(
         }
     });
     let squeezed = move |picture: &RgbImage| squeeze(DynamicImage::ImageRgb8(picture.clone()), geometry);
-    Ok(vmt::windows(vmt::excerpt(timed(pictures, rate), range), geometry, squeezed))
+    Ok(vmt::windows(vmt::excerpt(timed(pictures, rate), range), geometry, hop, squeezed))
 }
 
 /// Reads until `bytes` are full or nothing more comes; returns how many came.
@@ -144,8 +146,10 @@ mod tests {
             picture.save(folder.path().join(format!("frame{index}.png"))).unwrap();
         }
         fs::write(folder.path().join("notes.txt"), "no picture").unwrap();
-        let windows: Vec<_> =
-            windows(folder.path(), 4.0, ALL, Geometry::PAPER).unwrap().collect::<Result<_>>().unwrap();
+        let windows: Vec<_> = windows(folder.path(), 4.0, ALL, Geometry::PAPER, Geometry::PAPER.frames)
+            .unwrap()
+            .collect::<Result<_>>()
+            .unwrap();
         let got: Vec<_> =
             windows.iter().map(|window| (window.start.as_secs(), window.duration.as_secs_f64())).collect();
         assert_eq!(got, [(0, 10.0), (10, 2.0)]);
@@ -170,8 +174,11 @@ mod tests {
     fn a_stream_is_a_video() {
         // Twelve seconds of grey pictures, four a second, each brighter than the one before.
         let bytes: Vec<u8> = (0..48).flat_map(|index| [index * 5; 3 * 20 * 10]).collect();
-        let read =
-            |bytes, range| raw(Pipe(bytes), [20, 10], 4.0, range, Geometry::PAPER).unwrap().collect::<Result<Vec<_>>>();
+        let read = |bytes, range| {
+            raw(Pipe(bytes), [20, 10], 4.0, range, Geometry::PAPER, Geometry::PAPER.frames)
+                .unwrap()
+                .collect::<Result<Vec<_>>>()
+        };
         let all = read(&bytes, ALL).unwrap();
         let brightness = |windows: &[Window]| -> Vec<u8> {
             windows
@@ -193,7 +200,8 @@ mod tests {
     #[test]
     fn bad_folders() {
         let check = |folder: &Path, rate, want: &str| {
-            let read = || windows(folder, rate, ALL, Geometry::PAPER)?.collect::<Result<Vec<_>>>();
+            let read =
+                || windows(folder, rate, ALL, Geometry::PAPER, Geometry::PAPER.frames)?.collect::<Result<Vec<_>>>();
             let error = format!("{:#}", read().unwrap_err());
             assert!(error.contains(want), "{error}, not {want}");
         };

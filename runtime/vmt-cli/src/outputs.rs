@@ -310,13 +310,14 @@ fn thumbnails(provenance: &Provenance, length: Duration) -> Result<Clip> {
         Film::Video(path) => {
             let video = vmt_video::Video::open(path)?;
             let geometry = geometry(video.aspect());
-            video.windows_between(range, geometry).next().map(|window| Ok(window?))
+            video.windows_between(range, geometry, geometry.frames).next().map(|window| Ok(window?))
         }
         #[cfg(not(feature = "video"))]
         Film::Video(_) => None,
         Film::Frames { folder, fps } => {
             let aspect = frames::aspect(folder)?;
-            frames::windows(folder, *fps, range, geometry(aspect))?.next()
+            let geometry = geometry(aspect);
+            frames::windows(folder, *fps, range, geometry, geometry.frames)?.next()
         }
     };
     Ok(first.context("there is no picture to show")??.clip)

@@ -220,15 +220,17 @@ mod tests {
 
     fn provenance(film: Film) -> Provenance {
         let sha = |digit: &str| digit.repeat(64);
-        let sampling =
-            Sampling { temperature: 0.9, top_k: std::num::NonZeroUsize::new(40), top_p: 0.95, seed: u64::MAX };
-        let controls = vmt::Controls {
-            pitches: Some(48..=84),
-            velocities: Some(1..=100),
-            polyphony: std::num::NonZeroUsize::new(4),
-            scale: Some("F# dorian".parse().unwrap()),
-            density: Some(2.5),
-        };
+        let sampling = Sampling::default()
+            .with_temperature(0.9)
+            .with_top_k(std::num::NonZeroUsize::new(40))
+            .with_top_p(0.95)
+            .with_seed(u64::MAX);
+        let controls = vmt::Controls::default()
+            .with_pitches(48..=84)
+            .with_velocities(1..=100)
+            .with_polyphony(std::num::NonZeroUsize::new(4))
+            .with_scale("F# dorian".parse::<vmt::Scale>().unwrap())
+            .with_density(2.5);
         Provenance {
             vmt: "0.1.0".to_owned(),
             model: Model { name: "tiny".to_owned(), encoder_sha256: sha("a"), decoder_sha256: sha("b") },
@@ -236,13 +238,11 @@ mod tests {
             film,
             start: 0.5,
             end: Some(10.25),
-            options: Options {
-                sampling,
-                guidance: 2.7,
-                controls,
-                primer: Score::default().beginning(25),
-                ..Options::default()
-            },
+            options: Options::default()
+                .with_sampling(sampling)
+                .with_guidance(2.7)
+                .with_controls(controls)
+                .with_primer(Score::default().beginning(25)),
             takes: 4,
             take: 3,
             tempo: 90.0,

@@ -115,25 +115,27 @@ impl Video {
         if turned { 1.0 / stored } else { stored }
     }
 
-    /// The video as a model of this `geometry` sees it, window after window, decoded as they are asked for.
+    /// The video as a model of this `geometry` sees it, in windows side by side, decoded as they are asked for.
     ///
     /// A packet that cannot be decoded is passed over, as players do: the picture before it stays. It is an error if
     /// no picture at all can be decoded, or if the file ends over a second before its header says.
     pub fn windows(self, geometry: Geometry) -> impl Iterator<Item = Result<Window, Error>> {
-        self.windows_between(Duration::ZERO..Duration::MAX, geometry)
+        self.windows_between(Duration::ZERO..Duration::MAX, geometry, geometry.frames)
     }
 
-    /// The same for a part of it, which need not be there: see [`vmt::excerpt`]. What comes before is decoded too, since
-    /// that alone tells exactly which picture is shown when; what comes after is not read.
+    /// The same for a part of it, which need not be there ([`vmt::excerpt`]), in windows that each begin `hop` pictures
+    /// behind the one before ([`vmt::windows`]). What comes before is decoded too, since that alone tells exactly which
+    /// picture is shown when; what comes after is not read.
     pub fn windows_between(
         mut self,
         range: Range<Duration>,
         geometry: Geometry,
+        hop: usize,
     ) -> impl Iterator<Item = Result<Window, Error>> {
         let path = self.path.clone();
         let mut pixels = Pixels::new(geometry, self.display_matrix);
         let frames = iter::from_fn(move || self.frame().transpose());
-        vmt::windows(vmt::excerpt(frames, range), geometry, move |picture| {
+        vmt::windows(vmt::excerpt(frames, range), geometry, hop, move |picture| {
             pixels.of(picture).map_err(|error| Error::Unreadable {
                 path: path.clone(),
                 reason: format!("a picture cannot be converted to RGB: {error}"),

@@ -57,6 +57,20 @@ pub enum Error {
         /// What came.
         value: f32,
     },
+    /// An engine's logits are not of the shape that the session's lanes demand.
+    #[error("logits must be {want:?} (lanes, vocabulary), but are {got:?}")]
+    LogitsShape {
+        /// `[lanes, 310]`.
+        want: [usize; 2],
+        /// The shape that came.
+        got: Vec<usize>,
+    },
+    /// No token can be sampled.
+    #[error("no token can follow in lane {lane}: the model gave minus infinity to all that may")]
+    NoToken {
+        /// The row of the batch.
+        lane: usize,
+    },
     /// An option out of its range.
     #[error("{option} must be {want}, but is {got}")]
     Option {

@@ -1,14 +1,14 @@
 //! Composes piano scores for video: a [`Clip`] becomes [`Event`]s, events become a [`Score`], a score becomes MIDI.
 
 mod compose;
-mod decode;
+pub mod decode;
 mod error;
 mod model;
 mod music;
 mod video;
 
-pub use compose::{Composer, Composition, Options, Piece, Played, Progress, Rank, Stages};
-pub use decode::{Controls, Decoding, Grammar, Rules, Said, Sampling, guidance};
+pub use compose::{Composer, Composition, MAX_TAKES, Options, Piece, Played, Progress, Rank, Timings};
+pub use decode::{Controls, Sampling};
 pub use error::{Error, Result};
 #[cfg(feature = "ort")]
 pub use model::ort;
@@ -17,6 +17,7 @@ pub use music::{
     Decoded, Event, Note, PerformedNote, Pitch, STEPS_PER_SECOND, Scale, Score, Shift, Tempo, Token, VOCABULARY,
     VelocityBin, midi,
 };
+pub use ndarray;
 pub use video::{Clip, Frame, Geometry, Window, excerpt, windows};
 
 /// The README's example compiles.

@@ -23,7 +23,7 @@ pub struct Report {
     pub pieces: usize,
     /// Decides over all that is left to chance.
     pub seed: u64,
-    /// How closely what models wrote follows the film ([`vmt::guidance`]).
+    /// How closely what models wrote follows the film ([`vmt::decode::Guidance`]).
     pub guidance: f32,
     /// What was measured: the models, as they were named, and last the original music.
     pub columns: Vec<String>,

@@ -48,13 +48,13 @@ pub struct Composition {
     pub unclosed: usize,
     /// Sum over windows of how far the music's end was from the window's, either way; 0 unless unconstrained.
     pub length_error: Duration,
-    /// Time it took.
-    pub seconds: Stages,
+    /// The time it took.
+    pub timings: Timings,
 }
 
 /// Time spent in each stage.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Stages {
+pub struct Timings {
     /// Waiting for pictures.
     pub video: Duration,
     /// In the encoder.

@@ -8,7 +8,7 @@ mod ranking;
 mod seam;
 
 pub use composer::Composer;
-pub use composition::{Composition, Played, Progress, Stages};
-pub use options::Options;
+pub use composition::{Composition, Played, Progress, Timings};
+pub use options::{MAX_TAKES, Options};
 pub use piece::Piece;
 pub use ranking::Rank;

@@ -2,14 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::decode::{Controls, Grammar, Sampling};
+use crate::decode::{Controls, Grammar, LogitsProcessor as _, Sampling};
 use crate::error::{Error, Result};
 use crate::music::{Event, Token, steps, time};
 use crate::video::Geometry;
 
+/// The most takes of a [`Piece`](crate::Piece).
+pub const MAX_TAKES: usize = 1024;
+
 /// How to compose.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Options {
     /// How tokens are chosen.
     pub sampling: Sampling,
@@ -39,6 +43,37 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The same, with this [`sampling`](Self::sampling).
+    pub fn with_sampling(self, sampling: Sampling) -> Self {
+        Self { sampling, ..self }
+    }
+
+    /// The same, with this [`guidance`](Self::guidance).
+    pub fn with_guidance(self, guidance: f32) -> Self {
+        Self { guidance, ..self }
+    }
+
+    /// The same, with this [`unconstrained`](Self::unconstrained).
+    pub fn with_unconstrained(self, unconstrained: bool) -> Self {
+        Self { unconstrained, ..self }
+    }
+
+    /// The same, with this [`controls`](Self::controls).
+    pub fn with_controls(self, controls: Controls) -> Self {
+        Self { controls, ..self }
+    }
+
+    /// The same, with this [`primer`](Self::primer).
+    pub fn with_primer(self, primer: Vec<Token>) -> Self {
+        Self { primer, ..self }
+    }
+
+    /// How many pictures each window must begin behind the one before, for a model of this `geometry`: a quarter of a window,
+    /// or a whole one where the piece is unconstrained.
+    pub fn hop(&self, geometry: &Geometry) -> usize {
+        if self.unconstrained { geometry.frames } else { geometry.hop() }
+    }
+
     /// Checks that all of them are in their ranges and go together, for a model of this `geometry`.
     pub fn validate(&self, geometry: Geometry) -> Result<()> {
         self.sampling.validate()?;
@@ -58,7 +93,7 @@ impl Options {
         let refuse = |want, got| Err(Error::Option { option: "primer", want, got });
         let most = half_window(geometry);
         // A step more, so that keys may come up at the end.
-        let mut grammar = Grammar::new(most + 1, usize::MAX)?.goes_on();
+        let mut grammar = Grammar::new(most + 1, usize::MAX)?.open_ended();
         for (place, &token) in self.primer.iter().enumerate() {
             if token.steps() >= grammar.rest() {
                 return refuse("at most half a window", format!("over {:?}", time(most)));
@@ -66,7 +101,7 @@ impl Options {
             if !grammar.allowed()[token.index()] {
                 return refuse("playable from token to token", format!("{:?} at place {place}", Event::from(token)));
             }
-            grammar.advance(token);
+            grammar.accept(token);
         }
         Ok(())
     }

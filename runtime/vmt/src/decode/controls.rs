@@ -13,6 +13,7 @@ use crate::music::{Pitch, Scale, VelocityBin};
 /// What is known already is left as it is: a primer may go beyond.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct Controls {
     /// The keys that may be struck, as MIDI note numbers.
     pub pitches: Option<RangeInclusive<u8>>,
@@ -28,6 +29,31 @@ pub struct Controls {
 }
 
 impl Controls {
+    /// The same, with this [`pitches`](Self::pitches).
+    pub fn with_pitches(self, pitches: impl Into<Option<RangeInclusive<u8>>>) -> Self {
+        Self { pitches: pitches.into(), ..self }
+    }
+
+    /// The same, with this [`velocities`](Self::velocities).
+    pub fn with_velocities(self, velocities: impl Into<Option<RangeInclusive<u8>>>) -> Self {
+        Self { velocities: velocities.into(), ..self }
+    }
+
+    /// The same, with this [`polyphony`](Self::polyphony).
+    pub fn with_polyphony(self, polyphony: impl Into<Option<NonZeroUsize>>) -> Self {
+        Self { polyphony: polyphony.into(), ..self }
+    }
+
+    /// The same, with this [`scale`](Self::scale).
+    pub fn with_scale(self, scale: impl Into<Option<Scale>>) -> Self {
+        Self { scale: scale.into(), ..self }
+    }
+
+    /// The same, with this [`density`](Self::density).
+    pub fn with_density(self, density: impl Into<Option<f64>>) -> Self {
+        Self { density: density.into(), ..self }
+    }
+
     /// Checks that every control is in its range, and that together they leave something to play.
     pub fn validate(&self) -> Result<()> {
         let refuse = |option, want, got| Err(Error::Option { option, want, got });

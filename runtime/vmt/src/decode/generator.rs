@@ -1,139 +1,141 @@
-//! The decode loop, the same for every engine and any number of lanes.
+//! The decode loop, the same for every engine, any number of lanes and any chain of processors.
 
-use ndarray::{ArrayView1, CowArray, Ix1, s};
+use std::fmt;
 
-use super::grammar::Grammar;
-use super::sampling::{Sampling, log_probability};
-use crate::error::Result;
+use ndarray::s;
+
+use super::processor::LogitsProcessor;
+use super::sampling::{Sampling, check, log_probability};
+use crate::error::{Error, Result};
 use crate::model::Session;
-use crate::music::{Event, Shift, Token};
+use crate::music::{Token, VOCABULARY};
 
-/// One lane's rules while it is decoded.
-#[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "one a lane, and most are grammars")]
-pub enum Rules {
-    /// Only what can still become playable music that ends on time.
-    Grammar(Grammar),
-    /// Whatever the model says, up to this many tokens.
-    Raw(usize),
-}
-
-/// A token that a lane has said.
+/// A token of a lane.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Said {
+pub struct SampledToken {
     /// The token.
     pub token: Token,
-    /// The natural logarithm of the model's probability for it, after guidance, before temperature, grammar and limits.
+    /// The natural logarithm of the model's probability for it: after guidance, before temperature and constraints.
     pub log_probability: f64,
+}
+
+/// One of the sequences that are decoded side by side.
+pub struct Lane {
+    /// What is fed next.
+    next: Vec<Token>,
+    processors: Vec<Box<dyn LogitsProcessor>>,
+    stopped: bool,
+}
+
+impl Lane {
+    /// A lane that continues `prefix` (nothing, for a new piece), which each of the `processors` accepts first. The
+    /// processors change the logits in this order.
+    pub fn new(mut prefix: Vec<Token>, mut processors: Vec<Box<dyn LogitsProcessor>>) -> Self {
+        for processor in &mut processors {
+            prefix.iter().for_each(|&token| processor.accept(token));
+        }
+        prefix.insert(0, Token::PAD);
+        let stopped = processors.iter().any(|processor| processor.stopped());
+        Self { next: prefix, processors, stopped }
+    }
+
+    fn stop(&mut self) {
+        // The other lanes still need a row of tokens.
+        (self.next, self.stopped) = (vec![Token::PAD], true);
+    }
+
+    fn accept(&mut self, token: Token) {
+        self.processors.iter_mut().for_each(|processor| processor.accept(token));
+        (self.next, self.stopped) = (vec![token], self.processors.iter().any(|processor| processor.stopped()));
+    }
+}
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lane").field("next", &self.next).field("stopped", &self.stopped).finish_non_exhaustive()
+    }
 }
 
 /// Decodes the lanes of a session side by side: an iterator over steps, each with one token a lane.
 ///
-/// A lane that has ended yields `None` while others go on. An error ends the iteration.
-pub struct Decoding<'s> {
+/// A lane that has stopped yields `None` while others go on. An error ends the iteration.
+pub struct Generator<'s> {
     session: Box<dyn Session + 's>,
     sampling: Sampling,
     /// The number of the next step, for the random numbers.
     step: u64,
     lanes: Vec<Lane>,
+    /// Rows of the session for each lane: row `r` of lane `l` is row `r * lanes + l`.
+    rows: usize,
 }
 
-struct Lane {
-    rules: Rules,
-    /// What is fed next.
-    next: Vec<Token>,
-    ended: bool,
-}
-
-impl<'s> Decoding<'s> {
-    /// Each lane begins with tokens that are known already (none, for a new piece) and goes on by its rules, which know
-    /// of that beginning. `step` is the number of the first random number: 0, or how many were used before.
-    pub fn new(
-        session: Box<dyn Session + 's>,
-        sampling: Sampling,
-        step: u64,
-        lanes: impl IntoIterator<Item = (Vec<Token>, Rules)>,
-    ) -> Self {
-        let lane = |(mut next, rules): (Vec<Token>, Rules)| {
-            next.insert(0, Token::PAD);
-            let ended = matches!(&rules, Rules::Grammar(grammar) if grammar.ended());
-            Lane { rules, next, ended }
-        };
-        Self { session, sampling, step, lanes: lanes.into_iter().map(lane).collect() }
+impl<'s> Generator<'s> {
+    /// Decodes `lanes` with a session of as many, or of so many times as many as a processor wants rows for each.
+    /// `step` is the number of the first random number: 0, or how many were used before.
+    pub fn new(session: Box<dyn Session + 's>, sampling: Sampling, step: u64, lanes: Vec<Lane>) -> Self {
+        let rows = lanes.iter().flat_map(|lane| &lane.processors).map(|processor| processor.rows()).max().unwrap_or(1);
+        Self { session, sampling, step, lanes, rows }
     }
 
-    fn step(&mut self) -> Result<Vec<Option<Said>>> {
-        let feed: Vec<&[Token]> = self.lanes.iter().map(|lane| lane.next.as_slice()).collect();
-        let logits = self.session.feed(&feed)?;
-        let mut said = Vec::with_capacity(self.lanes.len());
+    fn step(&mut self) -> Result<Vec<Option<SampledToken>>> {
+        let count = self.lanes.len();
+        let tokens = self.lanes.iter().map(|lane| lane.next.as_slice());
+        let tokens: Vec<&[Token]> = tokens.cycle().take(self.rows * count).collect();
+        let logits = self.session.feed(&tokens)?;
+        let want = [tokens.len(), VOCABULARY];
+        if logits.shape() != want {
+            return Err(Error::LogitsShape { want, got: logits.shape().to_vec() });
+        }
+        let mut sampled = Vec::with_capacity(count);
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            if lane.ended {
-                // The others need the batch.
-                lane.next = vec![Token::PAD];
-                said.push(None);
+            if lane.stopped {
+                lane.stop();
+                sampled.push(None);
                 continue;
             }
-            let logits = logits.row(index);
-            let (allowed, leaning) = match &lane.rules {
-                Rules::Grammar(grammar) => (Some(grammar.allowed()), leaning(logits, grammar)),
-                Rules::Raw(_) => (None, logits.into()),
-            };
-            let token = self.sampling.sample(leaning.view(), allowed.as_ref(), index as u64, self.step)?;
-            if matches!(&lane.rules, Rules::Grammar(grammar) if grammar.leaves(token)) {
-                (lane.next, lane.ended) = (vec![Token::PAD], true);
-                said.push(None);
+            let mut logits = logits.slice(s![index..;count, ..]).to_owned();
+            logits.outer_iter().enumerate().try_for_each(|(row, logits)| check(logits, row * count + index))?;
+            let mut scored = logits.row(0).to_owned();
+            for processor in &lane.processors {
+                processor.process(logits.view_mut());
+                if processor.is_model() {
+                    scored.assign(&logits.row(0));
+                }
+            }
+            let token = self.sampling.sample(logits.row(0), index, self.step)?;
+            if lane.processors.iter().any(|processor| processor.stops_before(token)) {
+                lane.stop();
+                sampled.push(None);
                 continue;
             }
-            lane.next = vec![token];
-            lane.ended = match &mut lane.rules {
-                Rules::Grammar(grammar) => {
-                    grammar.advance(token);
-                    grammar.ended()
-                }
-                Rules::Raw(left) => {
-                    *left = left.saturating_sub(1);
-                    *left == 0 || token == Token::END
-                }
-            };
-            said.push(Some(Said { token, log_probability: log_probability(logits, token) }));
+            lane.accept(token);
+            sampled.push(Some(SampledToken { token, log_probability: log_probability(scored.view(), token) }));
         }
         self.step += 1;
-        Ok(said)
+        Ok(sampled)
     }
 }
 
-impl Iterator for Decoding<'_> {
-    type Item = Result<Vec<Option<Said>>>;
+impl Iterator for Generator<'_> {
+    type Item = Result<Vec<Option<SampledToken>>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.lanes.iter().all(|lane| lane.ended) {
+        if self.lanes.iter().all(|lane| lane.stopped) {
             return None;
         }
-        let said = self.step();
-        if said.is_err() {
-            self.lanes.iter_mut().for_each(|lane| lane.ended = true);
+        let sampled = self.step();
+        if sampled.is_err() {
+            self.lanes.iter_mut().for_each(Lane::stop);
         }
-        Some(said)
+        Some(sampled)
     }
 }
 
-/// `logits`, `[310]`, with the grammar's bias added to whatever makes a note. A pause that would be too long is as likely
-/// to begin as it was: what it had goes to the longest that may be.
-fn leaning<'l>(logits: ArrayView1<'l, f32>, grammar: &Grammar) -> CowArray<'l, f32, Ix1> {
-    let (bias, pause) = (grammar.bias(), grammar.pause());
-    let mut logits = CowArray::from(logits);
-    if bias != 0.0 {
-        for token in Token::all().filter(|&token| matches!(token.into(), Event::NoteOn(_) | Event::Velocity(_))) {
-            logits[token.index()] += bias;
-        }
+impl fmt::Debug for Generator<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sampling, step, lanes, rows, session: _ } = self;
+        let mut generator = f.debug_struct("Generator");
+        generator.field("sampling", sampling).field("step", step).field("lanes", lanes).field("rows", rows);
+        generator.finish_non_exhaustive()
     }
-    if let Some(longest) = u8::try_from(pause).ok().and_then(Shift::new) {
-        let index = |shift: Shift| Token::from(Event::TimeShift(shift)).index();
-        let longer = logits.slice(s![index(longest)..=index(Shift::MAX)]);
-        let most = longer.fold(f32::NEG_INFINITY, |most, &logit| most.max(logit));
-        if most.is_finite() {
-            logits[index(longest)] = most + longer.mapv(|logit| (logit - most).exp()).sum().ln();
-        }
-    }
-    logits
 }

@@ -1,54 +1,42 @@
 //! Which tokens may follow, so that whatever a model says can be played.
 
-use std::collections::VecDeque;
+use ndarray::{ArrayViewMut2, s};
 
 use super::controls::Controls;
+use super::processor::LogitsProcessor;
 use crate::error::{Error, Result};
-use crate::music::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
+use crate::music::{Event, Pitch, Player, Shift, Token, VOCABULARY};
 
-/// Number of keys.
-const KEYS: usize = (Pitch::MAX.get() - Pitch::MIN.get()) as usize + 1;
-
-/// How far back [`Grammar::bias`] counts notes, in steps: 4 s. At a seam, so much is always known.
-const MEMORY: u32 = 4 * STEPS_PER_SECOND;
-
-/// The bias for each time that the notes wanted are missing, before it is clipped: a quarter too few or too many gives 8.
-const GAIN: f64 = 32.0;
-
-/// The strongest bias: a note becomes at most e^8, about 3000, times as likely or unlikely.
-const LIMIT: f64 = 8.0;
-
-/// Leads one piece through its window: every key that goes down comes up later and within the window, the piece ends
-/// exactly with the window, and no more tokens are said than there is room for.
+/// Masks the tokens that may not follow, so that every note is closed within the window, no key is struck while it is down,
+/// the piece ends exactly with the window, and no more tokens come than there is room for.
 ///
-/// Where the piece goes on after the window, keys may stay down, and [`ended`](Self::ended) is when the clock is there.
+/// If the piece is [open-ended](Self::open_ended), notes may stay open, and the lane stops when the clock is at the window's
+/// end.
 #[derive(Clone, Debug)]
 pub struct Grammar {
     /// Length of the window.
     steps: u32,
-    clock: u32,
-    /// Tokens that may still be said.
+    /// Tokens that may still come.
     left: usize,
-    /// The step at which each key went down, `None` for keys that are up.
-    down: [Option<u32>; KEYS],
-    /// `None` until the first [`Event::Velocity`]: a model learns from pieces that begin with one.
-    bin: Option<VelocityBin>,
+    player: Player,
     /// The last token was a velocity, and a note must follow.
-    velocity_said: bool,
+    note_must_follow: bool,
+    ended: bool,
     /// Another window follows.
-    goes_on: bool,
-    end_said: bool,
+    open_ended: bool,
     /// The most steps that a note may last.
-    longest: Option<u32>,
-    /// Nothing happens before this step.
-    rests_until: u32,
+    max_note_steps: Option<u32>,
+    /// Only pauses come before this step.
+    min_rest: u32,
     controls: Controls,
-    /// When keys went down, as far back as the memory goes.
-    struck: VecDeque<u32>,
 }
 
 impl Grammar {
     /// For a window of `steps` of 10 ms and a piece of at most `max_tokens`, [`Event::End`] among them.
+    ///
+    /// # Errors
+    ///
+    /// If so many tokens are too few for silence.
     pub fn new(steps: u32, max_tokens: usize) -> Result<Self> {
         if max_tokens <= shifts(steps) {
             return Err(Error::Option {
@@ -57,162 +45,151 @@ impl Grammar {
                 got: max_tokens.to_string(),
             });
         }
-        let (down, bin) = ([None; KEYS], None);
-        let (velocity_said, goes_on, end_said) = (false, false, false);
-        let (controls, struck) = (Controls::default(), VecDeque::new());
-        let (clock, left, longest, rests_until) = (0, max_tokens, None, 0);
         Ok(Self {
             steps,
-            clock,
-            left,
-            down,
-            bin,
-            velocity_said,
-            goes_on,
-            end_said,
-            longest,
-            rests_until,
-            controls,
-            struck,
+            left: max_tokens,
+            player: Player::default(),
+            note_must_follow: false,
+            ended: false,
+            open_ended: false,
+            max_note_steps: None,
+            min_rest: 0,
+            controls: Controls::default(),
         })
     }
 
-    /// The same, but no note lasts longer than `steps`, which must not be 0: when its time is over, its key comes up.
-    pub fn notes_up_to(mut self, steps: u32) -> Self {
-        self.longest = (steps < self.steps).then_some(steps);
+    /// The same, but no note lasts longer than `steps`, which must not be 0: then its note-off comes.
+    pub fn max_note_steps(mut self, steps: u32) -> Self {
+        self.max_note_steps = (steps < self.steps).then_some(steps);
         self
     }
 
-    /// The same, but what is next is a pause that lasts at least until `step`: where a window before has left one to this.
-    pub(crate) fn rests_until(mut self, step: u32) -> Self {
-        self.rests_until = step;
+    /// The same, but what is next is a pause that lasts at least until step `until` of the window: where a window before has
+    /// left one to this.
+    pub(crate) fn min_rest(mut self, until: u32) -> Self {
+        self.min_rest = until;
         self
     }
 
-    /// The same, kept to `controls`, which should be [valid](Controls::validate).
-    pub fn controlled(mut self, controls: &Controls) -> Self {
+    /// The same, kept to `controls`, which should be [valid](Controls::validate); their density is not the grammar's.
+    pub fn controls(mut self, controls: &Controls) -> Self {
         self.controls = controls.clone();
         self
     }
 
-    /// The same, but another window follows: nothing need be closed, and [`Event::End`] is not said. A pause that reaches the
+    /// The same, but another window follows: notes may stay open, and [`Event::End`] does not come. A pause that reaches the
     /// end leaves it to that window how long it is.
-    pub fn goes_on(mut self) -> Self {
-        self.goes_on = true;
+    pub fn open_ended(mut self) -> Self {
+        self.open_ended = true;
         self
-    }
-
-    /// Whether no more tokens follow.
-    pub fn ended(&self) -> bool {
-        self.end_said || (self.goes_on && self.clock == self.steps)
     }
 
     /// Steps to the window's end.
     pub(crate) fn rest(&self) -> u32 {
-        self.steps - self.clock
+        self.steps.saturating_sub(self.player.clock())
     }
 
     /// The most steps that may pass at once: until the window ends, or a note must.
-    pub(crate) fn pause(&self) -> u32 {
-        let oldest = self.down.iter().flatten().min();
-        let end = if self.goes_on { self.clock + u32::from(Shift::MAX.get()) } else { self.steps };
-        let until = oldest.zip(self.longest).map_or(end, |(step, longest)| end.min(step + longest));
-        until.saturating_sub(self.clock)
+    fn max_pause(&self) -> u32 {
+        let clock = self.player.clock();
+        let oldest = self.player.held().first().map(|note| note.start);
+        let end = if self.open_ended { clock.saturating_add(Shift::MAX.get().into()) } else { self.steps };
+        let until =
+            oldest.zip(self.max_note_steps).map_or(end, |(start, longest)| end.min(start.saturating_add(longest)));
+        until.saturating_sub(clock)
     }
 
-    /// Whether `token` is a pause that reaches the end of a window that another one follows.
-    pub(crate) fn leaves(&self, token: Token) -> bool {
-        self.goes_on && token.steps() > 0 && self.clock + token.steps() >= self.steps
-    }
-
-    /// The tokens that may follow, by id: at least one until it has [`ended`](Self::ended), then none.
+    /// The tokens that may follow, by id: at least one until the lane has [stopped](LogitsProcessor::stopped), then none.
     pub fn allowed(&self) -> [bool; VOCABULARY] {
-        let rest = self.rest();
-        let sounding = self.down.iter().flatten().count();
-        // After a token, `left` must still hold an off for each sounding key, the shifts to the window's end, and the end.
+        let (rest, clock, held) = (self.rest(), self.player.clock(), self.player.held());
+        let mut onset = [None; Pitch::COUNT];
+        held.iter().for_each(|note| onset[note.pitch.index()] = Some(note.start));
+        // After a token, `left` must still hold an off for each held note, the shifts to the window's end, and the end.
         // Where notes may be only so long, to be in time for an off may take a shift of its own.
-        let closing = if self.longest.is_some() { 2 } else { usize::from(!self.goes_on) };
-        let fits = |tokens: usize, rest: u32| tokens + closing * sounding + shifts(rest) < self.left;
-        let pause = self.pause();
-        let due = |step: u32| self.longest.is_some_and(|longest| step + longest <= self.clock);
-        let any_due = self.down.iter().flatten().any(|&step| due(step));
+        let closing = if self.max_note_steps.is_some() { 2 } else { usize::from(!self.open_ended) };
+        let fits = |tokens: usize, rest: u32| tokens + closing * held.len() + shifts(rest) < self.left;
+        let max_pause = self.max_pause();
+        let due = |start: u32| self.max_note_steps.is_some_and(|longest| start.saturating_add(longest) <= clock);
+        let any_due = held.iter().any(|note| due(note.start));
         let controls = &self.controls;
-        let room = controls.polyphony.is_none_or(|most| sounding < most.get());
+        let room = controls.polyphony.is_none_or(|most| held.len() < most.get());
         let strikable = |tokens| rest > 0 && room && fits(tokens, rest);
-        let open = |pitch| self.down[key(pitch)].is_none() && controls.key(pitch);
+        let open = |pitch: Pitch| onset[pitch.index()].is_none() && controls.key(pitch);
         let any_open = Pitch::all().any(open);
+        let velocity = self.player.velocity_event();
         // Before the first velocity, notes would sound at a default that nobody chose.
-        let loud = controls.velocities.is_none() || self.bin.is_some_and(|bin| controls.loudness(bin));
+        let loud = controls.velocities.is_none() || velocity.is_some_and(|bin| controls.loudness(bin));
 
         let mut allowed = [false; VOCABULARY];
         for token in Token::all() {
             allowed[token.index()] = match Event::from(token) {
-                _ if self.ended() => false,
-                event if self.clock < self.rests_until && !matches!(event, Event::TimeShift(_)) => false,
-                Event::NoteOff(pitch) if any_due => self.down[key(pitch)].is_some_and(due),
-                _ if any_due && !self.velocity_said => false,
+                _ if self.stopped() => false,
+                event if clock < self.min_rest && !matches!(event, Event::TimeShift(_)) => false,
+                Event::NoteOff(pitch) if any_due => onset[pitch.index()].is_some_and(due),
+                _ if any_due && !self.note_must_follow => false,
                 Event::NoteOn(pitch) => open(pitch) && loud && strikable(1 + closing.max(1)),
-                _ if self.velocity_said => false,
+                _ if self.note_must_follow => false,
                 Event::Pad => false,
-                Event::End => rest == 0 && sounding == 0,
+                Event::End => rest == 0 && held.is_empty(),
                 // A note without length would be lost.
                 Event::NoteOff(pitch) => {
-                    self.down[key(pitch)].is_some_and(|step| step < self.clock) && (closing > 0 || fits(1, rest))
+                    onset[pitch.index()].is_some_and(|start| start < clock) && (closing > 0 || fits(1, rest))
                 }
                 Event::TimeShift(shift) => {
                     let steps = u32::from(shift.get());
-                    let own = usize::from(self.longest.is_some() && sounding > 0 && steps == pause);
-                    (self.rests_until.saturating_sub(self.clock)..=pause).contains(&steps)
+                    let own = usize::from(self.max_note_steps.is_some() && !held.is_empty() && steps == max_pause);
+                    (self.min_rest.saturating_sub(clock)..=max_pause).contains(&steps)
                         && fits(1 - own, rest.saturating_sub(steps))
                 }
                 Event::Velocity(bin) => {
-                    self.bin != Some(bin) && controls.loudness(bin) && any_open && strikable(2 + closing.max(1))
+                    velocity != Some(bin) && controls.loudness(bin) && any_open && strikable(2 + closing.max(1))
                 }
             };
         }
         allowed
     }
+}
 
-    /// What to add to the logits of notes and velocities, so that there come about [`Controls::density`] notes a second;
-    /// 0 without that control.
-    ///
-    /// It is 32 times the share of notes that the last 4 s lack (negative where they have too many), and at most 8. A note
-    /// that comes now counts half: with 2 wanted, the second is missing and the third is too many.
-    pub fn bias(&self) -> f32 {
-        let Some(density) = self.controls.density else { return 0.0 };
-        let notes = |steps: u32| density * f64::from(steps) / f64::from(STEPS_PER_SECOND);
-        let missing = notes(self.clock.min(MEMORY)) - (self.struck.len() as f64 + 0.5);
-        (GAIN * missing / notes(MEMORY)).clamp(-LIMIT, LIMIT) as f32
+impl LogitsProcessor for Grammar {
+    /// A pause that would be too long is as likely to begin as it was: what longer ones had goes to the longest.
+    fn process(&self, mut logits: ArrayViewMut2<'_, f32>) {
+        let mut logits = logits.row_mut(0);
+        if let Some(longest) = u8::try_from(self.max_pause()).ok().and_then(Shift::new) {
+            let index = |shift: Shift| Token::from(Event::TimeShift(shift)).index();
+            let longer = logits.slice(s![index(longest)..=index(Shift::MAX)]);
+            let most = longer.fold(f32::NEG_INFINITY, |most, &logit| most.max(logit));
+            if most.is_finite() {
+                logits[index(longest)] = most + longer.mapv(|logit| (logit - most).exp()).sum().ln();
+            }
+        }
+        for (logit, allowed) in logits.iter_mut().zip(self.allowed()) {
+            if !allowed {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
     }
 
-    /// Goes on after `token`, which should be an allowed one.
-    pub fn advance(&mut self, token: Token) {
+    fn accept(&mut self, token: Token) {
+        let event = Event::from(token);
         self.left = self.left.saturating_sub(1);
-        self.velocity_said = false;
-        match Event::from(token) {
-            Event::Pad => {}
-            Event::End => self.end_said = true,
-            Event::NoteOn(pitch) => {
-                self.down[key(pitch)] = Some(self.clock);
-                self.struck.push_back(self.clock);
-            }
-            Event::NoteOff(pitch) => self.down[key(pitch)] = None,
-            Event::TimeShift(shift) => self.clock = self.steps.min(self.clock.saturating_add(shift.get().into())),
-            Event::Velocity(bin) => (self.bin, self.velocity_said) = (Some(bin), true),
-        }
-        while self.struck.front().is_some_and(|&step| step + MEMORY <= self.clock) {
-            self.struck.pop_front();
-        }
+        self.note_must_follow = matches!(event, Event::Velocity(_));
+        self.ended |= event == Event::End;
+        self.player.play(event);
+    }
+
+    /// Before a pause that reaches the end of a window that another one follows.
+    fn stops_before(&self, token: Token) -> bool {
+        self.open_ended && token.steps() > 0 && token.steps() >= self.rest()
+    }
+
+    fn stopped(&self) -> bool {
+        self.ended || (self.open_ended && self.rest() == 0)
     }
 }
 
 /// The fewest shifts that pass `steps`.
 fn shifts(steps: u32) -> usize {
     steps.div_ceil(Shift::MAX.get().into()) as usize
-}
-
-fn key(pitch: Pitch) -> usize {
-    usize::from(pitch.get() - Pitch::MIN.get())
 }
 
 #[cfg(test)]
@@ -229,7 +206,7 @@ mod tests {
     fn passes(mut grammar: Grammar, events: &[Token]) -> bool {
         events.iter().all(|&token| {
             let allowed = grammar.allowed()[token.index()];
-            grammar.advance(token);
+            grammar.accept(token);
             allowed
         })
     }
@@ -289,15 +266,15 @@ mod tests {
 
     #[test]
     fn the_pause_at_the_end_is_left_to_the_next_window() {
-        let mut grammar = Grammar::new(50, 20).unwrap().goes_on();
+        let mut grammar = Grammar::new(50, 20).unwrap().open_ended();
         assert!(passes(grammar.clone(), &parse("v20 +60 >80")));
         assert!(!passes(grammar.clone(), &parse("v20 +60 >50 end")));
-        let leaves = |grammar: &Grammar, event: &str| grammar.leaves(parse(event)[0]);
-        parse("+60 >40").into_iter().for_each(|token| grammar.advance(token));
-        assert!(!leaves(&grammar, ">9") && leaves(&grammar, ">10") && leaves(&grammar, ">100"));
-        assert!(!leaves(&grammar, "-60") && !leaves(&Grammar::new(50, 20).unwrap(), ">50"));
+        let stops = |grammar: &Grammar, event: &str| grammar.stops_before(parse(event)[0]);
+        parse("+60 >40").into_iter().for_each(|token| grammar.accept(token));
+        assert!(!stops(&grammar, ">9") && stops(&grammar, ">10") && stops(&grammar, ">100"));
+        assert!(!stops(&grammar, "-60") && !stops(&Grammar::new(50, 20).unwrap(), ">50"));
 
-        let rests = Grammar::new(150, 20).unwrap().rests_until(50);
+        let rests = Grammar::new(150, 20).unwrap().min_rest(50);
         assert!(passes(rests.clone(), &parse(">50 +60 >1 -60")) && passes(rests.clone(), &parse(">100 +60")));
         for early in [">49", "+60", "v20"] {
             assert!(!passes(rests.clone(), &parse(early)), "{early}");
@@ -307,7 +284,7 @@ mod tests {
     #[test]
     fn no_note_is_longer_than_the_longest() {
         let check = |max_tokens: usize, events: &str, expected: bool| {
-            let grammar = Grammar::new(300, max_tokens).unwrap().notes_up_to(120);
+            let grammar = Grammar::new(300, max_tokens).unwrap().max_note_steps(120);
             assert_eq!(passes(grammar, &parse(events)), expected, "{events}");
         };
         check(20, "v20 +60 >100 >20 -60 >100 >80 end", true);
@@ -342,7 +319,7 @@ mod tests {
                     break;
                 }
                 tokens.push(allowed[usize::from(choice) % allowed.len()]);
-                grammar.advance(tokens[tokens.len() - 1]);
+                grammar.accept(tokens[tokens.len() - 1]);
             }
             prop_assert_eq!(tokens.last(), Some(&Token::END));
             prop_assert!(tokens.len() <= max_tokens);

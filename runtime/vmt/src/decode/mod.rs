@@ -1,12 +1,19 @@
-//! The loop that asks a model for one token after the other, and what each may be.
+//! The loop that samples one token after the other, and the processors that its logits go through.
 
 mod controls;
+mod density;
 mod generator;
 mod grammar;
-pub mod guidance;
+mod guidance;
+mod processor;
 mod sampling;
+mod unconstrained;
 
 pub use controls::Controls;
-pub use generator::{Decoding, Rules, Said};
+pub use density::DensityBias;
+pub use generator::{Generator, Lane, SampledToken};
 pub use grammar::Grammar;
+pub use guidance::Guidance;
+pub use processor::LogitsProcessor;
 pub use sampling::Sampling;
+pub use unconstrained::Unconstrained;

@@ -8,11 +8,12 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::music::{Token, VOCABULARY};
+use crate::music::Token;
 
 /// How the next token is drawn from logits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Sampling {
     /// Divides the logits; 0 always takes the likeliest token.
     pub temperature: f32,
@@ -32,6 +33,26 @@ impl Default for Sampling {
 }
 
 impl Sampling {
+    /// The same, with this [`temperature`](Self::temperature).
+    pub fn with_temperature(self, temperature: f32) -> Self {
+        Self { temperature, ..self }
+    }
+
+    /// The same, with this [`top_k`](Self::top_k).
+    pub fn with_top_k(self, top_k: impl Into<Option<NonZeroUsize>>) -> Self {
+        Self { top_k: top_k.into(), ..self }
+    }
+
+    /// The same, with this [`top_p`](Self::top_p).
+    pub fn with_top_p(self, top_p: f32) -> Self {
+        Self { top_p, ..self }
+    }
+
+    /// The same, with this [`seed`](Self::seed).
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
     /// Checks that every number is in its range.
     pub fn validate(&self) -> Result<()> {
         if !(0.0..=f32::MAX).contains(&self.temperature) {
@@ -45,34 +66,21 @@ impl Sampling {
         Ok(())
     }
 
-    /// Draws one of the `allowed` tokens (all, if `None`) by their `logits`, `[310]`.
+    /// Draws a token by its `logits`, `[310]`, where minus infinity rules one out.
     ///
-    /// The draw depends on the seed, `lane` and `step` alone, not on what was drawn before or beside it. A logit may be
-    /// minus infinity, unless it is so for all.
-    pub fn sample(
-        &self,
-        logits: ArrayView1<f32>,
-        allowed: Option<&[bool; VOCABULARY]>,
-        lane: u64,
-        step: u64,
-    ) -> Result<Token> {
+    /// The draw depends on the seed, `lane` and `step` alone, not on what was drawn before or beside it.
+    ///
+    /// # Errors
+    ///
+    /// If an option is out of its range, or a logit is NaN or plus infinity, or all are minus infinity.
+    pub fn sample(&self, logits: ArrayView1<f32>, lane: usize, step: u64) -> Result<Token> {
         self.validate()?;
-        let broken = |token: Token, value| Error::Logits { lane: lane as usize, token: token.index(), value };
-        let mut choices = Vec::with_capacity(VOCABULARY);
-        for (token, &logit) in Token::all().zip(logits) {
-            if logit.is_nan() || logit == f32::INFINITY {
-                return Err(broken(token, logit));
-            }
-            if allowed.is_none_or(|allowed| allowed[token.index()]) {
-                choices.push((token, f64::from(logit)));
-            }
-        }
+        check(logits, lane)?;
+        let mut choices: Vec<_> = Token::all().zip(logits.iter().map(|&logit| f64::from(logit))).collect();
+        choices.retain(|&(_, logit)| logit > f64::NEG_INFINITY);
         // The likeliest first; the sort is stable, so the lower id goes first among equals.
         choices.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-        let (best, most) = choices.first().copied().unwrap_or((Token::PAD, f64::NEG_INFINITY));
-        if most == f64::NEG_INFINITY {
-            return Err(broken(best, f32::NEG_INFINITY));
-        }
+        let Some(&(best, most)) = choices.first() else { return Err(Error::NoToken { lane }) };
         if self.temperature == 0.0 {
             return Ok(best);
         }
@@ -98,13 +106,19 @@ impl Sampling {
         // In the order of ids, so that two tokens that are about as likely do not swap places between engines.
         choices.sort_by_key(|&(token, _)| token);
         let mut mass = 0.0;
-        let drawn = uniform(self.seed, lane, step) * total(&choices);
+        let drawn = uniform(self.seed, lane as u64, step) * total(&choices);
         let reached = choices.iter().find(|(_, weight)| {
             mass += weight;
             mass > drawn
         });
         Ok(reached.map_or(best, |&(token, _)| token))
     }
+}
+
+/// Checks that a model's `logits`, `[310]`, are numbers or minus infinity.
+pub(crate) fn check(logits: ArrayView1<f32>, lane: usize) -> Result<()> {
+    let broken = logits.iter().position(|&logit| logit.is_nan() || logit == f32::INFINITY);
+    broken.map_or(Ok(()), |token| Err(Error::Logits { lane, token, value: logits[token] }))
 }
 
 /// The natural logarithm of the probability that `logits`, `[310]`, give `token`.
@@ -132,6 +146,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::music::VOCABULARY;
 
     /// Logits that are `rest` but for a few.
     fn logits(rest: f32, few: &[(u16, f32)]) -> Array1<f32> {
@@ -142,15 +157,17 @@ mod tests {
         logits
     }
 
-    fn only(ids: &[u16]) -> [bool; VOCABULARY] {
-        std::array::from_fn(|id| ids.contains(&(id as u16)))
+    /// The same logits, but all tokens except those of `ids` are masked.
+    fn only(ids: &[u16], mut logits: Array1<f32>) -> Array1<f32> {
+        logits.indexed_iter_mut().filter(|(id, _)| !ids.contains(&(*id as u16))).for_each(|(_, logit)| *logit = NEVER);
+        logits
     }
 
     /// How often each id comes in 4000 draws.
-    fn counts(sampling: Sampling, logits: &Array1<f32>, allowed: Option<&[bool; VOCABULARY]>) -> [usize; VOCABULARY] {
+    fn counts(sampling: Sampling, logits: &Array1<f32>) -> [usize; VOCABULARY] {
         let mut counts = [0; VOCABULARY];
         for step in 0..4000 {
-            counts[sampling.sample(logits.view(), allowed, 0, step).unwrap().index()] += 1;
+            counts[sampling.sample(logits.view(), 0, step).unwrap().index()] += 1;
         }
         counts
     }
@@ -160,7 +177,7 @@ mod tests {
     #[test]
     fn draws_follow_the_softmax() {
         let (half, quarter) = (0.5_f32.ln(), 0.25_f32.ln());
-        let counts = counts(Sampling::default(), &logits(NEVER, &[(3, quarter), (7, half), (300, quarter)]), None);
+        let counts = counts(Sampling::default(), &logits(NEVER, &[(3, quarter), (7, half), (300, quarter)]));
         assert_eq!(counts[3] + counts[7] + counts[300], 4000);
         assert!((1900..2100).contains(&counts[7]), "{}", counts[7]);
         assert!((900..1100).contains(&counts[3]), "{}", counts[3]);
@@ -169,7 +186,7 @@ mod tests {
     #[test]
     fn temperature_sharpens() {
         let logits = logits(NEVER, &[(3, 0.0), (7, 1.0)]);
-        let share = |temperature| counts(Sampling { temperature, ..Sampling::default() }, &logits, None)[7];
+        let share = |temperature| counts(Sampling { temperature, ..Sampling::default() }, &logits)[7];
         assert!((2780..3060).contains(&share(1.0)), "{}", share(1.0));
         assert!((3400..3640).contains(&share(0.5)), "{}", share(0.5));
         assert_eq!(share(f32::from_bits(1)), 4000);
@@ -178,8 +195,7 @@ mod tests {
 
     #[test]
     fn the_mask_is_kept() {
-        let allowed = only(&[5, 6]);
-        let counts = counts(Sampling::default(), &logits(0.0, &[(1, 50.0)]), Some(&allowed));
+        let counts = counts(Sampling::default(), &only(&[5, 6], logits(0.0, &[(1, 50.0)])));
         assert_eq!(counts[5] + counts[6], 4000);
         assert!(counts[5] > 1800 && counts[6] > 1800);
     }
@@ -188,8 +204,7 @@ mod tests {
     fn top_k_and_top_p_keep_the_likeliest() {
         let logits = logits(NEVER, &[(3, 0.4_f32.ln()), (7, 0.3_f32.ln()), (9, 0.2_f32.ln()), (11, 0.1_f32.ln())]);
         let drawn = |top_k, top_p| {
-            let counts =
-                counts(Sampling { top_k: NonZeroUsize::new(top_k), top_p, ..Sampling::default() }, &logits, None);
+            let counts = counts(Sampling { top_k: NonZeroUsize::new(top_k), top_p, ..Sampling::default() }, &logits);
             Vec::from_iter((0..VOCABULARY).filter(|&id| counts[id] > 0))
         };
         assert_eq!(drawn(0, 1.0), [3, 7, 9, 11]);
@@ -205,8 +220,8 @@ mod tests {
     fn greedy_takes_the_lowest_of_equals() {
         let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
         let logits = logits(0.0, &[(9, 2.0), (4, 2.0)]);
-        assert_eq!(greedy.sample(logits.view(), None, 0, 0).unwrap().id(), 4);
-        assert_eq!(greedy.sample(logits.view(), Some(&only(&[9, 10])), 0, 0).unwrap().id(), 9);
+        assert_eq!(greedy.sample(logits.view(), 0, 0).unwrap().id(), 4);
+        assert_eq!(greedy.sample(only(&[9, 10], logits).view(), 0, 0).unwrap().id(), 9);
     }
 
     #[test]
@@ -218,8 +233,7 @@ mod tests {
 
     #[track_caller]
     fn refused(sampling: Sampling, logits: Array1<f32>, message: &str) {
-        let allowed = only(&[5, 6]);
-        assert_eq!(sampling.sample(logits.view(), Some(&allowed), 2, 0).unwrap_err().to_string(), message);
+        assert_eq!(sampling.sample(logits.view(), 2, 0).unwrap_err().to_string(), message);
     }
 
     #[test]
@@ -231,7 +245,8 @@ mod tests {
         };
         refused(Sampling::default(), logits(0.0, &[(300, f32::NAN)]), &of("NaN", 300));
         refused(Sampling::default(), logits(0.0, &[(5, f32::INFINITY)]), &of("inf", 5));
-        refused(Sampling::default(), logits(0.0, &[(5, NEVER), (6, NEVER)]), &of("-inf", 5));
+        let want = "no token can follow in lane 2: the model gave minus infinity to all that may";
+        refused(Sampling::default(), logits(NEVER, &[]), want);
     }
 
     #[test]
@@ -249,14 +264,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn one_key_is_one_token(seed: u64, lane: u64, step: u64, values in proptest::collection::vec(-1e30_f32..1e30, VOCABULARY)) {
+        fn one_key_is_one_token(seed: u64, lane: usize, step: u64, values in proptest::collection::vec(-1e30_f32..1e30, VOCABULARY)) {
             let logits = Array1::from_vec(values);
             let sampling = Sampling { seed, ..Sampling::default() };
-            let token = sampling.sample(logits.view(), None, lane, step).unwrap();
-            prop_assert_eq!(sampling.sample(logits.view(), None, lane, step).unwrap(), token);
+            let token = sampling.sample(logits.view(), lane, step).unwrap();
+            prop_assert_eq!(sampling.sample(logits.view(), lane, step).unwrap(), token);
 
-            let greedy = Sampling { temperature: 0.0, ..sampling }.sample(logits.view(), None, lane, step).unwrap();
-            let one = Sampling { top_k: NonZeroUsize::new(1), ..sampling }.sample(logits.view(), None, lane, step).unwrap();
+            let greedy = Sampling { temperature: 0.0, ..sampling }.sample(logits.view(), lane, step).unwrap();
+            let one = Sampling { top_k: NonZeroUsize::new(1), ..sampling }.sample(logits.view(), lane, step).unwrap();
             prop_assert_eq!(one, greedy);
         }
     }

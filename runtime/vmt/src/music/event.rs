@@ -21,7 +21,7 @@ pub(crate) fn time(step: u32) -> Duration {
 /// The step nearest to a moment of the film; halves go up.
 pub(crate) fn steps(time: Duration) -> u32 {
     let half = Duration::from_secs(1) / STEPS_PER_SECOND / 2;
-    ((time + half).as_millis() * u128::from(STEPS_PER_SECOND) / 1000).try_into().unwrap_or(u32::MAX)
+    (time.saturating_add(half).as_millis() * u128::from(STEPS_PER_SECOND) / 1000).try_into().unwrap_or(u32::MAX)
 }
 
 /// Declares a number that cannot leave its range.
@@ -36,6 +36,9 @@ macro_rules! bounded {
             pub const MIN: Self = Self($low);
             /// The largest value.
             pub const MAX: Self = Self($high);
+
+            /// How many values there are.
+            pub const COUNT: usize = $high - $low + 1;
 
             /// `None` outside the range.
             pub const fn new(value: u8) -> Option<Self> {
@@ -65,6 +68,14 @@ bounded! {
     /// A key of the piano as a MIDI note number, A0 to C8.
     Pitch in 21..=108
 }
+
+impl Pitch {
+    /// Its place among all pitches, `0..Pitch::COUNT`.
+    pub const fn index(self) -> usize {
+        (self.0 - Self::MIN.0) as usize
+    }
+}
+
 bounded! {
     /// A pause in steps of 10 ms.
     Shift in 1..=100

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use midly::num::{u15, u28};
 use midly::{EventIter, Format, Header, MetaMessage, MidiMessage, Smf, Timing, TrackEvent, TrackEventKind};
 
-use super::score::{PerformedNote, Score};
+use super::note::PerformedNote;
+use super::score::Score;
 use super::tempo::Tempo;
 use crate::error::{Error, Result};
 

@@ -2,12 +2,16 @@
 
 mod event;
 pub mod midi;
+mod note;
+mod player;
 mod scale;
 pub(crate) mod score;
 mod tempo;
 
 pub use event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
 pub(crate) use event::{steps, time};
+pub use note::{Note, PerformedNote};
+pub(crate) use player::Player;
 pub use scale::Scale;
-pub use score::{Decoded, Note, PerformedNote, Score};
+pub use score::{Decoded, Score};
 pub use tempo::Tempo;

@@ -5,33 +5,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VelocityBin};
+use super::note::{Note, PerformedNote};
+use super::player::Player;
 use super::tempo::Tempo;
-
-/// A note as it was played, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PerformedNote {
-    /// When the key goes down.
-    pub start: f64,
-    /// When the sound ends.
-    pub end: f64,
-    /// MIDI note number.
-    pub pitch: u8,
-    /// MIDI velocity, `1..=127`.
-    pub velocity: u8,
-}
-
-/// A note on the grid; `start < end`, in steps of 10 ms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// The step at which the key goes down.
-    pub start: u32,
-    /// The step at which it comes up.
-    pub end: u32,
-    /// The key.
-    pub pitch: Pitch,
-    /// MIDI velocity, `1..=127`.
-    pub velocity: u8,
-}
 
 /// A piece of music.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -163,31 +139,23 @@ impl Score {
     ///
     /// A note-off closes the oldest open note of its key. Notes without length are dropped.
     pub fn decode(tokens: impl IntoIterator<Item = Token>, duration: Duration) -> Decoded {
-        let mut notes = Vec::new();
-        let mut open: Vec<Note> = Vec::new();
-        let mut velocity = 100;
-        let (mut clock, mut unmatched_offs, mut ended) = (0_u32, 0, false);
+        let mut player = Player::default();
+        let mut ended = false;
         for token in tokens {
-            match Event::from(token) {
-                Event::Pad => {}
-                Event::End => {
-                    ended = true;
-                    break;
-                }
-                Event::NoteOn(pitch) => open.push(Note { start: clock, end: clock, pitch, velocity }),
-                Event::NoteOff(pitch) => match open.iter().position(|note| note.pitch == pitch) {
-                    Some(oldest) => notes.push(Note { end: clock, ..open.remove(oldest) }),
-                    None => unmatched_offs += 1,
-                },
-                Event::TimeShift(shift) => clock = clock.saturating_add(shift.get().into()),
-                Event::Velocity(bin) => velocity = bin.velocity(),
+            if token == Token::END {
+                ended = true;
+                break;
             }
+            player.play(token.into());
         }
-        let unclosed = open.len();
-        notes.extend(open.into_iter().map(|note| Note { end: clock, ..note }));
-        notes.retain(|note| note.start < note.end);
-        notes.sort_by_key(|note| (note.start, note.pitch));
-        Decoded { score: Self { notes, duration }, unmatched_offs, unclosed, end_step: clock, ended }
+        let unclosed = player.release_all();
+        Decoded {
+            score: Self { notes: player.sorted_notes(), duration },
+            unmatched_offs: player.unmatched_offs(),
+            unclosed,
+            end_step: player.clock(),
+            ended,
+        }
     }
 }
 

@@ -37,32 +37,33 @@ impl Geometry {
 
     /// How long so many pictures last.
     pub(crate) fn lasts(&self, frames: usize) -> Duration {
-        Duration::from_millis(self.frame_ms * frames as u64)
+        Duration::from_millis(self.frame_ms.saturating_mul(frames as u64))
     }
 
-    /// The pictures of a window of this `duration`: one for each moment [`Self::time`] before its end, and at least one.
-    pub fn pictures(&self, duration: Duration) -> usize {
-        1 + (1..self.frames).take_while(|&frame| self.time(frame) < duration).count()
-    }
-
-    /// The moment that picture `frame` of a window shows, from the window's start: the middle of its share of time.
+    /// The moment that picture `frame` shows, from the first one's start: the middle of its share of time.
     pub fn time(&self, frame: usize) -> Duration {
-        Duration::from_micros(self.frame_ms * (2 * frame as u64 + 1) * 500)
+        self.lasts(frame).saturating_add(Duration::from_micros(self.frame_ms * 500))
+    }
+
+    /// How many pictures a window of a composed piece begins behind the one before: a quarter of a window.
+    pub(crate) fn hop(&self) -> usize {
+        self.frames.div_ceil(4)
     }
 
     /// How many pictures of a window's end are left to the next: near the end of a fragment, models close notes that were
     /// cut there.
-    pub(crate) fn ahead(&self) -> usize {
+    pub(crate) fn lookahead(&self) -> usize {
         self.frames / 8
     }
 
-    /// The most steps that a note of a composed piece lasts, at least 1: what is heard again of a full window, less a
-    /// second (5.25 s of 10).
+    /// The most steps that a note of a composed piece lasts, at least 1: of a full window, what is shared with the next and
+    /// composed, less a second (5.25 s of 10).
     ///
-    /// Models learn from fragments, which leave out what sounds on from before. So nothing may do so: all that sounds at a
-    /// seam has begun in what is heard again. How long the last pause before a seam is, up to a second, is decided behind it.
-    pub fn longest_note(&self) -> u32 {
-        let again = self.frames - self.ahead() - self.frames.div_ceil(4);
-        steps(self.lasts(again)).saturating_sub(STEPS_PER_SECOND).max(1)
+    /// Models learn from fragments, which leave out notes that are held from before. So there may be none: all that are held
+    /// at a seam have begun within the music that the next window is fed. How long the last pause before a seam is, up to a
+    /// second, is decided by the next window.
+    pub fn max_note_steps(&self) -> u32 {
+        let shared = self.frames - self.lookahead() - self.hop();
+        steps(self.lasts(shared)).saturating_sub(STEPS_PER_SECOND).max(1)
     }
 }

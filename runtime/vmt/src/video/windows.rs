@@ -1,6 +1,7 @@
 //! From frames at any times to windows of pictures at regular ones.
 
-use std::iter::{self, Fuse, Peekable};
+use std::collections::VecDeque;
+use std::iter::{Fuse, Peekable};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -21,60 +22,63 @@ pub struct Frame<P> {
     pub picture: P,
 }
 
-/// A piece of a video for which the model writes in one go.
+/// A part of a film that a model sees at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Where it begins in the video.
+    /// Where it begins in the film.
     pub start: Duration,
-    /// How long it is: [`Geometry::window`], or less at the video's end.
+    /// How long it is: [`Geometry::window`], but for the last, which ends with the film.
     pub duration: Duration,
-    /// What is to be seen: [`Geometry::pictures`] of them, or no video.
+    /// What is to be seen, or no video.
     pub clip: Clip,
 }
 
 impl Window {
-    /// The windows of music of this `duration` that is for no video.
-    pub fn without_video(duration: Duration, geometry: Geometry) -> impl Iterator<Item = Self> {
-        let full = geometry.window();
-        let starts = iter::successors(Some(Duration::ZERO), move |&start| Some(start + full));
-        starts.take_while(move |&start| start < duration).map(move |start| Self {
-            start,
-            duration: full.min(duration - start),
-            clip: Clip::without_video(&geometry),
-        })
+    /// The [`windows`] of music of this `duration` that is for no video.
+    pub fn without_video(duration: Duration, geometry: Geometry, hop: usize) -> impl Iterator<Item = Result<Self>> {
+        let film = Frame { time: Duration::ZERO, duration, picture: () };
+        Windows::new([Ok(film)], geometry, hop, |()| Ok(None))
     }
 }
 
-/// Cuts a video, given as frames in the order of their times, into windows.
+/// Cuts a film, given as frames in the order of their times, into windows of [`Geometry::frames`] pictures, each beginning
+/// `hop` pictures behind the one before: with a hop as long as a window side by side, with a shorter one overlapping.
+/// [`Options::hop`](crate::Options::hop) is the one that a [`Composer`](crate::Composer) wants.
 ///
-/// Each picture of a clip is the frame that is on screen at that moment, so a variable frame rate needs no care.
-/// `pixels` turns a chosen frame into RGB, `[3, height, width]`; the others, most of a film, cost nothing. Only one
-/// window and one frame ahead are held, however long the video. An error ends the iteration, and a video without
-/// frames has no windows.
+/// Picture k of the film is the frame that is on screen in the middle of its share of time, at [`Geometry::time`], so a
+/// variable frame rate needs no care. `pixels` turns a chosen frame into RGB, `[3, height, width]`; the others, most of a
+/// film, cost nothing. The last window is the first that holds the film's last picture. Only a window and one picture more
+/// are held, however long the film. An error ends the iteration, and a film without frames has no windows.
+///
+/// # Errors
+///
+/// Those of `frames` and `pixels`, [`Error::ClipShape`] for pictures of another size than the geometry's, and
+/// [`Error::Option`] for a hop that is 0 or longer than a window.
 ///
 /// ```
 /// use std::time::Duration;
-/// use ndarray::Array3;
+/// use vmt::ndarray::Array3;
 /// use vmt::{Frame, Geometry, windows};
 ///
-/// // Twelve seconds at 25 frames a second, of RGB pictures that are as large as the model's.
+/// // Fifteen seconds at 25 frames a second, of RGB pictures that are as large as the model's.
 /// let each = Duration::from_millis(40);
-/// let frames = (0..300).map(|index| {
+/// let frames = (0..375).map(|index| {
 ///     let picture = Array3::from_elem((3, 128, 128), index as u8);
 ///     Ok::<_, vmt::Error>(Frame { time: each * index, duration: each, picture })
 /// });
-/// let windows: Vec<_> = windows(frames, Geometry::PAPER, |picture| Ok(picture.clone())).collect::<Result<_, _>>()?;
-/// assert_eq!(windows.iter().map(|window| window.clip.frames()).collect::<Vec<_>>(), [40, 8]);
-/// assert_eq!(windows[1].duration, Duration::from_secs(2));
+/// // A picture is a quarter of a second, and so is a hop of ten 2.5 s.
+/// let windows: Vec<_> = windows(frames, Geometry::PAPER, 10, |picture| Ok(picture.clone())).collect::<Result<_, _>>()?;
+/// assert_eq!(windows.iter().map(|window| window.start.as_secs_f64()).collect::<Vec<_>>(), [0.0, 2.5, 5.0]);
+/// assert!(windows.iter().all(|window| window.clip.frames() == 40));
 /// # Ok::<_, vmt::Error>(())
 /// ```
 pub fn windows<P, E: From<Error>>(
     frames: impl IntoIterator<Item = Result<Frame<P>, E>>,
     geometry: Geometry,
-    pixels: impl FnMut(&P) -> Result<Array3<u8>, E>,
+    hop: usize,
+    mut pixels: impl FnMut(&P) -> Result<Array3<u8>, E>,
 ) -> impl Iterator<Item = Result<Window, E>> {
-    let frames = frames.into_iter().fuse().peekable();
-    Windows { frames, geometry, pixels, start: Duration::ZERO, shown: None, over: false }
+    Windows::new(frames, geometry, hop, move |picture| pixels(picture).map(Some))
 }
 
 /// A part of a video, to be cut into [`windows`]: exactly from `range.start`, where a new count of time begins, to
@@ -100,14 +104,20 @@ pub fn excerpt<P, E>(
     })
 }
 
+/// RGB `[3, height, width]`; `None` where there is no video.
+type Picture = Option<Array3<u8>>;
+
 struct Windows<P, I: Iterator, F> {
     frames: Peekable<Fuse<I>>,
     geometry: Geometry,
+    hop: usize,
     pixels: F,
-    /// Where the next window begins.
-    start: Duration,
+    /// The number of the next window's first picture.
+    start: usize,
+    /// The next window's pictures, as far as they were sampled: one more than a window at most, so that the last is known.
+    ring: VecDeque<Picture>,
     /// The frame on screen, and its pixels once they were asked for.
-    shown: Option<(Frame<P>, Option<Array3<u8>>)>,
+    shown: Option<(Frame<P>, Option<Picture>)>,
     over: bool,
 }
 
@@ -115,7 +125,7 @@ impl<P, E, I, F> Iterator for Windows<P, I, F>
 where
     E: From<Error>,
     I: Iterator<Item = Result<Frame<P>, E>>,
-    F: FnMut(&P) -> Result<Array3<u8>, E>,
+    F: FnMut(&P) -> Result<Picture, E>,
 {
     type Item = Result<Window, E>;
 
@@ -124,7 +134,7 @@ where
             return None;
         }
         let window = self.window().transpose();
-        self.over = !matches!(window, Some(Ok(_)));
+        self.over |= !matches!(window, Some(Ok(_)));
         window
     }
 }
@@ -133,50 +143,73 @@ impl<P, E, I, F> Windows<P, I, F>
 where
     E: From<Error>,
     I: Iterator<Item = Result<Frame<P>, E>>,
-    F: FnMut(&P) -> Result<Array3<u8>, E>,
+    F: FnMut(&P) -> Result<Picture, E>,
 {
+    fn new(frames: impl IntoIterator<IntoIter = I>, geometry: Geometry, hop: usize, pixels: F) -> Self {
+        let frames = frames.into_iter().fuse().peekable();
+        Self { frames, geometry, hop, pixels, start: 0, ring: VecDeque::new(), shown: None, over: false }
+    }
+
     fn window(&mut self) -> Result<Option<Window>, E> {
-        let start = self.start;
-        let mut pictures = Vec::new();
-        for frame in 0..self.geometry.frames {
-            let moment = start + self.geometry.time(frame);
-            let end = self.advance(moment)?;
-            // However short, a window has a first picture.
-            let last_chance = if frame == 0 { start } else { moment };
-            if end.is_some_and(|end| end <= last_chance) {
-                break;
-            }
-            pictures.extend(self.picture()?);
+        let length = self.geometry.frames;
+        if !(1..=length).contains(&self.hop) {
+            let (want, got) = ("at least 1 picture and at most a window", self.hop.to_string());
+            return Err(Error::Option { option: "hop", want, got }.into());
         }
-        if pictures.is_empty() {
+        while self.ring.len() <= length {
+            let Some(picture) = self.sample(self.start + self.ring.len())? else { break };
+            self.ring.push_back(picture);
+        }
+        if self.ring.is_empty() {
             return Ok(None);
         }
-
-        let full = self.geometry.window();
-        self.start = start + full;
-        let duration = self.advance(self.start)?.map_or(full, |end| full.min(end.saturating_sub(start)));
-        let views: Vec<_> = pictures.iter().map(|picture| picture.view()).collect();
-        let wrong = self.geometry.refuse(&[&[views.len()], views[0].shape()].concat());
-        let clip = Clip::new(ndarray::stack(Axis(0), &views).map_err(|_| wrong)?, &self.geometry)?;
+        let clip = self.clip(self.ring.len().min(length))?;
+        let start = self.geometry.lasts(self.start);
+        self.over = self.ring.len() <= length;
+        let duration = if self.over { self.end().saturating_sub(start) } else { self.geometry.window() };
+        if !self.over {
+            self.ring.drain(..self.hop);
+            self.start += self.hop;
+        }
         Ok(Some(Window { start, duration, clip }))
     }
 
-    /// Shows the last frame that appears by `moment`, or the first of all; returns the video's end if none follows.
-    fn advance(&mut self, moment: Duration) -> Result<Option<Duration>, E> {
+    /// The next `length` pictures.
+    fn clip(&self, length: usize) -> Result<Clip> {
+        let views: Option<Vec<_>> =
+            self.ring.iter().take(length).map(|picture| Some(picture.as_ref()?.view())).collect();
+        let Some(views) = views else { return Ok(Clip::without_video(&self.geometry)) };
+        let wrong = || self.geometry.refuse(&[&[length], views[0].shape()].concat());
+        Clip::new(ndarray::stack(Axis(0), &views).map_err(|_| wrong())?, &self.geometry)
+    }
+
+    /// Picture `index` of the film, or `None` if the film ends before.
+    fn sample(&mut self, index: usize) -> Result<Option<Picture>, E> {
+        let moment = self.geometry.time(index);
+        let over = self.advance(moment)?;
+        // However little a film is longer than so many whole windows, there is a picture of that.
+        let needed = if index.is_multiple_of(self.geometry.frames) { self.geometry.lasts(index) } else { moment };
+        if over && self.end() <= needed { Ok(None) } else { self.picture() }
+    }
+
+    /// Shows the last frame that appears by `moment`, or the first of all; returns whether none follows.
+    fn advance(&mut self, moment: Duration) -> Result<bool, E> {
         loop {
             match self.frames.peek() {
-                None => {
-                    let end = |(frame, _): &(Frame<P>, _)| frame.time.saturating_add(frame.duration);
-                    return Ok(Some(self.shown.as_ref().map_or(Duration::ZERO, end)));
-                }
-                Some(Ok(next)) if self.shown.is_some() && next.time > moment => return Ok(None),
+                None => return Ok(true),
+                Some(Ok(next)) if self.shown.is_some() && next.time > moment => return Ok(false),
                 Some(_) => self.shown = self.frames.next().transpose()?.map(|frame| (frame, None)),
             }
         }
     }
 
+    /// The film's end, if the frame on screen is its last.
+    fn end(&self) -> Duration {
+        self.shown.as_ref().map_or(Duration::ZERO, |(frame, _)| frame.time.saturating_add(frame.duration))
+    }
+
     /// The pixels of the frame on screen, made once even if it stays for hours.
-    fn picture(&mut self) -> Result<Option<Array3<u8>>, E> {
+    fn picture(&mut self) -> Result<Option<Picture>, E> {
         let Some((frame, pixels)) = &mut self.shown else { return Ok(None) };
         if pixels.is_none() {
             *pixels = Some((self.pixels)(&frame.picture)?);
@@ -202,7 +235,11 @@ mod tests {
 
     /// Each window as (start, duration, the pictures' numbers), in milliseconds.
     fn cut(frames: impl IntoIterator<Item = Result<Frame<u8>>>) -> Vec<(u128, u128, Vec<u8>)> {
-        windows(frames, TINY, gray)
+        cut_by(40, frames)
+    }
+
+    fn cut_by(hop: usize, frames: impl IntoIterator<Item = Result<Frame<u8>>>) -> Vec<(u128, u128, Vec<u8>)> {
+        windows(frames, TINY, hop, gray)
             .map(|window| {
                 let Window { start, duration, clip } = window.unwrap();
                 let pictures = clip.pixels().outer_iter().map(|picture| picture[[0, 0, 0]]).collect();
@@ -238,16 +275,52 @@ mod tests {
     #[test]
     fn windows_without_video_are_as_long_as_those_of_a_video() {
         for ms in [4, 124, 128, 372, 376, 5_124, 5_128, 9_872, 9_876, 10_000, 10_004, 12_000, 20_000] {
-            let seen = windows(steady(ms), TINY, gray).map(|window| window.unwrap());
-            let unseen: Vec<_> = Window::without_video(Duration::from_millis(ms), TINY).collect();
-            let spans = |window: &Window| (window.start, window.duration, TINY.pictures(window.duration));
-            assert_eq!(
-                unseen.iter().map(spans).collect::<Vec<_>>(),
-                seen.map(|window| (window.start, window.duration, window.clip.frames())).collect::<Vec<_>>()
-            );
-            assert!(unseen.iter().all(|window| window.clip.pixels().dim() == (0, 3, 1, 1)));
+            for hop in [1, 10, 40] {
+                let seen = windows(steady(ms), TINY, hop, gray).map(|window| window.unwrap());
+                let unseen = Window::without_video(Duration::from_millis(ms), TINY, hop).map(|window| window.unwrap());
+                let blind = |window: Window| Window { clip: Clip::without_video(&TINY), ..window };
+                assert!(unseen.eq(seen.map(blind)), "{ms} ms by {hop}");
+            }
         }
-        assert_eq!(Window::without_video(Duration::ZERO, TINY).count(), 0);
+        assert_eq!(Window::without_video(Duration::ZERO, TINY, 10).count(), 0);
+    }
+
+    #[test]
+    fn windows_overlap() {
+        assert_eq!(cut_by(10, steady(10_000)), [(0, 10_000, numbers(0..40))]);
+        assert_eq!(
+            cut_by(10, steady(15_000)),
+            [(0, 10_000, numbers(0..40)), (2_500, 10_000, numbers(10..50)), (5_000, 10_000, numbers(20..60))]
+        );
+        // The last window is the first that holds the last picture, and lasts to the film's end: here a bit longer than a
+        // full one, for a picture in the middle of the next quarter second would be beyond it.
+        assert_eq!(cut_by(10, steady(12_600)), [(0, 10_000, numbers(0..40)), (2_500, 10_100, numbers(10..50))]);
+        let [.., last] = &cut_by(10, steady(12_700))[..] else { panic!() };
+        assert_eq!(*last, (5_000, 7_700, numbers(20..51)));
+        assert_eq!(cut_by(10, steady(10_004)), [(0, 10_000, numbers(0..40)), (2_500, 7_504, numbers(10..41))]);
+    }
+
+    #[test]
+    fn windows_are_as_many_as_the_hops_to_the_last_picture() {
+        for hop in [1, 3, 10, 39, 40] {
+            for pictures in [1_u64, 39, 40, 41, 60, 80, 83] {
+                let got = cut_by(hop, steady(250 * pictures));
+                assert_eq!(got.len(), 1 + (pictures as usize).saturating_sub(40).div_ceil(hop), "{pictures} by {hop}");
+                for (index, (start, _, window)) in got.iter().enumerate() {
+                    assert_eq!(*start, (index * hop * 250) as u128);
+                    assert_eq!(*window, numbers((index * hop) as u8..(index * hop + 40).min(pictures as usize) as u8));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn hops_lie_within_a_window() {
+        for hop in [0, 41, usize::MAX] {
+            let cut: Vec<_> = windows(steady(15_000), TINY, hop, gray).collect();
+            let want = format!("hop must be at least 1 picture and at most a window, but is {hop}");
+            assert!(matches!(&cut[..], [Err(error)] if error.to_string() == want), "{cut:?}");
+        }
     }
 
     #[test]
@@ -323,7 +396,7 @@ mod tests {
     fn each_chosen_frame_is_converted_once() {
         let mut converted = Vec::new();
         let frames = steady(1_000).chain([at(1_000, 20_000, 9)]);
-        let count = windows(frames, TINY, |picture| {
+        let count = windows(frames, TINY, 10, |picture| {
             converted.push(*picture);
             gray(picture)
         })
@@ -349,7 +422,8 @@ mod tests {
                 _ if index == bad => Err(Broken::Frame),
                 _ => Ok(at(index * 100, 100, index as u8).unwrap()),
             });
-            let got: Vec<_> = windows(frames, TINY, pixels).map(|window| window.map(|window| window.start)).collect();
+            let got: Vec<_> =
+                windows(frames, TINY, 40, pixels).map(|window| window.map(|window| window.start)).collect();
             assert_eq!(got, want);
         };
         let fine: fn(&u8) -> _ = |picture| Ok(gray(picture).unwrap());

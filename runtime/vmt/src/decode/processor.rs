@@ -1,0 +1,41 @@
+//! What stands between a model's logits and the sampler.
+
+use ndarray::ArrayViewMut2;
+
+use crate::music::Token;
+
+/// A link of the chain that changes a lane's logits before a token is sampled, as in other decoders' logits processors.
+///
+/// The [`Generator`](super::Generator) calls [`process`](Self::process) for each step of a lane, and
+/// [`accept`](Self::accept) with what was sampled. What a chain does is up to its links: [`Guidance`](super::Guidance)
+/// mixes rows, a [`DensityBias`](super::DensityBias) shifts logits, a [`Grammar`](super::Grammar) masks those that may not
+/// follow, and [`Unconstrained`](super::Unconstrained) only counts.
+pub trait LogitsProcessor: Send {
+    /// Rows of the session for each lane.
+    fn rows(&self) -> usize {
+        1
+    }
+
+    /// Changes `logits`, `[rows, 310]`; the first row is what goes to the next link, and in the end to the sampler.
+    fn process(&self, logits: ArrayViewMut2<'_, f32>);
+
+    /// Whether the result still is the distribution of the model, by which tokens are scored
+    /// ([`SampledToken::log_probability`](super::SampledToken::log_probability)), and not a constraint upon it.
+    fn is_model(&self) -> bool {
+        false
+    }
+
+    /// Goes on after `token`, which is one of the prefix or was sampled.
+    fn accept(&mut self, token: Token);
+
+    /// Whether the lane stops before `token`, which then is none of its tokens.
+    fn stops_before(&self, token: Token) -> bool {
+        let _ = token;
+        false
+    }
+
+    /// Whether no more tokens follow.
+    fn stopped(&self) -> bool {
+        false
+    }
+}
