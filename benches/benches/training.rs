@@ -7,7 +7,7 @@ use std::{env, path::Path, process::Command, thread, time::Instant};
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use ndarray::Array4;
-use vmt::{Clip, Token};
+use vmt::{Clip, Conditions, Token};
 use vmt_train::ModelConfig;
 use vmt_train::data::{Batch, Fragment};
 use vmt_train::train::{Learner, Task};
@@ -47,7 +47,11 @@ fn ours(config: &Path, threads: usize) -> Result<f64> {
     let row = |row: usize| -> Result<Fragment> {
         let pixels = Array4::from_shape_fn(shape, |(f, c, y, x)| (f * 7 + c * 50 + y * x + row * 31) as u8);
         let token = |index| Token::new((2 + (index * 37 + row * 101) % 308) as u16).expect("a token's id");
-        Ok(Fragment { clip: Some(Clip::new(pixels, &geometry)?), tokens: (0..TOKENS).map(token).collect() })
+        Ok(Fragment {
+            clip: Some(Clip::new(pixels, &geometry)?),
+            tokens: (0..TOKENS).map(token).collect(),
+            conditions: Conditions::default(),
+        })
     };
     let batch = Batch::new((0..BATCH).map(row).collect::<Result<_>>()?, &geometry, TOKENS);
     let mut learner = Learner::new(config.init(1, &Device::flex().autodiff()), 1, Task::EVENTS, threads);

@@ -29,6 +29,9 @@ pub struct ModelConfig {
     /// seen alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub motion: bool,
+    /// Whether the decoder is told of metre, hit points, key and intensity ([`vmt::Condition`]). In the paper it is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub conditions: bool,
     /// Size of the vector of a picture or event.
     pub hidden: usize,
     /// Layers of the encoder and of the decoder; the GRU's layers, which serve as both.
@@ -90,7 +93,8 @@ impl ModelConfig {
     pub fn init(&self, seed: u64, device: &Device) -> Model {
         match self.model {
             Architecture::Vmt { heads, feed_forward, clock, keys, recency } => {
-                Model::Vmt(Vmt::new(self, [heads, feed_forward], [clock, keys, recency], seed, device))
+                let parts = [clock, keys, recency, self.conditions];
+                Model::Vmt(Vmt::new(self, [heads, feed_forward], parts, seed, device))
             }
             Architecture::Seq2Seq => Model::Seq2Seq(Seq2Seq::new(self, seed, device)),
         }

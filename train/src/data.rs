@@ -6,13 +6,13 @@ use std::ops::Range;
 use anyhow::Result;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
-use vmt::{Clip, Event, Geometry, Note, STEPS_PER_SECOND, Score, Shift, Token};
+use vmt::{Clip, Condition, Conditions, Event, Geometry, Note, STEPS_PER_SECOND, Score, Shift, Token};
 
-use crate::Model;
 use crate::frames::rows_of_pixels;
 use crate::random::Stream;
 use crate::reading::{READINGS, heard};
 use crate::train::Task;
+use crate::{Feed, Model};
 
 /// One window: what is to be seen, and what is to be played.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Fragment {
     pub clip: Option<Clip>,
     /// The music as [`targets`] says it.
     pub tokens: Vec<Token>,
+    /// What the decoder is told of the music.
+    pub conditions: Conditions,
 }
 
 /// Where fragments come from.
@@ -169,7 +171,7 @@ impl Batch {
 
     /// The same music, and nothing to be seen.
     pub fn without_video(&self) -> Self {
-        let blind = |row: &Fragment| Fragment { clip: None, tokens: row.tokens.clone() };
+        let blind = |row: &Fragment| Fragment { clip: None, ..row.clone() };
         Self { rows: self.rows.iter().map(blind).collect(), ..*self }
     }
 
@@ -216,7 +218,8 @@ impl Batch {
         let rows = &self.rows[rows];
         let (pixels, frames) = self.pixels(rows, &device);
         let fed = self.ids(rows, |tokens| [&[Token::PAD], &tokens[..tokens.len() - 1]].concat(), &device);
-        let (logits, reading) = model.learn(pixels, frames, fed);
+        let feed = Feed { conditions: self.conditions(rows, &device), ..Feed::whole(fed) };
+        let (logits, reading) = model.learn(pixels, frames, feed);
         (logits, self.ids(rows, <[Token]>::to_vec, &device), reading)
     }
 
@@ -241,6 +244,20 @@ impl Batch {
             Tensor::from_data(TensorData::new(values, [rows.len(), frames, READINGS]), device)
         };
         (tensor(|value| value.unwrap_or(0.0)), tensor(|value| value.is_some().into()))
+    }
+
+    /// What is told behind each token that is fed, `[rows, longest, conditions]`.
+    fn conditions(&self, rows: &[Fragment], device: &Device) -> Tensor<3, Int> {
+        let mut values = Vec::with_capacity(rows.len() * self.longest * Condition::ALL.len());
+        for row in rows {
+            let mut step = 0;
+            for slot in 0..self.longest {
+                // The first that is fed is PAD, which takes no time.
+                step += slot.checked_sub(1).and_then(|before| row.tokens.get(before)).map_or(0, |token| token.steps());
+                values.extend(row.conditions.at(step).map(i64::from));
+            }
+        }
+        Tensor::from_data(TensorData::new(values, [rows.len(), self.longest, Condition::ALL.len()]), device)
     }
 
     /// `[rows, longest]`, padded on the right.

@@ -2,7 +2,7 @@
 
 use std::iter::zip;
 
-use ::vmt::{Clip, Engine, Error, Geometry, Result, Session, Token, VOCABULARY};
+use ::vmt::{Clip, Condition, Engine, Error, Geometry, Result, Session, Token, VOCABULARY};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ndarray::{Array2, ArrayD, ArrayView2, ArrayView3};
@@ -131,6 +131,7 @@ impl<M: EncoderDecoder + Sync> Session for Cached<'_, M> {
             positions: Tensor::from_data(TensorData::new(positions, [tokens.len(), new]), self.device),
             times: Tensor::from_data(TensorData::new(times, [tokens.len(), new]), self.device),
             real: Tensor::from_data(real, self.device),
+            conditions: Tensor::zeros([tokens.len(), new, Condition::ALL.len()], self.device),
         };
         let (logits, state) = self.model.extend(feed, &self.memory, &self.state);
         self.state = state;
@@ -160,7 +161,7 @@ impl<M: EncoderDecoder + Sync> Session for Uncached<'_, M> {
             fed.extend_from_slice(row);
         }
         let fed: Vec<&[Token]> = self.fed.iter().map(Vec::as_slice).collect();
-        let logits = self.model.decode(ids(&fed, self.device), &self.memory);
+        let logits = self.model.decode(Feed::whole(ids(&fed, self.device)), &self.memory);
         self.logits = last_of_each(logits, &fed)?;
         Ok(self.logits.view())
     }

@@ -202,8 +202,13 @@ impl Evaluation<'_> {
             }
         }
         let tokens = self.held.music(self.fragments[place]);
+        let conditions = self.held.conditions(self.fragments[place]);
         let losses = |clips: &[Option<Clip>]| {
-            let row = |clip: &Option<Clip>| Fragment { clip: clip.clone(), tokens: tokens.clone() };
+            let row = |clip: &Option<Clip>| Fragment {
+                clip: clip.clone(),
+                tokens: tokens.clone(),
+                conditions: conditions.clone(),
+            };
             Batch::new(clips.iter().map(row).collect(), geometry, MAX_TOKENS).by_row(model)
         };
         let losses: Vec<(f64, usize)> = clips.chunks(VIEWS).flat_map(losses).collect();

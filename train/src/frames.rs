@@ -56,7 +56,7 @@ impl ConvEncoder {
             norms: filters.map(|channels| GroupNormConfig::new(1, channels).init(init.device)).into(),
             cells,
             project: (means != hidden).then(|| init.linear(means, hidden)),
-            no_video: init.zeros(hidden),
+            no_video: init.zeros([hidden]),
             motion: motion.then(|| Conv2d { bias: None, ..init.halving_conv(1, first) }),
         }
     }

@@ -45,7 +45,7 @@ impl<'a> Init<'a> {
     /// `input -> output` with zero bias.
     pub fn linear(&mut self, input: usize, output: usize) -> Linear {
         let weight = self.xavier([input, output], input, output);
-        Linear { weight, bias: Some(self.zeros(output)) }
+        Linear { weight, bias: Some(self.zeros([output])) }
     }
 
     /// `count` matrices `hidden -> hidden` side by side, without bias, each initialised as if it stood alone.
@@ -63,7 +63,7 @@ impl<'a> Init<'a> {
         let weight = self.xavier([output, input, 4, 4], input * 16, output * 16);
         Conv2d {
             weight,
-            bias: Some(self.zeros(output)),
+            bias: Some(self.zeros([output])),
             ..Conv2dConfig::new([input, output], [4, 4])
                 .with_stride([2, 2])
                 .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
@@ -82,8 +82,8 @@ impl<'a> Init<'a> {
     }
 
     /// All zero.
-    pub fn zeros(&self, size: usize) -> Param<Tensor<1>> {
-        Param::from_data(TensorData::zeros::<f32, _>([size]), self.device)
+    pub fn zeros<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<D>> {
+        Param::from_data(TensorData::zeros::<f32, _>(shape), self.device)
     }
 
     /// Fills `shape` with what `value` makes of numbers that are uniform in `0..1`.

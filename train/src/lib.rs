@@ -8,6 +8,7 @@
 
 pub mod attention;
 pub mod checkpoint;
+pub mod conditions;
 pub mod config;
 pub mod data;
 pub mod dropout;

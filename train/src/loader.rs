@@ -62,7 +62,7 @@ fn batch(source: &dyn Fragments, indices: &[usize], recipe: &Recipe, geometry: G
         let random = |name| Stream::new(recipe.seed, name, &[step, row as u64]);
         let fragment = source.fragment(index, &mut random("fragment"))?;
         let blind = random("without video").unit() < recipe.without_video;
-        Ok(Fragment { clip: fragment.clip.filter(|_| !blind), tokens: fragment.tokens })
+        Ok(Fragment { clip: fragment.clip.filter(|_| !blind), ..fragment })
     };
     let rows = indices.iter().enumerate().map(row).collect::<Result<_>>()?;
     Ok(Batch::new(rows, &geometry, recipe.max_tokens))

@@ -1,10 +1,12 @@
 //! What both models can do.
 
 use burn::module::Module;
+use burn::nn::Embedding;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
-use vmt::Token;
+use vmt::{Condition, Token};
 
 use crate::frames::ConvEncoder;
+use crate::init::Init;
 use crate::{Seq2Seq, Vmt};
 
 /// A model that reads pictures once and then says, token by token, what comes next.
@@ -30,16 +32,16 @@ pub trait EncoderDecoder {
     /// Feeds tokens; returns the logits `[batch, new, 310]` of what follows each, and the state after them.
     fn extend(&self, feed: Feed, memory: &Self::Memory, state: &Self::State) -> (Tensor<3>, Self::State);
 
-    /// The logits `[batch, tokens, 310]` of what follows each of `tokens` `[batch, tokens]`, from the first one on.
+    /// The logits `[batch, tokens, 310]` of what follows each token of a [whole](Feed::whole) sequence.
     /// Rows may be padded on the right: what follows the padding means nothing, and nothing else depends on it.
-    fn decode(&self, tokens: Tensor<2, Int>, memory: &Self::Memory) -> Tensor<3> {
-        self.extend(Feed::whole(tokens), memory, &self.start(memory)).0
+    fn decode(&self, feed: Feed, memory: &Self::Memory) -> Tensor<3> {
+        self.extend(feed, memory, &self.start(memory)).0
     }
 
     /// Encodes, reads and decodes: what training sees. Returns the logits and the reading; shapes as above.
-    fn learn(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>, tokens: Tensor<2, Int>) -> (Tensor<3>, Tensor<3>) {
+    fn learn(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>, feed: Feed) -> (Tensor<3>, Tensor<3>) {
         let memory = self.encode(pixels, frames);
-        (self.decode(tokens, &memory), self.reading(&memory))
+        (self.decode(feed, &memory), self.reading(&memory))
     }
 }
 
@@ -55,10 +57,12 @@ pub struct Feed {
     pub times: Tensor<2, Int>,
     /// True where a slot holds a real token; `[batch, past + new]`.
     pub real: Tensor<2, Bool>,
+    /// What the decoder is told of the moment after each token ([`vmt::Condition`]), `[batch, new, conditions]`.
+    pub conditions: Tensor<3, Int>,
 }
 
 impl Feed {
-    /// A sequence from its first token on, `[batch, new]`.
+    /// A sequence from its first token on, `[batch, new]`, of which nothing else is known.
     pub fn whole(tokens: Tensor<2, Int>) -> Self {
         let [batch, new] = tokens.dims();
         let device = tokens.device();
@@ -70,6 +74,7 @@ impl Feed {
             times: steps.cumsum(1),
             positions: Tensor::<1, Int>::arange(0..new as i64, &device).unsqueeze::<2>().expand([batch, new]),
             real: Tensor::ones([batch, new], &device),
+            conditions: Tensor::zeros([batch, new, Condition::ALL.len()], &device),
         }
     }
 
@@ -105,21 +110,17 @@ pub enum Model {
 }
 
 impl Model {
-    /// Logits `[batch, tokens, 310]`; arguments as in [`EncoderDecoder::learn`].
+    /// Logits `[batch, tokens, 310]` of what follows each of `tokens` `[batch, tokens]`, of which nothing else is known;
+    /// arguments as in [`EncoderDecoder::encode`].
     pub fn forward(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>, tokens: Tensor<2, Int>) -> Tensor<3> {
-        self.learn(pixels, frames, tokens).0
+        self.learn(pixels, frames, Feed::whole(tokens)).0
     }
 
     /// As [`EncoderDecoder::learn`].
-    pub fn learn(
-        &self,
-        pixels: Tensor<5, Int>,
-        frames: Tensor<2, Bool>,
-        tokens: Tensor<2, Int>,
-    ) -> (Tensor<3>, Tensor<3>) {
+    pub fn learn(&self, pixels: Tensor<5, Int>, frames: Tensor<2, Bool>, feed: Feed) -> (Tensor<3>, Tensor<3>) {
         match self {
-            Self::Vmt(model) => model.learn(pixels, frames, tokens),
-            Self::Seq2Seq(model) => model.learn(pixels, frames, tokens),
+            Self::Vmt(model) => model.learn(pixels, frames, feed),
+            Self::Seq2Seq(model) => model.learn(pixels, frames, feed),
         }
     }
 
@@ -167,10 +168,12 @@ impl Model {
                 decoder_norm: model.decoder_norm.no_grad(),
                 clock: model.clock.no_grad(),
                 keys: model.keys.no_grad(),
+                conditions: model.conditions.no_grad(),
                 ..model
             }),
             Self::Seq2Seq(model) => Self::Seq2Seq(Seq2Seq {
                 embedding: model.embedding.no_grad(),
+                conditions: model.conditions.no_grad(),
                 combine: model.combine.no_grad(),
                 output: model.output.no_grad(),
                 ..model
@@ -189,5 +192,31 @@ impl Model {
     /// Where the weights are.
     pub fn device(&self) -> Device {
         self.devices().swap_remove(0)
+    }
+}
+
+/// Vectors for what the decoder is told of a moment ([`vmt::Condition`]), to be added to a token's.
+#[derive(Module, Debug)]
+pub struct ConditionEmbedding {
+    /// `[values, hidden]`: one for each value of each condition, [one condition after the other](Condition::offsets).
+    pub values: Embedding,
+}
+
+impl ConditionEmbedding {
+    /// All zero: what is told means nothing before it is learned.
+    pub(crate) fn new(hidden: usize, init: &Init) -> Self {
+        let (_, rows) = Condition::offsets();
+        Self { values: Embedding { weight: init.zeros([rows, hidden]) } }
+    }
+
+    /// The sum of the vectors of `conditions` `[batch, new, conditions]`, times `sqrt(hidden)`; `[batch, new, hidden]`.
+    pub fn forward(&self, conditions: Tensor<3, Int>) -> Tensor<3> {
+        let ([batch, new, count], [_, hidden]) = (conditions.dims(), self.values.weight.dims());
+        let (offsets, _) = Condition::offsets();
+        let offsets: Vec<i64> = offsets.map(|offset| offset as i64).into();
+        let offsets = Tensor::<1, Int>::from_data(TensorData::from(offsets.as_slice()), &conditions.device());
+        let rows = (conditions + offsets.unsqueeze::<3>()).reshape([batch, new * count]);
+        let vectors = self.values.forward(rows).reshape([batch, new, count, hidden]);
+        vectors.sum_dim(2).squeeze_dim::<3>(2) * (hidden as f64).sqrt()
     }
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use vmt::{PerformedNote, Score, midi};
+use vmt::{Key, PerformedNote, Score, midi};
 
-/// A mode of Western music: the part of a key that can be seen. Which of the twelve notes it stands on is not kept.
+/// A mode of Western music: the part of a key that can be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Bright.
@@ -31,6 +31,8 @@ pub struct Song {
     pub downbeats: Vec<f64>,
     /// When each mode begins; the first one holds before that, too.
     pub modes: Vec<(f64, Mode)>,
+    /// When each key begins; `None` where there is none.
+    pub keys: Vec<(f64, Option<Key>)>,
 }
 
 impl Song {
@@ -66,7 +68,12 @@ impl Song {
         let beats = beats(&notes);
         let downbeats = downbeats(&notes, &beats);
         let modes = modes(last_end(&notes), |time| pitch_evidence(&notes, time));
-        Ok(Self { name: name.to_owned(), notes, beats, downbeats, modes })
+        let mut sounding = [0.0; 12];
+        for note in &notes {
+            sounding[usize::from(note.pitch % 12)] += note.end - note.start;
+        }
+        let keys = vec![(0.0, Key::nearest(sounding))];
+        Ok(Self { name: name.to_owned(), notes, beats, downbeats, modes, keys })
     }
 
     /// All `.mid` and `.midi` files below a folder, sorted; hidden ones are passed over.
@@ -100,12 +107,15 @@ impl Song {
         // The mode that holds at the start began before it.
         let first = self.modes.partition_point(|&(time, _)| time <= start).saturating_sub(1);
         let modes = self.modes[first.min(self.modes.len())..].iter().take_while(|(time, _)| *time < end);
+        let first = self.keys.partition_point(|&(time, _)| time <= start).saturating_sub(1);
+        let keys = self.keys[first.min(self.keys.len())..].iter().take_while(|(time, _)| *time < end);
         Self {
             name: self.name.clone(),
             notes: starting(&self.notes, start, end).iter().map(shifted).collect(),
             beats: times(&self.beats),
             downbeats: times(&self.downbeats),
             modes: modes.map(|&(time, mode)| ((time - start).max(0.0), mode)).collect(),
+            keys: keys.map(|&(time, key)| ((time - start).max(0.0), key)).collect(),
         }
     }
 
@@ -115,7 +125,8 @@ impl Song {
             let pitch = note.pitch.checked_add_signed(semitones).filter(|&pitch| pitch < 128)?;
             Some(PerformedNote { pitch, ..*note })
         };
-        Self { notes: self.notes.iter().filter_map(higher).collect(), ..self.clone() }
+        let keys = self.keys.iter().map(|&(time, key)| (time, key.map(|key| key.transposed(semitones))));
+        Self { notes: self.notes.iter().filter_map(higher).collect(), keys: keys.collect(), ..self.clone() }
     }
 
     /// The song, `factor` times as long.
@@ -129,6 +140,7 @@ impl Song {
             beats: times(&self.beats),
             downbeats: times(&self.downbeats),
             modes: self.modes.iter().map(|&(time, mode)| (time * factor, mode)).collect(),
+            keys: self.keys.iter().map(|&(time, key)| (time * factor, key)).collect(),
         }
     }
 
@@ -139,6 +151,20 @@ impl Song {
         {
             self.beats = rows.iter().map(|&(time, _)| time).collect();
             self.downbeats = rows.iter().filter(|(_, bar)| *bar).map(|&(time, _)| time).collect();
+        }
+        let spans =
+            rows(&folder.join("key_audio.txt"), |[from, to, label]| Ok((number(from)?, number(to)?, key(label)?)))?;
+        if let Some(spans) = spans {
+            let begun = spans.iter().flat_map(|&(from, to, key)| [(from, Some(key)), (to, None)]);
+            self.keys = begun.collect();
+            // Where one ends and the next begins, the next holds.
+            self.keys.dedup_by(|next, last| {
+                let follows = last.1.is_none() && next.0 <= last.0;
+                if follows {
+                    *last = *next;
+                }
+                follows
+            });
         }
         let span = |[from, to, label]: [&str; 3]| Ok((number(from)?, number(to)?, majority(label)));
         let keys = rows(&folder.join("key_audio.txt"), span)?;
@@ -205,6 +231,28 @@ fn rows<T>(path: &Path, row: impl Fn([&str; 3]) -> Result<T>) -> Result<Option<V
 
 fn number(text: &str) -> Result<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite()).with_context(|| format!("`{text}` is no number"))
+}
+
+/// A key such as `Gb:maj` or `C#:min`.
+fn key(label: &str) -> Result<Key> {
+    let parse = || {
+        let (tonic, mode) = label.split_once(':')?;
+        let mut letters = tonic.chars();
+        let natural = "C D EF G A B".find(letters.next().filter(char::is_ascii_uppercase)?)? as i8;
+        let accidental = match letters.as_str() {
+            "" => 0,
+            "#" => 1,
+            "b" => -1,
+            _ => return None,
+        };
+        let minor = match mode {
+            "maj" => false,
+            "min" => true,
+            _ => return None,
+        };
+        Some(Key { tonic: (natural + accidental).rem_euclid(12) as u8, minor })
+    };
+    parse().with_context(|| format!("`{label}` must be a key such as `Gb:maj` or `C:min`"))
 }
 
 /// 1 for a key or chord that sounds major, -1 for minor, 0 for neither.

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use ndarray::Array4;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use vmt::{Clip, Geometry, Token};
+use vmt::{Clip, Conditions, Geometry, Token};
 
 use crate::data::{Augment, Fragment, Fragments, transposed};
 use crate::random::Stream;
@@ -212,7 +212,8 @@ impl Fragments for Prepared {
 
     fn fragment(&self, index: usize, random: &mut Stream) -> Result<Fragment> {
         let (semitones, _) = self.augment.draw(random);
-        Ok(Fragment { clip: Some(self.clip(index)?), tokens: transposed(self.music(index), semitones) })
+        let tokens = transposed(self.music(index), semitones);
+        Ok(Fragment { clip: Some(self.clip(index)?), tokens, conditions: Conditions::default() })
     }
 }
 

@@ -22,7 +22,7 @@ use crate::dropout::Dropout;
 use crate::frames::ConvEncoder;
 use crate::gru::Gru;
 use crate::init::Init;
-use crate::model::{EncoderDecoder, Feed, last_real};
+use crate::model::{ConditionEmbedding, EncoderDecoder, Feed, last_real};
 use crate::reading::READINGS;
 
 /// The recurrent model.
@@ -32,6 +32,8 @@ pub struct Seq2Seq {
     pub frames: ConvEncoder,
     /// `[310, hidden]`: the vector of each event.
     pub embedding: Embedding,
+    /// Tells the decoder of metre, hit points, key and intensity ([`vmt::Condition`]).
+    pub conditions: Option<ConditionEmbedding>,
     /// Reads pictures, then events.
     pub gru: Gru,
     /// `[2 hidden, hidden]` with bias: context and state to one vector (Luong et al. 2015, equation 5).
@@ -57,7 +59,7 @@ pub struct Memory {
 
 impl Seq2Seq {
     pub(crate) fn new(config: &ModelConfig, seed: u64, device: &Device) -> Self {
-        let ModelConfig { hidden, layers, dropout, .. } = *config;
+        let ModelConfig { hidden, layers, dropout, conditions, .. } = *config;
         let init = &mut Init::new(seed, device);
         Self {
             frames: ConvEncoder::new(config, init),
@@ -67,6 +69,7 @@ impl Seq2Seq {
             output: init.linear(hidden, vmt::VOCABULARY),
             dropout: Dropout::new(dropout),
             reading: init.linear(hidden, READINGS),
+            conditions: conditions.then(|| ConditionEmbedding::new(hidden, init)),
         }
     }
 }
@@ -98,7 +101,11 @@ impl EncoderDecoder for Seq2Seq {
 
     fn extend(&self, feed: Feed, memory: &Memory, state: &Tensor<3>) -> (Tensor<3>, Tensor<3>) {
         let last = feed.last();
-        let (h, state) = self.gru.forward(self.embedding.forward(feed.tokens), state.clone(), last);
+        let mut vectors = self.embedding.forward(feed.tokens);
+        if let Some(conditions) = &self.conditions {
+            vectors = vectors + conditions.forward(feed.conditions);
+        }
+        let (h, state) = self.gru.forward(vectors, state.clone(), last);
         let scores = h.clone().matmul(memory.states.clone().transpose()) + memory.mask.clone();
         let context = softmax(scores, 2).matmul(memory.states.clone());
         let combined = tanh(self.combine.forward(Tensor::cat(vec![context, h], 2)));

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use vmt::{Clip, Geometry, Token};
+use vmt::{Clip, Conditions, Geometry, Token};
 
+use crate::conditions::{Intensity, conditions, forget, written_down};
 use crate::data::{Augment, Fragment, Fragments, targets};
 use crate::music::Song;
 use crate::prepared::{Share, Split};
@@ -16,7 +17,7 @@ const AROUND: f64 = 6.0;
 
 /// The full fragments, with at least one note each, of the songs of one share.
 pub struct Songs {
-    songs: Vec<Song>,
+    songs: Vec<(Song, Intensity)>,
     places: Vec<Place>,
     geometry: Geometry,
     augment: Augment,
@@ -59,19 +60,33 @@ impl Songs {
                 self.places.push(Place { song: self.songs.len(), start, tokens: targets(&score).len() });
             }
         }
-        self.songs.push(song);
+        // How songs end is learned too. What a model is held to stays as it is.
+        let start = song.duration() - seconds;
+        if self.augment != Augment::NONE && start > 0.0 {
+            let tokens = targets(&song.fragment(start, seconds)).len();
+            self.places.push(Place { song: self.songs.len(), start, tokens });
+        }
+        let intensity = Intensity::of(&song);
+        self.songs.push((song, intensity));
     }
 
     /// The name of the song that fragment `index` is of, and where it begins there, in seconds.
     pub fn place(&self, index: usize) -> (&str, f64) {
         let Place { song, start, .. } = self.places[index];
-        (&self.songs[song].name, start)
+        (&self.songs[song].0.name, start)
     }
 
     /// The music of fragment `index`, as it is.
     pub fn music(&self, index: usize) -> Vec<Token> {
         let Place { song, start, .. } = self.places[index];
-        targets(&self.songs[song].fragment(start, self.seconds()))
+        targets(&self.songs[song].0.fragment(start, self.seconds()))
+    }
+
+    /// What a model is held to know of fragment `index`: its metre, key and end.
+    pub fn conditions(&self, index: usize) -> Conditions {
+        let Place { song, start, .. } = self.places[index];
+        let (song, intensity) = &self.songs[song];
+        written_down(conditions(song, intensity, start, (0, 1.0), &mut Stream::new(0, "hits", &[])))
     }
 
     /// The pictures of fragment `index` as it is, for a model of this `geometry`; `seed` chooses all that the music
@@ -85,7 +100,7 @@ impl Songs {
     /// What the pictures of a fragment may tell of, and where the fragment begins in it.
     fn around(&self, song: usize, start: f64) -> (Song, f64) {
         let from = (start - AROUND).max(0.0);
-        (self.songs[song].excerpt(from, start + self.seconds() + AROUND), start - from)
+        (self.songs[song].0.excerpt(from, start + self.seconds() + AROUND), start - from)
     }
 
     fn seconds(&self) -> f64 {
@@ -107,11 +122,41 @@ impl Fragments for Songs {
         let seconds = self.seconds();
         let (semitones, tempo) = self.augment.draw(random);
         let moved = if self.augment == Augment::NONE { 0.0 } else { seconds * (random.unit() - 0.5) };
-        let (around, start) = self.around(song, (start + moved).max(0.0));
+        // Not past the song's end, which is where its film ends.
+        let begin = (start + moved).min(self.songs[song].0.duration() - seconds).max(0.0);
+        let (around, start) = self.around(song, begin);
         let (around, start) = (around.transposed(semitones).stretched(tempo), start * tempo);
         let channels = Channels::drawn(random.number());
         let scene = Scene::new(&around, random.number(), channels);
         let tokens = targets(&around.fragment(start, seconds));
-        Ok(Fragment { clip: Some(scene.clip(start, &self.geometry)), tokens })
+        let clip = Some(scene.clip(start, &self.geometry));
+        let (song, intensity) = &self.songs[song];
+        let known = conditions(song, intensity, begin, (semitones, tempo), random);
+        let conditions = if self.augment == Augment::NONE { written_down(known) } else { forget(known, random) };
+        Ok(Fragment { clip, tokens, conditions })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use vmt::{Key, PerformedNote};
+
+    use super::*;
+
+    /// A minute in A minor, 4/4 and 100 beats a minute, downbeats at the beginning and every 2.4 s; the second half has more
+    /// notes, and louder ones.
+    pub fn sixteenths() -> Song {
+        let note = |number: usize| {
+            let start = 0.15 * number as f64;
+            let late = number >= 200;
+            let struck = number.is_multiple_of(if late { 1 } else { 3 });
+            let pitch = [57, 60, 64, 69][number % 4];
+            struck.then_some(PerformedNote { start, end: start + 0.14, pitch, velocity: if late { 90 } else { 60 } })
+        };
+        let mut song = Song::new("sixteenths", (0..400).filter_map(note).collect()).unwrap();
+        song.beats = (0..=100).map(|beat| 0.6 * f64::from(beat)).collect();
+        song.downbeats = (0..=25).map(|bar| 2.4 * f64::from(bar)).collect();
+        song.keys = vec![(0.0, Some(Key { tonic: 9, minor: true }))];
+        song
     }
 }

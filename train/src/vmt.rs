@@ -3,7 +3,7 @@
 //! ```text
 //! pixels                                 tokens
 //!   | ConvEncoder                          | embedding x sqrt(hidden)
-//!   + sinusoids                            + sinusoids, clock, keys
+//!   + sinusoids                            + sinusoids, clock, keys, conditions
 //!   | dropout                              | dropout
 //!   |  layers x:                           |  layers x:
 //!   |   + self-attention(norm)             |   + self-attention(norm), not looking ahead
@@ -31,7 +31,7 @@ use crate::attention::{CrossAttention, FeedForward, KeyValue, SelfAttention, add
 use crate::dropout::Dropout;
 use crate::frames::ConvEncoder;
 use crate::init::Init;
-use crate::model::{EncoderDecoder, Feed};
+use crate::model::{ConditionEmbedding, EncoderDecoder, Feed};
 use crate::reading::READINGS;
 
 /// The video-music transformer.
@@ -49,6 +49,8 @@ pub struct Vmt {
     pub decoder: Vec<DecoderLayer>,
     /// After the last decoder layer.
     pub decoder_norm: LayerNorm,
+    /// Tells the decoder of metre, hit points, key and intensity ([`vmt::Condition`]).
+    pub conditions: Option<ConditionEmbedding>,
     /// Tells the decoder what time it is.
     pub clock: Option<Clock>,
     /// `[88, hidden]` without bias: the vectors of the keys that are down ([`keys_moved`]) are added to a token's, times
@@ -77,7 +79,7 @@ impl Vmt {
     pub(crate) fn new(
         config: &ModelConfig,
         [heads, feed_forward]: [usize; 2],
-        [clock, keys, recency]: [bool; 3],
+        [clock, keys, recency, conditions]: [bool; 4],
         seed: u64,
         device: &Device,
     ) -> Self {
@@ -95,6 +97,7 @@ impl Vmt {
             reading: init.linear(hidden, READINGS),
             recency,
             keys: keys.then(|| init.keys(hidden)),
+            conditions: conditions.then(|| ConditionEmbedding::new(hidden, init)),
             clock: clock.then(|| Clock {
                 project: init.projections(hidden, 1),
                 frame_steps: config.geometry.frame_ms as f64 * f64::from(vmt::STEPS_PER_SECOND) / 1000.0,
@@ -197,6 +200,9 @@ impl EncoderDecoder for Vmt {
             // Padding moves no key.
             keys = down.clone().narrow(1, new - 1, 1).reshape([batch, KEYS]);
             vectors = vectors + project.forward(down) * (hidden as f64).sqrt();
+        }
+        if let Some(conditions) = &self.conditions {
+            vectors = vectors + conditions.forward(feed.conditions);
         }
         let mut cross_mask = memory.mask.clone();
         if let Some(clock) = &self.clock {

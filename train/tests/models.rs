@@ -6,7 +6,7 @@ use std::thread;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use ndarray::{Array2, Array4};
-use vmt::{Clip, Engine, Geometry, Token, VOCABULARY};
+use vmt::{Clip, Conditions, Engine, Geometry, Token, VOCABULARY};
 use vmt_train::data::{Batch, Fragment};
 use vmt_train::frames::{pixels, rows_of_pixels};
 use vmt_train::random::Stream;
@@ -82,8 +82,8 @@ fn parameter_counts() {
     for (name, count) in [
         ("paper-vmt", 45_450_822),
         ("paper-seq2seq", 6_758_780),
-        ("small-vmt", 4_728_214),
-        ("small-seq2seq", 2_075_980),
+        ("small-vmt", 4_881_238),
+        ("small-seq2seq", 2_280_012),
         ("tiny-vmt", 59_546),
         ("tiny-seq2seq", 38_512),
     ] {
@@ -209,8 +209,11 @@ fn the_past_does_not_see_the_future() {
 /// what is read in the pictures.
 fn losses(model: &Model, clips: &[Clip], tokens: &[Vec<Token>]) -> [Tensor<1>; 2] {
     let rows = zip(clips, tokens).enumerate();
-    let rows =
-        rows.map(|(row, (clip, tokens))| Fragment { clip: (row == 0).then(|| clip.clone()), tokens: tokens.clone() });
+    let rows = rows.map(|(row, (clip, tokens))| Fragment {
+        clip: (row == 0).then(|| clip.clone()),
+        tokens: tokens.clone(),
+        conditions: Conditions::default(),
+    });
     let (_, _, height, width) = clips[0].pixels().dim();
     let batch = Batch::new(rows.collect(), &Geometry { height, width, ..Geometry::PAPER }, 1024);
     let (loss, reading) = batch.losses(0..2, model, Task::EVENTS);

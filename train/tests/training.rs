@@ -9,7 +9,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use ndarray::Array4;
-use vmt::{Clip, Geometry, PerformedNote, Score, VOCABULARY};
+use vmt::{Clip, Conditions, Geometry, PerformedNote, Score, VOCABULARY};
 use vmt_train::data::{Batch, Fragment, Fragments, targets};
 use vmt_train::random::Stream;
 use vmt_train::recipe::{Recipe, RunConfig};
@@ -56,7 +56,7 @@ impl Fragments for Scales {
         let score = Score::quantise(&notes, std::time::Duration::from_secs(4));
         let brightness = (index * 80 % 256) as u8 ^ (random.below(4) as u8);
         let clip = Clip::new(Array4::from_elem((4, 3, 32, 32), brightness), &GEOMETRY)?;
-        Ok(Fragment { clip: Some(clip), tokens: targets(&score) })
+        Ok(Fragment { clip: Some(clip), tokens: targets(&score), conditions: Conditions::default() })
     }
 }
 

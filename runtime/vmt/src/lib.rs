@@ -14,8 +14,8 @@ pub use error::{Error, Result};
 pub use model::ort;
 pub use model::{Backend, Bundle, Engine, Session, bundle, manifest};
 pub use music::{
-    Decoded, Event, Note, PerformedNote, Pitch, STEPS_PER_SECOND, Scale, Score, Shift, Tempo, Token, VOCABULARY,
-    VelocityBin, midi,
+    Beat, Condition, ConditionRow, Conditions, Decoded, Event, INTENSITY_RANKS, Key, Note, PerformedNote, Pitch,
+    STEPS_PER_SECOND, Scale, Score, Shift, Tempo, Token, UNKNOWN, VOCABULARY, VelocityBin, midi,
 };
 pub use ndarray;
 pub use video::{Clip, Frame, Geometry, Window, excerpt, windows};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use vmt::{Clip, Geometry, Token};
+use vmt::{Clip, Conditions, Geometry, Token};
 
 use crate::data::{Augment, Fragments};
 use crate::prepared::{DATASET, Prepared, Share, Split};
@@ -58,6 +58,14 @@ impl Held {
         match self {
             Self::Songs(songs) => songs.music(index),
             Self::Prepared(prepared) => prepared.music(index).to_vec(),
+        }
+    }
+
+    /// What models are told of fragment `index`: metre, key and end of the music, where they are known.
+    pub fn conditions(&self, index: usize) -> Conditions {
+        match self {
+            Self::Songs(songs) => songs.conditions(index),
+            Self::Prepared(_) => Conditions::default(),
         }
     }
 

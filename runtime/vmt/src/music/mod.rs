@@ -1,5 +1,6 @@
 //! Events, notes, and their way to MIDI and back.
 
+mod conditions;
 mod event;
 pub mod midi;
 mod note;
@@ -8,6 +9,7 @@ mod scale;
 pub(crate) mod score;
 mod tempo;
 
+pub use conditions::{Beat, Condition, ConditionRow, Conditions, INTENSITY_RANKS, Key, UNKNOWN};
 pub use event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
 pub(crate) use event::{steps, time};
 pub use note::{Note, PerformedNote};
