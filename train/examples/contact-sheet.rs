@@ -2,19 +2,22 @@
 //!
 //! ```sh
 //! cargo run --release -p vmt-train --example contact-sheet -- sheet.png 30 all ~/music/*.mid
+//! cargo run --release -p vmt-train --example contact-sheet -- sheet.png 30 all --footage ~/footage ~/music/*.mid
 //! ```
 //!
 //! 30: the second at which the clips begin. `all`: channels, named as in `Channels`, separated by commas, or `all` or
-//! `none`.
+//! `none`. With `--footage`, all rows show it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use image::{Rgb, RgbImage};
 use vmt::Geometry;
 use vmt_train::music::Song;
-use vmt_train::synth::{Channels, Scene};
+use vmt_train::prepared::{Share, Split};
+use vmt_train::synth::{Channels, Footage, Scene};
 
 /// Pictures in a row: every second one of a clip.
 const ROW: usize = 20;
@@ -22,7 +25,14 @@ const ROW: usize = 20;
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [sheet, start, channels, songs @ ..] = arguments.as_slice() else {
-        bail!("wanted: SHEET.png START CHANNELS SONG.mid...")
+        bail!("wanted: SHEET.png START CHANNELS [--footage DIR] SONG.mid...")
+    };
+    let (footage, songs) = match songs {
+        [option, folder, songs @ ..] if option == "--footage" => {
+            let footage = Footage::open(Path::new(folder), Share::Train, &Split::ByName([1, 0, 0]), 128, 1.0)?;
+            (Some(Arc::new(footage)), songs)
+        }
+        songs => (None, songs),
     };
     let start: f64 = start.parse().with_context(|| format!("`{start}` is no number of seconds"))?;
     let channels: Channels = channels.parse()?;
@@ -31,7 +41,7 @@ fn main() -> Result<()> {
     for (row, path) in songs.iter().enumerate() {
         let song = Song::read(Path::new(path))?;
         let begin = Instant::now();
-        let scene = Scene::new(&song, row as u64, channels);
+        let scene = Scene::with_footage(&song, row as u64, channels, footage.as_ref());
         let made = begin.elapsed();
         for size in [64, Geometry::PAPER.width] {
             let geometry = Geometry { height: size, width: size, ..Geometry::PAPER };

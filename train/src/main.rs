@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -16,10 +17,10 @@ use vmt_train::checkpoint::load_model;
 use vmt_train::data::{Augment, Fragments};
 use vmt_train::eval::{Candidate, Held, Options, evaluate};
 use vmt_train::prepared::{DATASET, PAPER_SPLIT, Prepared, Share, Split};
-use vmt_train::recipe::RunConfig;
+use vmt_train::recipe::{Recipe, RunConfig};
 use vmt_train::run::{End, Run};
 use vmt_train::songs::Songs;
-use vmt_train::synth::{self, Channels};
+use vmt_train::synth::{self, Channels, Footage};
 
 /// Teaches a model to write piano music for video.
 ///
@@ -93,6 +94,8 @@ struct RunArgs {
     /// [default: decided by a hash of each name, 90 : 10 : 28 as in the paper]
     #[arg(long, value_name = "FILE")]
     split: Option<PathBuf>,
+    #[command(flatten)]
+    footage: FootageArgs,
     /// Begin with the weights of this run or checkpoint, not with random ones [default: `weights` in the recipe]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
@@ -166,7 +169,9 @@ struct EvalArgs {
     /// [default: decided by a hash of each name, 90 : 10 : 28 as in the paper]
     #[arg(long, value_name = "FILE")]
     split: Option<PathBuf>,
-    /// Whose songs
+    #[command(flatten)]
+    footage: FootageArgs,
+    /// Whose songs, and which clips of footage
     #[arg(long, value_enum, default_value = "test")]
     share: Share,
     /// Fragments to foresee, spread evenly over the songs; all if there are fewer
@@ -191,6 +196,43 @@ struct EvalArgs {
     /// grammar (`.raw`)
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct FootageArgs {
+    /// A folder of real film clips, which pictures that are drawn show, too: footage.tsv, which names each clip and its
+    /// licence, and NAME.mp4. `run` and `synth` show them in half of all films (`footage` in the recipe), `eval` in all
+    #[arg(long, value_name = "DIR")]
+    footage: Option<PathBuf>,
+    /// A YAML file that says which clip is for what, such as train/splits/footage.yaml
+    /// [default: decided by a hash of each name, 8 : 1 : 1]
+    #[arg(long, value_name = "FILE")]
+    footage_split: Option<PathBuf>,
+}
+
+impl FootageArgs {
+    /// The clips for `share`, for pictures of this `height`; scenes show them with `probability`.
+    fn open(&self, share: Share, height: usize, probability: f64) -> Result<Option<Arc<Footage>>> {
+        let Some(folder) = &self.footage else {
+            ensure!(self.footage_split.is_none(), "--footage-split: there is no --footage that it could split");
+            return Ok(None);
+        };
+        let split = self.footage_split.as_ref().map_or(Ok(Footage::SPLIT), Split::load)?;
+        let footage = Footage::open(folder, share, &split, height, probability)?;
+        eprintln!("{} clips of footage for {share:?}, {:.0} s", footage.names().count(), footage.seconds());
+        Ok(Some(Arc::new(footage)))
+    }
+
+    /// Fails where nothing is drawn.
+    fn check(&self, data: &Path) -> Result<()> {
+        let prepared = data.join(DATASET).exists();
+        ensure!(
+            self.footage.is_none() || !prepared,
+            "--footage: pictures must be drawn for MIDI files, but {} was made by `prepare` and has its own",
+            data.display()
+        );
+        Ok(())
+    }
 }
 
 fn named(text: &str) -> Result<(String, PathBuf), String> {
@@ -230,6 +272,8 @@ struct SynthArgs {
     /// [default: drawn for each video, each with probability 3/4, and nothing in one of ten]
     #[arg(long, value_name = "NAMES")]
     channels: Option<Channels>,
+    #[command(flatten)]
+    footage: FootageArgs,
     /// Videos made at the same time [default: one for each core]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
@@ -238,8 +282,10 @@ struct SynthArgs {
 impl SynthArgs {
     fn run(self) -> Result<ExitCode> {
         let Self { size: side, rate, seconds, seed, channels, .. } = self;
+        // Never those that are held out: `prepare` may give the films to training.
+        let footage = self.footage.open(Share::Train, side, Recipe::default().footage)?;
         let jobs = self.jobs.map_or(synth::Options::default().jobs, NonZeroUsize::get);
-        let options = synth::Options { rate, side, seconds, seed, channels, jobs };
+        let options = synth::Options { rate, side, seconds, seed, channels, footage, jobs };
         let bar = indicatif::ProgressBar::new(0);
         let (mut made, mut there) = (0, 0);
         let written = synth::write_pairs(&self.folder, &self.out, &options, |progress| {
@@ -299,7 +345,13 @@ impl RunArgs {
         let mut config = RunConfig::load(&self.recipe)?;
         config.data = self.data.or(config.data);
         // The run's folder keeps the path, and is not where the path is seen from.
-        for (begin, chosen) in [(&mut config.weights, self.weights), (&mut config.eyes, self.eyes)] {
+        let mut footage = self.footage;
+        let paths = [
+            (&mut config.weights, self.weights),
+            (&mut config.eyes, self.eyes),
+            (&mut config.footage, footage.footage.take()),
+        ];
+        for (begin, chosen) in paths {
             let full = |path: PathBuf| path.canonicalize().with_context(|| path.display().to_string());
             *begin = chosen.or(begin.take()).map(full).transpose()?;
         }
@@ -311,11 +363,14 @@ impl RunArgs {
         let augment = Augment { semitones: config.recipe.semitones, tempo: config.recipe.tempo };
         let split = self.split.map_or(Ok(PAPER_SPLIT), Split::load)?;
         let geometry = config.model.geometry;
+        footage.footage = config.footage.clone();
+        footage.check(data)?;
         let source = |share, augment| -> Result<Box<dyn Fragments>> {
+            let footage = footage.open(share, geometry.height, config.recipe.footage)?;
             if data.join(DATASET).exists() {
                 Ok(Box::new(Prepared::open(data, share, augment)?.fitting(geometry)?))
             } else {
-                Ok(Box::new(Songs::open(data, share, &split, geometry, augment)?))
+                Ok(Box::new(Songs::open(data, share, &split, geometry, augment)?.with_footage(footage)))
             }
         };
         let training = source(Share::Train, augment)?;
@@ -368,7 +423,10 @@ impl EvalArgs {
         }
         let split = self.split.map_or(Ok(PAPER_SPLIT), Split::load)?;
         let geometries: Vec<_> = candidates.iter().map(|candidate| candidate.geometry).collect();
-        let held = Held::open(&self.data, self.share, &split, &geometries)?;
+        self.footage.check(&self.data)?;
+        let height = geometries.iter().map(|geometry| geometry.height).max().unwrap_or_default();
+        let footage = self.footage.open(self.share, height, 1.0)?;
+        let held = Held::open(&self.data, self.share, &split, &geometries)?.with_footage(footage);
 
         let Self { share, fragments, generate: pieces, guidance, seed, .. } = self;
         let options = Options { share, fragments, pieces, guidance, seed, threads };

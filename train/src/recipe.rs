@@ -17,6 +17,9 @@ pub struct RunConfig {
     /// Where the fragments come from; a folder is seen from the file's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
+    /// Real film clips ([`crate::synth::Footage`]) that drawn pictures show, too; a folder is seen from the file's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub footage: Option<PathBuf>,
     /// A run or checkpoint whose weights to begin with; a path is seen from the file's folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<PathBuf>,
@@ -48,6 +51,8 @@ pub struct Recipe {
     pub cool_down: u64,
     /// Share of fragments that are shown without their video, so that the model can also do without.
     pub without_video: f64,
+    /// Share of drawn clips that show real film, where there is a folder of it.
+    pub footage: f64,
     /// Whether the decoder learns. If not, the encoder alone learns to read pictures ([`crate::reading`]), and losses are
     /// those of the reading.
     pub events: bool,
@@ -80,6 +85,7 @@ impl Default for Recipe {
             peak: 1e-3,
             cool_down: 0,
             without_video: 0.0,
+            footage: 0.5,
             events: true,
             eyes: true,
             reading: 0.0,
@@ -139,11 +145,12 @@ impl Recipe {
         ] {
             ensure!(value > 0, "recipe.{name}: must be at least 1, but is 0");
         }
-        let Self { peak, without_video, reading, tempo, semitones, .. } = self;
+        let Self { peak, without_video, footage, reading, tempo, semitones, .. } = self;
         ensure!(self.events || self.eyes, "recipe: must let events or eyes be learned, but has `false` for both");
         ensure!(*reading >= 0.0 && reading.is_finite(), "recipe.reading: must be at least 0, but is {reading}");
         ensure!(*peak > 0.0 && peak.is_finite(), "recipe.peak: must be above 0, but is {peak}");
         ensure!((0.0..=1.0).contains(without_video), "recipe.without_video: must be in 0..=1, but is {without_video}");
+        ensure!((0.0..=1.0).contains(footage), "recipe.footage: must be in 0..=1, but is {footage}");
         ensure!((0.0..0.5).contains(tempo), "recipe.tempo: must be in 0..0.5, but is {tempo}");
         ensure!(*semitones <= 12, "recipe.semitones: must be in 0..=12, but is {semitones}");
         Ok(())
@@ -161,14 +168,15 @@ impl RunConfig {
 
     /// Reads and checks YAML whose files are seen from `folder`.
     pub fn parse(yaml: &str, folder: &Path) -> Result<Self> {
-        let File { model, data, weights, eyes, recipe } = serde_yaml::from_str(yaml)?;
+        let File { model, data, footage, weights, eyes, recipe } = serde_yaml::from_str(yaml)?;
         recipe.check()?;
         let model = match model {
             Sizes::There(path) => ModelConfig::load(folder.join(path))?,
             Sizes::Here(yaml) => ModelConfig::parse(&yaml).context("model")?,
         };
-        let [data, weights, eyes] = [data, weights, eyes].map(|path| path.map(|path| folder.join(path)));
-        Ok(Self { model, data, weights, eyes, recipe })
+        let [data, footage, weights, eyes] =
+            [data, footage, weights, eyes].map(|path| path.map(|path| folder.join(path)));
+        Ok(Self { model, data, footage, weights, eyes, recipe })
     }
 }
 
@@ -178,6 +186,7 @@ impl RunConfig {
 struct File {
     model: Sizes,
     data: Option<PathBuf>,
+    footage: Option<PathBuf>,
     weights: Option<PathBuf>,
     eyes: Option<PathBuf>,
     #[serde(default)]
@@ -259,6 +268,7 @@ mod tests {
         refused("model: {model: seq2seq, hidden: 8}", "model: missing field `geometry`");
         refused("model: a\nrecipe: {stepps: 3}", "unknown field `stepps`");
         refused("model: a\nrecipe: {batch: 0}", "recipe.batch: must be at least 1, but is 0");
+        refused("model: a\nrecipe: {footage: -1}", "recipe.footage: must be in 0..=1, but is -1");
         refused("model: a\nrecipe: {without_video: 1.5}", "recipe.without_video: must be in 0..=1, but is 1.5");
     }
 }

@@ -136,10 +136,12 @@ impl Run<'_> {
         let path = self.folder.join("config.yaml");
         if path.exists() {
             let began = RunConfig::load(&path)?;
-            let same = |config: &RunConfig| (config.model.clone(), config.weights.clone(), config.eyes.clone());
+            let same = |RunConfig { model, weights, eyes, footage, .. }: &RunConfig| {
+                (model.clone(), weights.clone(), eyes.clone(), footage.is_some())
+            };
             ensure!(
                 same(&began) == same(self.config) && began.recipe.goes_on_with(&self.config.recipe),
-                "{}: this run began with another model, recipe or weights, so it cannot go on with these; \
+                "{}: this run began with another model, recipe, weights or footage, so it cannot go on with these; \
                  choose another folder",
                 path.display()
             );

@@ -1,6 +1,7 @@
 //! Fragments of songs, with pictures that are drawn as they are asked for: all that training needs is a folder of MIDI.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use vmt::{Clip, Conditions, Geometry, Token};
@@ -10,7 +11,7 @@ use crate::data::{Augment, Fragment, Fragments, targets};
 use crate::music::Song;
 use crate::prepared::{Share, Split};
 use crate::random::Stream;
-use crate::synth::{Channels, Scene};
+use crate::synth::{Channels, Footage, Scene};
 
 /// Seconds before and after a fragment that its pictures may tell of: beats, phrases, what was heard last.
 const AROUND: f64 = 6.0;
@@ -21,6 +22,7 @@ pub struct Songs {
     places: Vec<Place>,
     geometry: Geometry,
     augment: Augment,
+    footage: Option<Arc<Footage>>,
 }
 
 /// Where a fragment is.
@@ -36,7 +38,7 @@ impl Songs {
     /// Reads all MIDI files below `folder` that `split` gives to `share`. With any augmentation, fragments also begin
     /// up to half a fragment sooner or later than their place.
     pub fn open(folder: &Path, share: Share, split: &Split, geometry: Geometry, augment: Augment) -> Result<Self> {
-        let mut all = Self { songs: Vec::new(), places: Vec::new(), geometry, augment };
+        let mut all = Self { songs: Vec::new(), places: Vec::new(), geometry, augment, footage: None };
         for path in Song::folder(folder)? {
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
             if split.share(&name) != Some(share) {
@@ -49,6 +51,11 @@ impl Songs {
         }
         ensure!(!all.places.is_empty(), "{}: must hold MIDI files for {share:?}, but has none", folder.display());
         Ok(all)
+    }
+
+    /// The same, whose pictures show footage, too ([`Scene::with_footage`]).
+    pub fn with_footage(self, footage: Option<Arc<Footage>>) -> Self {
+        Self { footage, ..self }
     }
 
     fn add(&mut self, song: Song) {
@@ -94,7 +101,7 @@ impl Songs {
     pub fn clip(&self, index: usize, seed: u64, channels: Channels, geometry: &Geometry) -> Clip {
         let Place { song, start, .. } = self.places[index];
         let (around, start) = self.around(song, start);
-        Scene::new(&around, seed, channels).clip(start, geometry)
+        Scene::with_footage(&around, seed, channels, self.footage.as_ref()).clip(start, geometry)
     }
 
     /// What the pictures of a fragment may tell of, and where the fragment begins in it.
@@ -127,7 +134,7 @@ impl Fragments for Songs {
         let (around, start) = self.around(song, begin);
         let (around, start) = (around.transposed(semitones).stretched(tempo), start * tempo);
         let channels = Channels::drawn(random.number());
-        let scene = Scene::new(&around, random.number(), channels);
+        let scene = Scene::with_footage(&around, random.number(), channels, self.footage.as_ref());
         let tokens = targets(&around.fragment(start, seconds));
         let clip = Some(scene.clip(start, &self.geometry));
         let (song, intensity) = &self.songs[song];

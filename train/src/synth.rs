@@ -16,6 +16,23 @@
 //! | phrase | every fourth downbeat (0.8), others at a film's own pace | cuts, up to 0.1 s early, 15 % elsewhere |
 //! | silence | nothing sounds for 0.8 s | stillness and dim light |
 //!
+//! Given [`Footage`], a share of scenes shows real film, as the scene itself or behind the dancer:
+//!
+//! | channel | footage |
+//! |---|---|
+//! | onset | flashes, and is zoomed by 6 % |
+//! | density | plays 0.3 to 1.9 times as fast |
+//! | loudness | zoom 0.8 to 1.2, contrast 0.7 to 1.2, light 0.85 to 1.1; segments in which more moves |
+//! | register | is cropped so that what moves is at the dancer's height |
+//! | mode | graded warm and saturated, or cold, dark and grey |
+//! | beat, bar | the picture bounces and sways where there is no dancer |
+//! | phrase | cut to another segment of the clip or of another one |
+//! | silence | stands still, dim |
+//!
+//! In all scenes of a renderer with footage, loudness is also how far the camera shakes and how likely a downbeat is a
+//! cut (0.05 to 0.95): in 748 music videos, motion and cutting rate go with loudness (rank correlation 0.20 and 0.25,
+//! chance 0.07), with note density not at all. Density remains speed, which is a choice (Di et al. 2021).
+//!
 //! Units are 1/128 of the picture's height. What grounds the choice: dance and cuts follow onsets; motion and density
 //! (Di et al. 2021); loudness is size rather than brightness (Whiteford et al. 2018); pitch is height and inverse size
 //! (Spence 2011); colour is mode (Palmer et al. 2013); bounce is the beat, sway the bar (Burger et al. 2013); cuts are
@@ -26,10 +43,13 @@ mod curves;
 mod dice;
 mod figure;
 mod film;
+mod footage;
 mod look;
+mod montage;
 
 use std::array;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use ndarray::{Array3, Array4, ArrayViewMut3};
@@ -40,12 +60,16 @@ use canvas::{Canvas, Development, Point, STAGE, Stroke, mix};
 use curves::{Curves, Moment};
 use dice::Dice;
 pub use film::{Options, Progress, write_pairs};
-use look::{Look, Shot, shots};
+pub use footage::Footage;
+use look::{Look, Palette, Shot, shots};
+use montage::Montage;
 
 /// How long the shutter is open for one picture, in seconds: [`Geometry::PAPER`]'s whole frame.
 const SHUTTER: f64 = 0.25;
 /// Positions of the dancer that are laid over each other while the shutter is open.
 const EXPOSURES: usize = 6;
+/// How far a camera shakes at most, in stage units.
+const SHAKE: f32 = 3.0;
 
 /// What a scene shows of its music.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,19 +180,33 @@ pub struct Scene {
     curves: Curves,
     shots: Vec<Shot>,
     look: Look,
+    montage: Option<Montage>,
+    /// Radians per second and phase of the camera's shake from side to side, and up and down.
+    shake: Option<[(f64, f64); 2]>,
 }
 
 impl Scene {
     /// `seed` chooses all that the music does not.
     pub fn new(song: &Song, seed: u64, channels: Channels) -> Self {
+        Self::with_footage(song, seed, channels, None)
+    }
+
+    /// With footage, some scenes show it, as the scene itself or behind the dancer. In all others too, the camera then
+    /// shakes more and cuts come sooner where the music is loud; without footage they are those of [`Scene::new`].
+    pub fn with_footage(song: &Song, seed: u64, channels: Channels, footage: Option<&Arc<Footage>>) -> Self {
         let mut dice = Dice::new(seed);
         // Each from its own dice, so that one does not depend on how often another one throws.
         let mut own = || Dice::new(dice.seed());
-        Self {
-            look: Look::new(channels, &mut own()),
-            curves: Curves::new(song, channels, &mut own()),
-            shots: shots(song, channels, &mut own()),
-        }
+        let look = Look::new(channels, &mut own());
+        let curves = Curves::new(song, channels, &mut own());
+        let shots = shots(song, channels, footage.map(|_| &curves), &mut own());
+        let mut dice = own();
+        let shake =
+            footage.map(|_| [0, 1].map(|_| (f64::from(dice.between(5.0, 9.0)), f64::from(dice.between(0.0, 6.3)))));
+        let montage = footage
+            .filter(|footage| dice.chance(footage.probability))
+            .map(|footage| Montage::new(footage, &shots, &curves, channels, &mut own()));
+        Self { look, curves, shots, montage, shake }
     }
 
     /// A full window from `start` seconds of the song on: picture k shows `start` plus [`Geometry::time`] of k.
@@ -191,21 +229,54 @@ impl Scene {
     fn draw(&self, time: f64, canvas: &mut Canvas, picture: ArrayViewMut3<u8>) {
         let time = time - self.look.late;
         let now = self.curves.at(time);
-        let shot = &self.shots[self.shots.partition_point(|shot| shot.begin <= time).saturating_sub(1)];
+        let index = self.shots.partition_point(|shot| shot.begin <= time).saturating_sub(1);
+        let shot = &self.shots[index];
         let palette = self.look.palette(now.major, shot);
-        let camera = Camera::new(shot, self.look.drift(time));
+        let (drift, shake) = (self.look.drift(time), self.shake(time, &now));
+        let camera = Camera::new(shot, (drift.0 + shake.0, drift.1 + shake.1));
 
-        let [dark, light] = palette.ground;
-        canvas.fill(|point| mix(dark, light, shot.ground(camera.set(point))));
-        self.particles(time, shot, palette.spark, canvas);
+        if let Some(montage) = &self.montage {
+            let dance = if montage.dancer {
+                (0.0, 0.0)
+            } else {
+                (self.look.steps.1 * now.sway, self.look.steps.0 * now.bounce)
+            };
+            let shift = (camera.shift.0 + dance.0, camera.shift.1 + dance.1);
+            montage.draw(index, &now, shift, self.look.flash, canvas);
+        } else {
+            let [dark, light] = palette.ground;
+            canvas.fill(|point| mix(dark, light, shot.ground(camera.set(point))));
+        }
+        if self.montage.as_ref().is_none_or(|montage| montage.dancer) {
+            self.particles(time, shot, palette.spark, canvas);
+            self.dancers(time, &now, shot, &camera, &palette, canvas);
+        }
 
+        let how = Development {
+            light: 1.0 - 0.6 * now.still,
+            grain: self.look.grain,
+            grain_seed: Dice::new((time * 1000.0).round() as i64 as u64).seed() as u32,
+            letterbox: self.look.letterbox,
+            mirror: self.look.mirror,
+        };
+        canvas.develop(&how, &self.look.curve, picture);
+    }
+
+    /// How far the hand that holds the camera moves it: more where the music is louder.
+    fn shake(&self, time: f64, now: &Moment) -> Point {
+        let width = SHAKE * now.loudness * (1.0 - now.still);
+        let [x, y] = self.shake.map_or([0.0; 2], |waves| waves.map(|(pace, phase)| (time * pace + phase).sin() as f32));
+        (width * x, width * y)
+    }
+
+    fn dancers(&self, time: f64, now: &Moment, shot: &Shot, camera: &Camera, palette: &Palette, canvas: &mut Canvas) {
         let body = |now: &Moment| {
             let (bounce, sway) = self.look.steps;
             let height = 90.0 - 50.0 * now.register;
             (64.0 + shot.place + sway * now.sway, height + bounce * now.bounce)
         };
         let size = 0.7 + 0.55 * now.loudness;
-        let centre = camera.screen(body(&now));
+        let centre = camera.screen(body(now));
         canvas.glow(centre, 46.0 * size * camera.zoom, palette.spark, self.look.flash * now.hit);
 
         let open: [Moment; EXPOSURES] = array::from_fn(|exposure| {
@@ -223,15 +294,6 @@ impl Scene {
             });
             canvas.exposures(&exposures, palette.inks, opacity * paler);
         }
-
-        let how = Development {
-            light: 1.0 - 0.6 * now.still,
-            grain: self.look.grain,
-            grain_seed: Dice::new((time * 1000.0).round() as i64 as u64).seed() as u32,
-            letterbox: self.look.letterbox,
-            mirror: self.look.mirror,
-        };
-        canvas.develop(&how, &self.look.curve, picture);
     }
 
     /// Streaks as long as the way that a particle flies while the shutter is open.

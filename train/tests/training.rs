@@ -122,7 +122,8 @@ fn recipe() -> Recipe {
 
 /// Runs in `folder` up to `steps`, and checks how it ends.
 fn run(name: &str, recipe: &Recipe, folder: &Path, threads: usize, stop: bool) -> anyhow::Result<End> {
-    let config = RunConfig { model: sizes(name), data: None, weights: None, eyes: None, recipe: recipe.clone() };
+    let config =
+        RunConfig { model: sizes(name), data: None, footage: None, weights: None, eyes: None, recipe: recipe.clone() };
     run_config(&config, folder, threads, stop)
 }
 
@@ -253,6 +254,7 @@ fn a_run_begins_with_the_weights_it_is_given() {
     let config = |name| RunConfig {
         model: sizes(name),
         data: None,
+        footage: None,
         weights: Some(first.clone()),
         eyes: None,
         recipe: recipe.clone(),
@@ -298,7 +300,8 @@ fn all_threads_end_when_a_fragment_cannot_be_read() {
         }
     }
     let folder = tempfile::tempdir().unwrap();
-    let config = RunConfig { model: sizes("tiny-vmt"), data: None, weights: None, eyes: None, recipe: recipe() };
+    let config =
+        RunConfig { model: sizes("tiny-vmt"), data: None, footage: None, weights: None, eyes: None, recipe: recipe() };
     let validation = Scales { count: 0, notes: 0 };
     let run = Run { config: &config, folder: folder.path(), training: &Broken, validation: &validation, threads: 2 };
     let error = run.run(&Device::flex(), &AtomicBool::new(false)).unwrap_err().to_string();

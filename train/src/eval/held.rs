@@ -1,6 +1,7 @@
 //! Fragments that no model has learned from.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use vmt::{Clip, Conditions, Geometry, Token};
@@ -8,7 +9,7 @@ use vmt::{Clip, Conditions, Geometry, Token};
 use crate::data::{Augment, Fragments};
 use crate::prepared::{DATASET, Prepared, Share, Split};
 use crate::songs::Songs;
-use crate::synth::Channels;
+use crate::synth::{Channels, Footage};
 
 /// The fragments of one share, as they are.
 pub enum Held {
@@ -35,6 +36,14 @@ impl Held {
         };
         ensure!(held.count() > 0, "{}: must hold fragments for {share:?}, but has none", data.display());
         Ok(held)
+    }
+
+    /// The same, whose drawn pictures show footage, too ([`crate::synth::Scene::with_footage`]).
+    pub fn with_footage(self, footage: Option<Arc<Footage>>) -> Self {
+        match self {
+            Self::Songs(songs) => Self::Songs(songs.with_footage(footage)),
+            Self::Prepared(prepared) => Self::Prepared(prepared),
+        }
     }
 
     /// How many there are.

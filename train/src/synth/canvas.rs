@@ -75,12 +75,18 @@ impl Canvas {
 
     /// Paints every pixel.
     pub fn fill(&mut self, colour: impl Fn(Point) -> Colour) {
+        self.fill_by(|x| x, |y| y, |&x, &y| colour((x, y)));
+    }
+
+    /// Paints every pixel by what its column and its row are turned into.
+    pub fn fill_by<X, Y>(&mut self, x: impl Fn(f32) -> X, y: impl Fn(f32) -> Y, colour: impl Fn(&X, &Y) -> Colour) {
         let unit = 1.0 / self.scale;
         let left = (STAGE - self.width as f32 * unit) / 2.0;
+        let columns: Vec<X> = (0..self.width).map(|column| x(left + (column as f32 + 0.5) * unit)).collect();
         for (row, pixels) in self.pixels.chunks_exact_mut(self.width).enumerate() {
-            let y = (row as f32 + 0.5) * unit;
-            for (column, pixel) in pixels.iter_mut().enumerate() {
-                *pixel = colour((left + (column as f32 + 0.5) * unit, y));
+            let y = y((row as f32 + 0.5) * unit);
+            for (x, pixel) in columns.iter().zip(pixels) {
+                *pixel = colour(x, &y);
             }
         }
     }

@@ -151,6 +151,11 @@ impl Curves {
         Self(moments.collect())
     }
 
+    /// When the last moment is, in seconds.
+    pub fn end(&self) -> f64 {
+        self.0.len().saturating_sub(1) as f64 * STEP
+    }
+
     /// Before the first moment the first one holds, after the last one the last.
     pub fn at(&self, time: f64) -> Moment {
         let place = (time / STEP).max(0.0);

@@ -31,6 +31,11 @@ impl Dice {
         self.unit() < p
     }
 
+    /// Uniform in `0..count`; `count` must not be 0.
+    pub fn below(&mut self, count: usize) -> usize {
+        (self.seed() % count as u64) as usize
+    }
+
     /// -1 or 1.
     pub fn sign(&mut self) -> f32 {
         if self.chance(0.5) { 1.0 } else { -1.0 }

@@ -6,19 +6,19 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use vmt::midi;
 
 use super::dice::Dice;
-use super::{Channels, Scene};
+use super::{Channels, Footage, Scene};
 use crate::music::Song;
 
 /// What [`write_pairs`] writes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Pictures per second.
     pub rate: u32,
@@ -30,6 +30,8 @@ pub struct Options {
     pub seed: u64,
     /// What all films show; `None` draws it for each film ([`Channels::drawn`]).
     pub channels: Option<Channels>,
+    /// What some films show ([`Scene::with_footage`]).
+    pub footage: Option<Arc<Footage>>,
     /// Films made at the same time.
     pub jobs: usize,
 }
@@ -38,7 +40,7 @@ impl Default for Options {
     /// Whole songs at 25 pictures a second of 128 x 128, with channels drawn, on all cores.
     fn default() -> Self {
         let jobs = thread::available_parallelism().map_or(1, usize::from);
-        Self { rate: 25, side: 128, seconds: None, seed: 1, channels: None, jobs }
+        Self { rate: 25, side: 128, seconds: None, seed: 1, channels: None, footage: None, jobs }
     }
 }
 
@@ -139,7 +141,8 @@ fn write_pair(name: &str, path: &Path, out: &Path, options: &Options) -> Result<
     let count = (seconds * f64::from(options.rate)).ceil().max(1.0) as usize;
     let seconds = count as f64 / f64::from(options.rate);
     let seed = options.seed_of(name);
-    let scene = Scene::new(&song, seed, options.channels.unwrap_or_else(|| Channels::drawn(!seed)));
+    let channels = options.channels.unwrap_or_else(|| Channels::drawn(!seed));
+    let scene = Scene::with_footage(&song, seed, channels, options.footage.as_ref());
 
     // Hidden while unfinished. The music comes last: where it is, the pair is whole.
     let [film_part, music_part] = [&film, &music].map(|path| {

@@ -2,6 +2,7 @@
 
 use super::Channels;
 use super::canvas::{Colour, Point, hsl, mix};
+use super::curves::Curves;
 use super::dice::Dice;
 use super::figure::Body;
 use crate::music::Song;
@@ -226,8 +227,8 @@ impl Look {
 /// The shots of a song; the first one begins before it.
 ///
 /// Phrases are taken to begin at every fourth downbeat, where cuts are likely. Some films cut at other downbeats, too.
-/// Without the channel, cuts follow bars that the dice choose.
-pub fn shots(song: &Song, channels: Channels, dice: &mut Dice) -> Vec<Shot> {
+/// Without the channel, cuts follow bars that the dice choose. With `curves`, they are as frequent as the music is loud.
+pub fn shots(song: &Song, channels: Channels, curves: Option<&Curves>, dice: &mut Dice) -> Vec<Shot> {
     /// Seconds between cuts at least.
     const SHORTEST: f64 = 1.0;
     /// Share of the cuts that come at any time.
@@ -236,6 +237,7 @@ pub fn shots(song: &Song, channels: Channels, dice: &mut Dice) -> Vec<Shot> {
     let (bar, offset) = (f64::from(dice.between(1.9, 4.1)), f64::from(dice.unit()));
     let mut throws = Dice::new(dice.seed());
     let mut cut = |(index, downbeat): (usize, f64)| {
+        let pace = curves.map_or(pace, |curves| 0.05 + 0.9 * curves.at(downbeat).loudness);
         let likely = if index.is_multiple_of(4) { 0.8 } else { pace };
         let (cut, early) = (throws.chance(likely), f64::from(throws.between(0.0, 0.1)));
         let (stray, aside) = (throws.chance(STRAY), f64::from(throws.between(-2.0, 2.0)));
