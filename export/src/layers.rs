@@ -6,8 +6,9 @@ use burn::{
     tensor::Tensor,
 };
 use ndarray::{ArrayD, Axis};
-use vmt::Geometry;
+use vmt::{Condition, Geometry};
 use vmt_train::frames::{ConvEncoder, NEGATIVE_SLOPE, NORM_EPSILON};
+use vmt_train::model::ConditionEmbedding;
 
 use crate::graph::{Attribute, Graph, Type, Var};
 
@@ -170,6 +171,20 @@ pub fn mask_bias(g: &mut Graph, mask: &Var) -> Var {
 pub fn embedding(g: &mut Graph, layer: &Embedding, tokens: &Var) -> (Var, Var) {
     let table = g.weight("embedding.weight", &values(&layer.weight));
     (g.op("Gather", &[&table, tokens]), table)
+}
+
+/// The sum of the vectors of i64 `conditions` `[lanes, new, conditions]`, times `scale`: f32 `[lanes, new, hidden]`.
+pub fn conditions(g: &mut Graph, layer: &ConditionEmbedding, scale: &Var) -> Var {
+    let columns = Condition::ALL.len();
+    let told = g.input("conditions", Type::Int64, &["lanes", "new", &columns.to_string()]);
+    let (offsets, _) = Condition::offsets();
+    let offsets = g.ints(&offsets.map(|offset| offset as i64));
+    let rows = g.op("Add", &[&told, &offsets]);
+    let table = g.weight("conditions.values.weight", &values(&layer.values.weight));
+    let (vectors, axis) = (g.op("Gather", &[&table, &rows]), g.ints(&[2]));
+    let sum = g.op("ReduceSum", &[&vectors, &axis]);
+    let sum = g.op("Squeeze", &[&sum, &axis]);
+    g.op("Mul", &[&sum, scale])
 }
 
 /// f32 zeros, `[lanes, ..]` with these axes behind the lanes of `mask` `[lanes, frames]`.

@@ -14,9 +14,12 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Tensor};
 
 use ::vmt::{
-    Bundle,
+    Bundle, Condition,
     bundle::sha256,
-    manifest::{Context, DecoderGraph, EncoderGraph, FORMAT, MANIFEST, Manifest, PERFORMANCE_310, State},
+    manifest::{
+        ConditionsInput, Context, DecoderGraph, EncoderGraph, FORMAT, MANIFEST, Manifest, OLDEST_FORMAT,
+        PERFORMANCE_310, State,
+    },
 };
 use vmt_train::{Model, ModelConfig, recipe::MAX_TOKENS};
 
@@ -46,6 +49,8 @@ struct Graphs {
     positions: bool,
     /// Whether the decoder reads `time_steps`.
     times: bool,
+    /// Whether the decoder reads `conditions`.
+    conditions: bool,
     context: Vec<Context>,
     state: Vec<State>,
 }
@@ -99,7 +104,7 @@ pub fn export(
 
 fn manifest(config: &ModelConfig, about: &About, graphs: &Graphs) -> Manifest {
     Manifest {
-        format: FORMAT,
+        format: if graphs.conditions { FORMAT } else { OLDEST_FORMAT },
         name: about.name.clone(),
         description: about.description.clone(),
         license: about.license.clone(),
@@ -119,6 +124,10 @@ fn manifest(config: &ModelConfig, about: &About, graphs: &Graphs) -> Manifest {
             positions: graphs.positions.then(|| "position_ids".into()),
             times: graphs.times.then(|| "time_steps".into()),
             token_mask: Some("attention_mask".into()),
+            conditions: graphs.conditions.then(|| {
+                let columns = Condition::ALL.to_vec();
+                ConditionsInput { input: "conditions".into(), columns }
+            }),
             frame_mask: Some("frame_mask".into()),
             logits: "logits".into(),
         },

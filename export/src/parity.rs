@@ -6,8 +6,9 @@ use anyhow::{Result, anyhow, ensure};
 use burn::tensor::{Int, Tensor, TensorData};
 use ndarray::{Array2, Array3, Array4, ArrayView1, ArrayViewD, Axis};
 
-use ::vmt::{Backend, Bundle, Clip, Engine as _, Geometry, Token, manifest::Parity};
-use vmt_train::{BurnEngine, Model};
+use ::vmt::{Backend, Beat, Bundle, Clip, Condition, Conditions, Engine as _, Geometry, Key, Token, manifest::Parity};
+use vmt_train::engine::condition_rows;
+use vmt_train::{BurnEngine, Feed, Model};
 
 /// The largest difference of an encoder output or a logit that is taken for rounding.
 pub const TOLERANCE: f32 = 1e-4;
@@ -93,8 +94,21 @@ fn clips(geometry: &Geometry) -> Result<Vec<Clip>> {
         };
         Array4::from_shape_simple_fn((frames, 3, geometry.height, geometry.width), &mut byte)
     };
-    let seen = lengths.into_iter().map(|frames| Ok(Clip::new(noise(frames), geometry)?));
+    let seen = lengths.into_iter().map(|frames| Ok(Clip::new(noise(frames), geometry)?.with_conditions(known())));
     seen.chain([Ok(Clip::without_video(geometry))]).collect()
+}
+
+/// All that a decoder can be told.
+fn known() -> Conditions {
+    let beat = |number: u8| Beat { step: 61.3 * f64::from(number), in_bar: number % 4 + 1, per_bar: 4 };
+    Conditions {
+        beats: (0..=20).map(beat).collect(),
+        hits: Some(vec![123, 490]),
+        end: Some(1000),
+        keys: vec![(0, Some(Key { tonic: 7, minor: false }))],
+        density: vec![(0, 3), (500, 12)],
+        loudness: vec![(0, 14), (250, 5)],
+    }
 }
 
 /// burn's logits `[lanes, tokens, 310]`, without a cache.
@@ -103,7 +117,11 @@ fn forward(model: &Model, clips: &[Clip], tokens: &Array2<Token>) -> Result<Arra
     let (pixels, frames) = vmt_train::frames::pixels(clips, &device);
     let ids: Vec<i64> = tokens.iter().map(|token| token.id().into()).collect();
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [tokens.nrows(), tokens.ncols()]), &device);
-    let logits = model.forward(pixels, frames, ids);
+    let told = clips.iter().zip(tokens.outer_iter());
+    let told = told.flat_map(|(clip, row)| condition_rows(clip.conditions(), 0, &row.to_vec(), row.len())).collect();
+    let told = TensorData::new(told, [tokens.nrows(), tokens.ncols(), Condition::ALL.len()]);
+    let feed = Feed { conditions: Tensor::from_data(told, &device), ..Feed::whole(ids) };
+    let (logits, _) = model.learn(pixels, frames, feed);
     let shape = logits.dims();
     let values = logits.into_data().try_into_vec().map_err(|error| anyhow!("burn's logits: {error:?}"))?;
     Ok(Array3::from_shape_vec(shape, values)?)

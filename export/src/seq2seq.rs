@@ -10,7 +10,7 @@ use vmt_train::{gru::GruLayer, seq2seq::Seq2Seq};
 use crate::{
     Graphs,
     graph::{Attribute, Graph, Storage, Type, Var},
-    layers::{embedding, frame_mask, frames, linear, mask_bias, shown, values, video_inputs, zeros},
+    layers::{conditions, embedding, frame_mask, frames, linear, mask_bias, shown, values, video_inputs, zeros},
 };
 
 /// Writes both graphs.
@@ -20,6 +20,7 @@ pub fn graphs(model: &Seq2Seq, geometry: &Geometry, storage: Storage) -> Graphs 
         decoder: decoder(model, storage),
         positions: false,
         times: false,
+        conditions: model.conditions.is_some(),
         context: vec![Context { from: "memory".into(), to: "memory".into() }],
         state: vec![State {
             from: "present.hidden".into(),
@@ -65,7 +66,12 @@ fn decoder(model: &Seq2Seq, storage: Storage) -> Vec<u8> {
     let (end, axis) = (g.ints(&[i64::MAX]), g.ints(&[1]));
     let mask = g.op("Slice", &[&mask, &start, &end, &axis]);
 
-    let (rows, _) = embedding(g, &model.embedding, &ids);
+    let (mut rows, _) = embedding(g, &model.embedding, &ids);
+    if let Some(layer) = &model.conditions {
+        let scale = g.float((self::hidden(model) as f32).sqrt());
+        let told = conditions(g, layer, &scale);
+        rows = g.op("Add", &[&rows, &told]);
+    }
     let (y, present) = gru(g, &model.gru.layers, &rows, &mask, &past);
     g.output(&present, "present.hidden", &["lanes", &layers, &hidden]);
 

@@ -12,7 +12,7 @@ use vmt_train::{
 use crate::{
     Graphs,
     graph::{Graph, Storage, Type, Var},
-    layers::{embedding, frame_mask, frames, layer_norm, linear, mask_bias, shown, video_inputs, zeros},
+    layers::{conditions, embedding, frame_mask, frames, layer_norm, linear, mask_bias, shown, video_inputs, zeros},
 };
 
 /// Writes both graphs.
@@ -35,6 +35,7 @@ pub fn graphs(model: &Vmt, geometry: &Geometry, storage: Storage) -> Graphs {
         decoder: decoder(model, storage),
         positions: true,
         times: model.clock.is_some(),
+        conditions: model.conditions.is_some(),
         context: context.into_iter().map(|(from, to)| Context { from, to }).collect(),
         state: state
             .into_iter()
@@ -126,6 +127,10 @@ fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
         let down = linear(g, "keys", project, &down);
         let down = g.op("Mul", &[&down, &scale]);
         x = g.op("Add", &[&x, &down]);
+    }
+    if let Some(layer) = &model.conditions {
+        let told = conditions(g, layer, &scale);
+        x = g.op("Add", &[&x, &told]);
     }
     let mut causal = causal_bias(g, &ids, &mask);
     if model.recency {

@@ -3,11 +3,16 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use burn::module::{Module, ModuleMapper, Param};
+use burn::nn::Embedding;
 use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
-use vmt::{Backend, Bundle, Clip, Engine as _, Error, Result, Token, bundle::sha256};
+use vmt::{
+    Backend, Beat, Bundle, Clip, Condition, Conditions, Engine as _, Error, Result, Token, bundle::sha256,
+    manifest::MANIFEST,
+};
 use vmt_export::{About, MODEL, Storage, TOLERANCE, export, read_back};
 use vmt_train::checkpoint::{load_model, save_model};
+use vmt_train::model::ConditionEmbedding;
 use vmt_train::{Architecture, BurnEngine, Model, ModelConfig};
 
 use crate::support::{BUNDLES, TINY, clip, folder, load, model, noise, open, text};
@@ -78,7 +83,8 @@ fn refused(parts: &Parts, file: &str, want: &str) {
 #[test]
 fn manifests() {
     let check = |this: &str, that: &str, want: &str| refused(&vmt().say(this, that), "manifest.yaml", want);
-    check("format: 2", "format: 1", "`format` must be 2, but is 1: this bundle needs another version of vmt");
+    check("format: 2", "format: 1", "`format` must be 2 to 3, but is 1: this bundle needs an older version of vmt");
+    check("format: 2", "format: 4", "`format` must be 2 to 3, but is 4: this bundle needs a newer version of vmt");
     check("format: 2", "format: -1", "format: invalid");
     check("license: MIT OR Apache-2.0\n", "", "missing field `license`");
     check("state:", "stats:", "unknown field `stats`, expected one of");
@@ -400,6 +406,54 @@ struct Spoil;
 impl ModuleMapper for Spoil {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         param.map(|values| values * f32::NAN)
+    }
+}
+
+/// Exporting compares with burn, on tract and on ONNX Runtime, with lanes that are told all and one that is told nothing.
+#[test]
+fn a_model_with_conditions_is_told_them() {
+    for bundle in BUNDLES {
+        let dir = tempfile::tempdir().unwrap();
+        let config = ModelConfig { conditions: true, ..model(bundle).0 };
+        let mut model = config.init(1, &Device::flex());
+        let conditions = match &mut model {
+            Model::Vmt(model) => &mut model.conditions,
+            Model::Seq2Seq(model) => &mut model.conditions,
+        };
+        let (_, rows) = Condition::offsets();
+        let learned = Tensor::arange(0..(rows * config.hidden) as i64, &Device::flex()).float().sin() * 0.05;
+        let learned = Param::from_tensor(learned.reshape([rows, config.hidden]));
+        *conditions = Some(ConditionEmbedding { values: Embedding { weight: learned } });
+        let out = dir.path().join("told");
+        export(&model, &config, &about(bundle), Storage::F32, &out).unwrap();
+        let told = Bundle::open(&out).unwrap();
+        assert_eq!((told.manifest().format, open(bundle).manifest().format), (3, 2));
+
+        let beat = |number: u8| Beat { step: 50.0 * f64::from(number), in_bar: number % 4 + 1, per_bar: 4 };
+        let metre = Conditions { beats: (0..30).map(beat).collect(), ..Conditions::default() };
+        let clips = [clip(TINY, 40, 1).with_conditions(metre), clip(TINY, 40, 1)];
+        for backend in [Backend::Tract, Backend::Ort] {
+            let logits = |bundle| {
+                let engine = load(bundle, backend).unwrap();
+                engine.open_takes(&clips, 2).unwrap().step(&[Token::PAD; 4]).unwrap().to_owned()
+            };
+            let logits = logits(&told);
+            assert_eq!([logits.row(0), logits.row(2)], [logits.row(1), logits.row(3)]);
+            assert_ne!(logits.row(0), logits.row(2));
+        }
+
+        // What format 2 has no word for is refused there.
+        let path = out.join(MANIFEST);
+        let older = fs::read_to_string(&path).unwrap().replace("format: 3", "format: 2");
+        fs::write(&path, older).unwrap();
+        let error = Bundle::open(&out).unwrap_err().to_string();
+        assert!(error.ends_with("`conditions` need format 3 at least, but `format` is 2"), "{error}");
+        // And the weights can be read back.
+        fs::write(&path, fs::read_to_string(&path).unwrap().replace("format: 2", "format: 3")).unwrap();
+        let (same, read) = read_back(&out, None, &Device::flex()).unwrap();
+        let again = dir.path().join("again");
+        export(&read, &same, &about(bundle), Storage::F32, &again).unwrap();
+        assert!(files(&again) == files(&out));
     }
 }
 

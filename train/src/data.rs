@@ -8,6 +8,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use vmt::{Clip, Condition, Conditions, Event, Geometry, Note, STEPS_PER_SECOND, Score, Shift, Token};
 
+use crate::engine::condition_rows;
 use crate::frames::rows_of_pixels;
 use crate::random::Stream;
 use crate::reading::{READINGS, heard};
@@ -248,15 +249,10 @@ impl Batch {
 
     /// What is told behind each token that is fed, `[rows, longest, conditions]`.
     fn conditions(&self, rows: &[Fragment], device: &Device) -> Tensor<3, Int> {
-        let mut values = Vec::with_capacity(rows.len() * self.longest * Condition::ALL.len());
-        for row in rows {
-            let mut step = 0;
-            for slot in 0..self.longest {
-                // The first that is fed is PAD, which takes no time.
-                step += slot.checked_sub(1).and_then(|before| row.tokens.get(before)).map_or(0, |token| token.steps());
-                values.extend(row.conditions.at(step).map(i64::from));
-            }
-        }
+        // The first that is fed is PAD, which takes no time.
+        let fed = |row: &Fragment| [&[Token::PAD], row.tokens.as_slice()].concat();
+        let told = |row: &Fragment| condition_rows(&row.conditions, 0, &fed(row), self.longest);
+        let values: Vec<i64> = rows.iter().flat_map(told).collect();
         Tensor::from_data(TensorData::new(values, [rows.len(), self.longest, Condition::ALL.len()]), device)
     }
 

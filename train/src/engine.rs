@@ -1,8 +1,9 @@
 //! The runtime's engine over a burn model: the reference that exported graphs are compared with.
 
 use std::iter::zip;
+use std::sync::Arc;
 
-use ::vmt::{Clip, Condition, Engine, Error, Geometry, Result, Session, Token, VOCABULARY};
+use ::vmt::{Clip, Condition, Conditions, Engine, Error, Geometry, Result, Session, Token, VOCABULARY};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ndarray::{Array2, ArrayD, ArrayView2, ArrayView3};
@@ -44,10 +45,12 @@ impl BurnEngine {
                 state,
                 real: vec![Vec::new(); clips.len()],
                 elapsed: vec![0; clips.len()],
+                conditions: known(clips),
                 logits,
             })
         } else {
-            Box::new(Uncached { model, device, memory, fed: vec![Vec::new(); clips.len()], logits })
+            let fed = vec![Vec::new(); clips.len()];
+            Box::new(Uncached { model, device, memory, fed, conditions: known(clips), logits })
         }
     }
 
@@ -103,6 +106,8 @@ struct Cached<'a, M: EncoderDecoder> {
     real: Vec<Vec<bool>>,
     /// Steps of 10 ms that have passed in each lane.
     elapsed: Vec<i64>,
+    /// What is known of each lane's music.
+    conditions: Vec<Arc<Conditions>>,
     logits: Array2<f32>,
 }
 
@@ -116,7 +121,10 @@ impl<M: EncoderDecoder + Sync> Session for Cached<'_, M> {
         let new = longest(tokens);
         let mut positions = Vec::with_capacity(tokens.len() * new);
         let mut times = Vec::with_capacity(tokens.len() * new);
-        for ((real, elapsed), row) in zip(zip(&mut self.real, &mut self.elapsed), tokens) {
+        let mut told = Vec::with_capacity(tokens.len() * new * Condition::ALL.len());
+        let lanes = zip(zip(&mut self.real, &mut self.elapsed), &self.conditions);
+        for (((real, elapsed), conditions), row) in zip(lanes, tokens) {
+            told.extend(condition_rows(conditions, *elapsed as u32, row, new));
             let past = real.iter().filter(|&&real| real).count();
             positions.extend((past..past + new).map(|place| place as i64));
             real.extend((0..new).map(|i| i < row.len()));
@@ -131,7 +139,7 @@ impl<M: EncoderDecoder + Sync> Session for Cached<'_, M> {
             positions: Tensor::from_data(TensorData::new(positions, [tokens.len(), new]), self.device),
             times: Tensor::from_data(TensorData::new(times, [tokens.len(), new]), self.device),
             real: Tensor::from_data(real, self.device),
-            conditions: Tensor::zeros([tokens.len(), new, Condition::ALL.len()], self.device),
+            conditions: told_of(told, tokens.len(), new, self.device),
         };
         let (logits, state) = self.model.extend(feed, &self.memory, &self.state);
         self.state = state;
@@ -147,6 +155,8 @@ struct Uncached<'a, M: EncoderDecoder> {
     memory: M::Memory,
     /// All tokens of each lane.
     fed: Vec<Vec<Token>>,
+    /// What is known of each lane's music.
+    conditions: Vec<Arc<Conditions>>,
     logits: Array2<f32>,
 }
 
@@ -161,10 +171,34 @@ impl<M: EncoderDecoder + Sync> Session for Uncached<'_, M> {
             fed.extend_from_slice(row);
         }
         let fed: Vec<&[Token]> = self.fed.iter().map(Vec::as_slice).collect();
-        let logits = self.model.decode(Feed::whole(ids(&fed, self.device)), &self.memory);
+        let longest = longest(&fed);
+        let told = zip(&self.conditions, &fed)
+            .flat_map(|(conditions, row)| condition_rows(conditions, 0, row, longest))
+            .collect();
+        let told = told_of(told, fed.len(), longest, self.device);
+        let feed = Feed { conditions: told, ..Feed::whole(ids(&fed, self.device)) };
+        let logits = self.model.decode(feed, &self.memory);
         self.logits = last_of_each(logits, &fed)?;
         Ok(self.logits.view())
     }
+}
+
+fn known(clips: &[Clip]) -> Vec<Arc<Conditions>> {
+    clips.iter().map(|clip| clip.conditions().clone()).collect()
+}
+
+/// What is told behind each of `tokens`, of which the first begins at step `from`, and behind padding up to `length`.
+pub fn condition_rows(conditions: &Conditions, mut from: u32, tokens: &[Token], length: usize) -> Vec<i64> {
+    let row = |slot| {
+        from += tokens.get(slot).map_or(0, |token: &Token| token.steps());
+        conditions.at(from).map(i64::from)
+    };
+    (0..length).flat_map(row).collect()
+}
+
+/// `[rows, slots, conditions]`.
+fn told_of(told: Vec<i64>, rows: usize, slots: usize, device: &Device) -> Tensor<3, Int> {
+    Tensor::from_data(TensorData::new(told, [rows, slots, Condition::ALL.len()]), device)
 }
 
 fn check(tokens: &[&[Token]], lanes: usize) -> Result<()> {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decode::{Controls, Grammar, LogitsProcessor as _, Sampling};
 use crate::error::{Error, Result};
-use crate::music::{Event, Token, steps, time};
+use crate::music::{Conditions, Event, Token, steps, time};
 use crate::video::Geometry;
 
 /// The most takes of a [`Piece`](crate::Piece).
@@ -24,6 +24,13 @@ pub struct Options {
     pub unconstrained: bool,
     /// What the music must keep to.
     pub controls: Controls,
+    /// What is known of the music before it is written, its steps counted from the film's beginning; by default nothing. A
+    /// model that was not trained with [conditions](crate::Condition) does without.
+    #[serde(default, skip_serializing_if = "Conditions::is_unknown")]
+    pub conditions: Conditions,
+    /// Notes begin only on the sixteenths and the triplets of the beats in [`conditions`](Self::conditions).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quantize: bool,
     /// What the piece begins with and continues, such as [`Score::beginning`]; at most half a window. It takes the place of
     /// music for the film's first seconds.
     pub primer: Vec<Token>,
@@ -38,6 +45,8 @@ impl Default for Options {
             unconstrained: false,
             controls: Controls::default(),
             primer: Vec::new(),
+            conditions: Conditions::default(),
+            quantize: false,
         }
     }
 }
@@ -61,6 +70,16 @@ impl Options {
     /// The same, with this [`controls`](Self::controls).
     pub fn with_controls(self, controls: Controls) -> Self {
         Self { controls, ..self }
+    }
+
+    /// The same, with these [`conditions`](Self::conditions).
+    pub fn with_conditions(self, conditions: Conditions) -> Self {
+        Self { conditions, ..self }
+    }
+
+    /// The same, with this [`quantize`](Self::quantize).
+    pub fn with_quantize(self, quantize: bool) -> Self {
+        Self { quantize, ..self }
     }
 
     /// The same, with this [`primer`](Self::primer).

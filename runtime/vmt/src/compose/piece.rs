@@ -4,16 +4,19 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::iter::Peekable;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::composition::{Composition, Played, Timings};
 use super::options::{MAX_TAKES, Options};
 use super::ranking::Rank;
 use super::seam::Take;
-use crate::decode::{DensityBias, Generator, Grammar, Guidance, Lane, LogitsProcessor, SampledToken, Unconstrained};
+use crate::decode::{
+    DensityBias, Generator, Grammar, Guidance, Lane, LogitsProcessor, Metre, SampledToken, Unconstrained,
+};
 use crate::error::{Error, Result};
 use crate::model::Engine;
-use crate::music::{Shift, steps, time};
+use crate::music::{Conditions, Shift, steps, time};
 use crate::video::Window;
 
 /// A piece that is being composed: an iterator over what is played, as soon as it is decoded.
@@ -145,7 +148,7 @@ impl<'c, W: Iterator> Piece<'c, W> {
     }
 
     /// The known tokens of each take, and what constrains those that follow.
-    fn lanes(&mut self, span: Span, guidance: Option<Guidance>) -> Result<Vec<Lane>> {
+    fn lanes(&mut self, span: Span, guidance: Option<Guidance>, conditions: &Arc<Conditions>) -> Result<Vec<Lane>> {
         let Self { options, max_tokens, seam, takes, played, .. } = self;
         let geometry = self.engine.geometry();
         // The pictures that were left to this window, and a pause.
@@ -171,6 +174,9 @@ impl<'c, W: Iterator> Piece<'c, W> {
                 .controls(&options.controls);
             processors.extend(options.controls.density.map(|density| Box::new(DensityBias::new(density)) as _));
             processors.push(Box::new(if span.open_ended { grammar.open_ended() } else { grammar }));
+            if options.quantize || conditions.hits.is_some() {
+                processors.push(Box::new(Metre::new(conditions.clone(), options.quantize)));
+            }
             Ok(Lane::new(prefix, processors))
         };
         takes.iter_mut().enumerate().map(lane).collect()
@@ -184,10 +190,15 @@ impl<'c, W: Iterator> Piece<'c, W> {
         let span = self.span(&window, last)?;
         self.seen = window.start.saturating_add(window.duration);
         let began = Instant::now();
-        let (session, guidance) =
-            Guidance::open(self.engine, vec![window.clip], self.takes.len(), self.options.guidance)?;
+        let mut conditions = self.options.conditions.window(span.start, steps(window.duration));
+        if last {
+            conditions.end = Some(span.end - span.start);
+        }
+        let conditions = Arc::new(conditions);
+        let clips = vec![window.clip.with_conditions(conditions.clone())];
+        let (session, guidance) = Guidance::open(self.engine, clips, self.takes.len(), self.options.guidance)?;
         self.timings.encode += began.elapsed();
-        let lanes = self.lanes(span, guidance)?;
+        let lanes = self.lanes(span, guidance, &conditions)?;
         self.state = State::Within(Generator::new(session, self.options.sampling, self.draws, lanes), span);
         Ok(())
     }

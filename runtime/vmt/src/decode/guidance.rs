@@ -30,7 +30,8 @@ impl Guidance {
         if scale == 1.0 || clips.iter().all(|clip| clip.frames() == 0) {
             return Ok((engine.open_takes(&clips, takes)?, None));
         }
-        clips.resize(2 * clips.len(), Clip::without_video(&engine.geometry()));
+        let without = |clip: &Clip| Clip::without_video(&engine.geometry()).with_conditions(clip.conditions().clone());
+        clips.extend(clips.iter().map(without).collect::<Vec<_>>());
         Ok((engine.open_takes(&clips, takes)?, Some(Self { scale })))
     }
 }

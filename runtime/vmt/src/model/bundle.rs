@@ -4,7 +4,7 @@ use std::{borrow::Cow, fs, iter, path::Path};
 
 use sha2::{Digest, Sha256};
 
-use super::manifest::{FORMAT, First, MANIFEST, Manifest, PERFORMANCE_310};
+use super::manifest::{FORMAT, First, MANIFEST, Manifest, OLDEST_FORMAT, PERFORMANCE_310};
 use crate::error::{Error, Result};
 
 /// A model, read and checked, that an engine can load.
@@ -82,8 +82,14 @@ fn parse(yaml: &str, path: &Path) -> Result<Manifest> {
     let manifest: Manifest = serde_yaml::from_str(yaml).map_err(|error| bundle(path, error.to_string()))?;
     let geometry = manifest.geometry;
     let sides = [geometry.frames, geometry.height, geometry.width];
-    let wrong = if manifest.format != FORMAT {
-        format!("`format` must be {FORMAT}, but is {}: this bundle needs another version of vmt", manifest.format)
+    let format = manifest.format;
+    let wrong = if !(OLDEST_FORMAT..=FORMAT).contains(&format) {
+        let when = if format > FORMAT { "a newer" } else { "an older" };
+        format!(
+            "`format` must be {OLDEST_FORMAT} to {FORMAT}, but is {format}: this bundle needs {when} version of vmt"
+        )
+    } else if format < 3 && manifest.decoder.conditions.is_some() {
+        format!("`conditions` need format 3 at least, but `format` is {format}")
     } else if manifest.vocabulary != PERFORMANCE_310 {
         format!("`vocabulary` must be {PERFORMANCE_310}, but is {}", manifest.vocabulary)
     } else if !sides.iter().all(|side| (1..=4096).contains(side)) || !(1..=60_000).contains(&geometry.frame_ms) {

@@ -5,13 +5,18 @@ use std::iter;
 
 use serde::{Deserialize, Serialize};
 
+use crate::music::Condition;
 use crate::video::Geometry;
 
 /// The manifest's file name.
 pub const MANIFEST: &str = "manifest.yaml";
 
-/// The version of this file format. In version 1, each lane had to have a picture.
-pub const FORMAT: u32 = 2;
+/// The newest version of this file format. In version 1, which no longer runs, each lane had to have a picture. Version 2 has
+/// no [`conditions`](DecoderGraph::conditions); bundles without them still are of version 2.
+pub const FORMAT: u32 = 3;
+
+/// The oldest version that runs.
+pub const OLDEST_FORMAT: u32 = 2;
 
 /// The name of the vocabulary of [`Event`](crate::Event)s: 310 of them, 10 ms steps.
 pub const PERFORMANCE_310: &str = "performance-310";
@@ -20,7 +25,7 @@ pub const PERFORMANCE_310: &str = "performance-310";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`FORMAT`].
+    /// [`OLDEST_FORMAT`] to [`FORMAT`].
     pub format: u32,
     /// A name for people.
     pub name: String,
@@ -84,15 +89,30 @@ pub struct DecoderGraph {
     /// i64 `[lanes, frames]`, as the encoder's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frame_mask: Option<String>,
+    /// What is known of the moment after each token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<ConditionsInput>,
     /// f32 `[lanes, new, 310]`.
     pub logits: String,
+}
+
+/// The decoder's input for what is known of the music.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConditionsInput {
+    /// i64 `[lanes, new, columns]`, each in `0..`[`Condition::values`], 0 for unknown.
+    pub input: String,
+    /// What each column holds.
+    pub columns: Vec<Condition>,
 }
 
 impl DecoderGraph {
     /// The names of its inputs but for context and state, in the order in which they are fed.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &String> {
-        let Self { tokens, positions, times, token_mask, frame_mask, .. } = self;
-        iter::once(tokens).chain([positions, times, token_mask, frame_mask].into_iter().flatten())
+        let Self { tokens, positions, times, token_mask, conditions, frame_mask, .. } = self;
+        let conditions = conditions.as_ref().map(|conditions| &conditions.input);
+        let options = [positions, times, token_mask].map(Option::as_ref).into_iter();
+        iter::once(tokens).chain(options.chain([conditions, frame_mask.as_ref()]).flatten())
     }
 }
 

@@ -1,14 +1,15 @@
 //! An engine over any library that runs ONNX graphs: the manifest names the tensors, so no model is known here.
 
-use std::iter::zip;
+use std::iter::{repeat_n, zip};
+use std::sync::Arc;
 
-use ndarray::{Array, Array2, ArrayD, ArrayView, ArrayView2, ArrayViewD, Axis, Ix3, RemoveAxis, s};
+use ndarray::{Array, Array2, Array3, ArrayD, ArrayView, ArrayView2, ArrayViewD, Axis, Ix3, RemoveAxis, s};
 
 use super::bundle::Bundle;
 use super::engine::{Engine, Session};
 use super::manifest::{First, Manifest};
 use crate::error::{Error, Result};
-use crate::music::{Token, VOCABULARY};
+use crate::music::{Conditions, Token, VOCABULARY};
 use crate::video::{Clip, Geometry};
 
 /// What goes into a graph.
@@ -102,7 +103,7 @@ impl<G: Graph> OnnxEngine<G> {
 
     fn open_onnx(&self, clips: &[Clip]) -> Result<OnnxSession<'_, G>> {
         let (mask, context) = self.encode(clips)?;
-        self.open_encoded(clips.len(), mask, context)
+        self.open_encoded(clips, 1, mask, context)
     }
 
     /// Rows `[1, ...]` as `[rows x takes, ...]`, each so many times. A smaller one has zeros behind it, which the frame mask
@@ -128,7 +129,14 @@ impl<G: Graph> OnnxEngine<G> {
         Ok(lanes)
     }
 
-    fn open_encoded(&self, lanes: usize, mask: Array2<i64>, mut context: Vec<G::Value>) -> Result<OnnxSession<'_, G>> {
+    fn open_encoded(
+        &self,
+        clips: &[Clip],
+        takes: usize,
+        mask: Array2<i64>,
+        mut context: Vec<G::Value>,
+    ) -> Result<OnnxSession<'_, G>> {
+        let lanes = clips.len() * takes;
         let mut encoded = context.split_off(self.manifest.context.len()).into_iter();
         if self.manifest.decoder.frame_mask.is_some() {
             context.insert(0, self.decoder.value(Tensor::I64(mask.into_dyn()))?);
@@ -146,6 +154,7 @@ impl<G: Graph> OnnxEngine<G> {
             state: state.collect::<Result<_>>()?,
             engine: self,
             context,
+            conditions: clips.iter().flat_map(|clip| repeat_n(clip.conditions().clone(), takes)).collect(),
             mask: Array2::zeros((lanes, 0)),
             fed: vec![0; lanes],
             elapsed: vec![0; lanes],
@@ -184,7 +193,7 @@ impl<G: Graph> Engine for OnnxEngine<G> {
             self.decoder.value(Tensor::F32(self.side_by_side(&rows, takes)?))
         };
         let context = (0..outputs).map(join).collect::<Result<_>>()?;
-        Ok(Box::new(self.open_encoded(lanes, mask, context)?))
+        Ok(Box::new(self.open_encoded(clips, takes, mask, context)?))
     }
 
     fn context(&self, clips: &[Clip]) -> Result<Vec<ArrayD<f32>>> {
@@ -198,6 +207,8 @@ struct OnnxSession<'e, G: Graph> {
     /// The frame mask where the decoder reads it, then the context.
     context: Vec<G::Value>,
     state: Vec<G::Value>,
+    /// What is known of each lane's music.
+    conditions: Vec<Arc<Conditions>>,
     /// `[lanes, past]`, 1 where a slot holds a real token.
     mask: Array2<i64>,
     /// Real tokens of each lane so far.
@@ -227,6 +238,8 @@ impl<G: Graph> Session for OnnxSession<'_, G> {
         let mut times = Array2::zeros((lanes, new));
         let mut elapsed = self.elapsed.clone();
         let mut mask = Array2::zeros((lanes, new));
+        let columns = engine.manifest.decoder.conditions.as_ref().map_or(&[][..], |conditions| &conditions.columns);
+        let mut conditions = Array3::zeros((lanes, new, columns.len()));
         for (lane, row) in tokens.iter().enumerate() {
             for (slot, token) in row.iter().enumerate() {
                 ids[[lane, slot]] = token.id().into();
@@ -234,6 +247,11 @@ impl<G: Graph> Session for OnnxSession<'_, G> {
                 elapsed[lane] += i64::from(token.steps());
                 times[[lane, slot]] = elapsed[lane];
                 mask[[lane, slot]] = 1;
+                if !columns.is_empty() {
+                    let known = self.conditions[lane].at(elapsed[lane] as u32);
+                    zip(conditions.slice_mut(s![lane, slot, ..]), columns)
+                        .for_each(|(value, &condition)| *value = known[condition as usize].into());
+                }
             }
         }
         let mask = ndarray::concatenate![Axis(1), self.mask, mask];
@@ -245,6 +263,9 @@ impl<G: Graph> Session for OnnxSession<'_, G> {
             if name.is_some() {
                 inputs.push(engine.decoder.value(Tensor::I64(numbers.into_dyn()))?);
             }
+        }
+        if graph.conditions.is_some() {
+            inputs.push(engine.decoder.value(Tensor::I64(conditions.into_dyn()))?);
         }
         let inputs: Vec<&G::Value> = inputs.iter().chain(&self.context).chain(&self.state).collect();
         let mut outputs = engine.decoder.run(&inputs).map_err(in_file(&graph.file))?;

@@ -8,6 +8,8 @@
 //! the bar helps rhythm is known from Li, Li and Fazekas 2023 (arXiv 2301.13383); offsets to the next scene boundary are
 //! those of EMSYNC (arXiv 2502.10154).
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 /// One number that the decoder is told of a moment. The order is a file format: see [`Condition::ALL`].
@@ -114,7 +116,8 @@ fn distance(steps: u32) -> u16 {
 }
 
 /// A beat of the music.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Beat {
     /// When it is, in steps of 10 ms; may be before 0.
     pub step: f64,
@@ -125,7 +128,8 @@ pub struct Beat {
 }
 
 /// A key: its tonic, and whether it is minor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Key {
     /// Pitch class of the tonic, `0..12` from C.
     pub tonic: u8,
@@ -161,7 +165,8 @@ impl Key {
 
 /// What is known of a piece of music before it is written. Times are in steps of 10 ms from its beginning; what is before
 /// 0 counts too.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Conditions {
     /// Rising; fewer than two say nothing.
     pub beats: Vec<Beat>,
@@ -178,6 +183,11 @@ pub struct Conditions {
 }
 
 impl Conditions {
+    /// Whether nothing is known.
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// What the decoder is told at `step`, when all that happens up to and at it is known.
     pub fn at(&self, step: u32) -> ConditionRow {
         let now = i64::from(step);
@@ -195,11 +205,30 @@ impl Conditions {
         [position, in_bar, per_bar, length, sixteenth, eighth, beat, hit, end, key, density, loudness]
     }
 
+    /// Beats of `length` steps from step 0 to `end`, in bars of `per_bar` beats that begin there; the last one is at `end` or behind.
+    pub fn steady_beats(length: f64, per_bar: u8, end: u32) -> Vec<Beat> {
+        let count = (f64::from(end) / length).ceil() as u64;
+        let in_bar = |number: u64| (number % u64::from(per_bar.max(1))) as u8 + 1;
+        (0..=count).map(|number| Beat { step: number as f64 * length, in_bar: in_bar(number), per_bar }).collect()
+    }
+
+    /// Whether `step` is a quarter or a third of a beat, to the nearest step, or outside the beats.
+    pub fn on_grid(&self, step: u32) -> bool {
+        let now = i64::from(step);
+        let Some((from, to)) = self.beat_around(now) else { return true };
+        let part = |twelfths: u32| (from.step + (to.step - from.step) * f64::from(twelfths) / 12.0).round() as i64;
+        [0, 3, 4, 6, 8, 9].into_iter().any(|twelfths| part(twelfths) == now)
+    }
+
+    /// The beat that `now` is on or behind, and the next.
+    fn beat_around(&self, now: i64) -> Option<(&Beat, &Beat)> {
+        let next = self.beats.partition_point(|beat| beat.step.round() as i64 <= now);
+        Some((self.beats.get(next.checked_sub(1)?)?, self.beats.get(next)?))
+    }
+
     /// The first seven conditions, `None` outside the beats.
     fn metre(&self, now: i64) -> Option<[u16; 7]> {
-        let step = |beat: &Beat| beat.step.round() as i64;
-        let next = self.beats.partition_point(|beat| step(beat) <= now);
-        let (from, to) = (self.beats.get(next.checked_sub(1)?)?, self.beats.get(next)?);
+        let (from, to) = self.beat_around(now)?;
         let length = to.step - from.step;
         let part = |quarters: u32| (from.step + length * f64::from(quarters) / 4.0).round() as i64;
         // The sixteenth that `now` is on or behind. Of very short beats, some fall on one step.
@@ -220,19 +249,33 @@ impl Conditions {
         ])
     }
 
-    /// What is known from `step` on, which becomes step 0.
-    pub fn from_step(&self, step: u32) -> Self {
-        let by = i64::from(step);
-        let curve = |curve: &[(i64, u8)]| curve.iter().map(|&(time, value)| (time - by, value)).collect();
+    /// What is known of a window of `steps` that begins at step `start`, which becomes step 0.
+    pub fn window(&self, start: u32, steps: u32) -> Self {
+        let (from, to) = (i64::from(start), i64::from(start) + i64::from(steps));
+        let step = |beat: &Beat| beat.step.round() as i64;
+        let beats = &self.beats[part(&self.beats, step, from, to + 1)];
+        let near = |hit: &u32| hit.checked_sub(start).filter(|&hit| hit <= steps.saturating_add(FAR));
         Self {
-            beats: self.beats.iter().map(|beat| Beat { step: beat.step - by as f64, ..*beat }).collect(),
-            hits: self.hits.as_ref().map(|hits| hits.iter().filter_map(|hit| hit.checked_sub(step)).collect()),
-            end: self.end.map(|end| end.saturating_sub(step)),
-            keys: self.keys.iter().map(|&(time, key)| (time - by, key)).collect(),
-            density: curve(&self.density),
-            loudness: curve(&self.loudness),
+            beats: beats.iter().map(|beat| Beat { step: beat.step - from as f64, ..*beat }).collect(),
+            hits: self.hits.as_ref().map(|hits| hits.iter().filter_map(near).collect()),
+            end: self.end.map(|end| end.saturating_sub(start)),
+            keys: moved(&self.keys, from, to),
+            density: moved(&self.density, from, to),
+            loudness: moved(&self.loudness, from, to),
         }
     }
+}
+
+/// Those of `items` that decide about `from..to`: the last by `from`, those up to `to`, and the next one.
+fn part<T>(items: &[T], step: impl Fn(&T) -> i64, from: i64, to: i64) -> Range<usize> {
+    let first = items.partition_point(|item| step(item) <= from).saturating_sub(1);
+    let last = items.partition_point(|item| step(item) < to);
+    first..(last + 1).min(items.len()).max(first)
+}
+
+/// What holds in `from..to` of a curve, `from` becoming step 0.
+fn moved<T: Copy>(curve: &[(i64, T)], from: i64, to: i64) -> Vec<(i64, T)> {
+    curve[part(curve, |&(time, _)| time, from, to)].iter().map(|&(time, value)| (time - from, value)).collect()
 }
 
 /// The value that holds at `now`.
@@ -290,8 +333,8 @@ mod tests {
     fn a_later_beginning_tells_the_same() {
         let conditions = conditions();
         for start in [0, 10, 77, 250] {
-            let later = conditions.from_step(start);
-            for step in 0..400 {
+            let later = conditions.window(start, 400);
+            for step in 0..=400 {
                 assert_eq!(later.at(step), conditions.at(start + step), "{start} + {step}");
             }
         }

@@ -23,7 +23,7 @@ pub struct Frame<P> {
 }
 
 /// A part of a film that a model sees at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     /// Where it begins in the film.
     pub start: Duration,
