@@ -1,7 +1,10 @@
 //! ONNX Runtime, loaded at run time from a library that is found or given.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs::{self, File},
+    io::Read,
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock, PoisonError},
 };
@@ -24,6 +27,14 @@ pub const OLDEST: &str = "1.24";
 
 /// Names the library's file; wins over every other place.
 pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// From this version on, ONNX Runtime's official builds for Linux have telemetry: creating the environment writes a device
+/// id into the home directory and looks up a server of Microsoft's, unless [`TELEMETRY_VARIABLE`] is 1 by then. The
+/// switch in its interface comes too late for that.
+const TELEMETRY_SINCE: (u32, u32) = (1, 29);
+
+/// ONNX Runtime's own variable against its telemetry; without it, [`library`] refuses versions that have telemetry.
+pub const TELEMETRY_VARIABLE: &str = "ORT_DISABLE_TELEMETRY";
 
 /// Where to run.
 #[derive(Clone, Copy, PartialEq)]
@@ -58,6 +69,10 @@ static LIBRARY: OnceLock<(Library, Environment)> = OnceLock::new();
 ///
 /// Looks at `ORT_DYLIB_PATH` alone where it is set; else beside the program, in `../lib` from there, and where the
 /// system's loader looks.
+///
+/// # Errors
+/// Where there is none, or none but versions from 1.29 on, whose telemetry `ORT_DISABLE_TELEMETRY=1` must turn off before.
+/// The variable must be set outside, or before any other thread starts: this library cannot do it safely.
 pub fn library() -> Result<Library> {
     Ok(loaded()?.0.clone())
 }
@@ -70,8 +85,18 @@ fn loaded() -> Result<&'static (Library, Environment)> {
     }
     let mut found = Vec::new();
     for path in candidates() {
+        // Before it is loaded: a process can load one library only.
+        if let Some(reason) = version(&path).and_then(|version| telemetry(&path, Some(version))) {
+            found.push(reason);
+            continue;
+        }
         match ort::init_from(&path) {
             Ok(builder) => {
+                // Loading is harmless; creating the environment is not.
+                if let Some(reason) = telemetry(&path, version(&path).or_else(|| version(&mapped()?))) {
+                    found.push(reason);
+                    break;
+                }
                 let environment = builder.with_name("vmt").with_telemetry(false).build().map_err(failed("ort"))?;
                 environment.set_log_level(ort::logging::LogLevel::Error);
                 return Ok(LIBRARY.get_or_init(|| (Library { path, build: ort::info() }, environment)));
@@ -85,11 +110,51 @@ fn loaded() -> Result<&'static (Library, Environment)> {
             Err(error) => found.push(error.to_string()),
         }
     }
-    let reason = format!(
-        "ONNX Runtime {OLDEST} or newer is needed; set {LIBRARY_VARIABLE} to its library. Tried: {}",
-        found.join("; ")
-    );
+    let tried =
+        if found.is_empty() { "nothing, for the program's own path is unknown".into() } else { found.join("; ") };
+    let reason =
+        format!("ONNX Runtime {OLDEST} or newer is needed; set {LIBRARY_VARIABLE} to its library. Tried: {tried}");
     Err(Error::Engine { engine: "ort", reason })
+}
+
+/// Why the library at `path` is refused, if it has telemetry, or may have, and that is not turned off.
+fn telemetry(path: &Path, version: Option<(u32, u32)>) -> Option<String> {
+    let off = env::var_os(TELEMETRY_VARIABLE).is_some_and(|value| value == "1");
+    if off || version.is_some_and(|version| version < TELEMETRY_SINCE) {
+        return None;
+    }
+    let version = version.map_or("of unknown version".to_owned(), |(major, minor)| format!("{major}.{minor}"));
+    let since = format!("{}.{}", TELEMETRY_SINCE.0, TELEMETRY_SINCE.1);
+    Some(format!(
+        "{}: ONNX Runtime {version} is refused, because versions from {since} on send telemetry; take an older one, or set \
+         {TELEMETRY_VARIABLE}=1 in the environment",
+        path.display()
+    ))
+}
+
+/// Major and minor version of a library file, from the name of its symbols' version, which lies near its beginning: its
+/// interface says it to unsafe code alone.
+fn version(path: &Path) -> Option<(u32, u32)> {
+    const MARK: &[u8] = b"VERS_";
+    if !path.is_absolute() {
+        return None;
+    }
+    let mut beginning = Vec::new();
+    File::open(path).ok()?.take(1 << 20).read_to_end(&mut beginning).ok()?;
+    let parse = |at: usize| {
+        let name = beginning[at + MARK.len()..].split(|&byte| byte == 0).next()?;
+        let mut numbers = str::from_utf8(name).ok()?.split('.').map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    };
+    let marks = beginning.windows(MARK.len()).enumerate().filter(|(_, bytes)| *bytes == MARK);
+    marks.map(|(at, _)| at).find_map(parse)
+}
+
+/// The file that the system's loader found, where Linux says it.
+fn mapped() -> Option<PathBuf> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let path = maps.lines().filter_map(|line| Some(&line[line.find('/')?..]));
+    path.map(Path::new).find(|path| path.file_name().is_some_and(is_library)).map(Path::to_owned)
 }
 
 /// Library files to try, best first.
@@ -97,19 +162,28 @@ fn candidates() -> Vec<PathBuf> {
     if let Some(path) = env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()) {
         return vec![env::current_dir().unwrap_or_default().join(path)];
     }
-    let name = format!("{}onnxruntime{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
-    let program = env::current_exe().ok().and_then(|program| Some(program.canonicalize().ok()?.parent()?.to_owned()));
+    // ort would panic on a bare name.
+    let Ok(program) = env::current_exe() else { return Vec::new() };
+    let program = program.canonicalize().ok().and_then(|program| Some(program.parent()?.to_owned()));
     let mut paths: Vec<PathBuf> =
-        program.iter().flat_map(|dir| [dir.clone(), dir.join("../lib")]).flat_map(|dir| matches(&dir, &name)).collect();
-    paths.push(name.into());
+        program.iter().flat_map(|dir| [dir.clone(), dir.join("../lib")]).flat_map(|dir| libraries(&dir)).collect();
+    paths.push(name().into());
     paths
 }
 
-/// Files in `dir` called `name` or `name.VERSION`.
-fn matches(dir: &Path, name: &str) -> Vec<PathBuf> {
+/// What the library's file is called here, but for a version behind it.
+fn name() -> String {
+    format!("{}onnxruntime{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX)
+}
+
+fn is_library(file: &OsStr) -> bool {
+    file.to_string_lossy().starts_with(&name())
+}
+
+/// The library files in `dir`.
+fn libraries(dir: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> =
-        files.filter(|file| file.file_name().to_string_lossy().starts_with(name)).map(|file| file.path()).collect();
+    let mut paths: Vec<PathBuf> = files.filter(|file| is_library(&file.file_name())).map(|file| file.path()).collect();
     paths.sort();
     paths
 }
