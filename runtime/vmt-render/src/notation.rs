@@ -1,21 +1,23 @@
 //! A score as sheet music: MusicXML 4.0 for two staves, four quarters to a measure, rounded to sixteenths.
 
+mod hands;
+mod key;
+
 use std::collections::HashMap;
 
-use vmt::{Note, STEPS_PER_SECOND, Score};
+use vmt::Score;
 
-/// Sixteenths in a quarter, which MusicXML calls divisions.
-const QUARTER: u32 = 4;
+use self::hands::{Chord, QUARTER, staves};
+use self::key::Key;
+
+/// Sixteenths in a measure.
 const MEASURE: u32 = 4 * QUARTER;
 
-/// Middle C: what lies about it goes to the hand that is nearer, what lies further away to its own.
-const MIDDLE: u8 = 60;
-const EITHER_HAND: std::ops::RangeInclusive<u8> = 55..=64;
-
-/// Writes `score` as a MusicXML document with `tempo` quarters a minute.
+/// Writes `score` as a MusicXML document with `tempo` quarters per minute, 20-400.
 ///
-/// Times are rounded to sixteenths, and each staff has one voice: what is struck together ends together, when the next
-/// is struck at the latest. The key is the one that the notes fit best (Krumhansl and Schmuckler).
+/// Times are rounded to sixteenths. Each staff has one voice: notes that begin together end together, at the latest when
+/// the next ones begin. The key is estimated from the pitches (Krumhansl and Schmuckler; profiles of Krumhansl and Kessler
+/// 1982).
 pub fn musicxml(score: &Score, tempo: f64) -> String {
     let key = Key::of(score);
     let staves = staves(score, tempo);
@@ -80,68 +82,6 @@ fn attributes(key: Key, tempo: f64) -> String {
         key.fifths,
         if key.minor { "minor" } else { "major" }
     )
-}
-
-/// What one hand strikes at once, in sixteenths.
-struct Chord {
-    start: u32,
-    end: u32,
-    /// MIDI note numbers, rising, and their velocities.
-    notes: Vec<(u8, u8)>,
-}
-
-/// The chords of the right hand and of the left, in order, none begun before the one before has ended.
-fn staves(score: &Score, tempo: f64) -> [Vec<Chord>; 2] {
-    let sixteenth =
-        |step: u32| (f64::from(step) / f64::from(STEPS_PER_SECOND) * tempo / 60.0 * f64::from(QUARTER)).round() as u32;
-    let mut staves: [Vec<Chord>; 2] = [const { Vec::new() }; 2];
-    let mut last: [Option<Note>; 2] = [None; 2];
-    for note in &score.notes {
-        let (start, pitch) = (sixteenth(note.start), (note.pitch.get(), note.velocity));
-        let mut struck = staves.iter().filter_map(|staff| staff.last()).filter(|chord| chord.start == start);
-        // A key that is struck twice within a sixteenth is written once.
-        if struck.any(|chord| chord.notes.iter().any(|(other, _)| *other == pitch.0)) {
-            continue;
-        }
-        let staff = hand(note, &last);
-        last[staff] = Some(*note);
-        let end = sixteenth(note.end).max(start + 1);
-        match staves[staff].last_mut().filter(|chord| chord.start == start) {
-            Some(chord) => {
-                chord.notes.push(pitch);
-                chord.end = chord.end.max(end);
-            }
-            None => staves[staff].push(Chord { start, end, notes: vec![pitch] }),
-        }
-    }
-    for staff in &mut staves {
-        for index in 1..staff.len() {
-            let next = staff[index].start;
-            let chord = &mut staff[index - 1];
-            // A player reads no rest of a sixteenth, and a listener hears none.
-            if chord.end + 1 >= next {
-                chord.end = next;
-            }
-        }
-        staff.iter_mut().for_each(|chord| chord.notes.sort());
-    }
-    staves
-}
-
-/// 0 for the right hand, 1 for the left. About middle C it is the one that is nearer, by what it played last or, if that
-/// was a while ago, by where it rests.
-fn hand(note: &Note, last: &[Option<Note>; 2]) -> usize {
-    const MEMORY: u32 = 2 * STEPS_PER_SECOND;
-    const REST: [u8; 2] = [67, 52];
-    let pitch = note.pitch.get();
-    if !EITHER_HAND.contains(&pitch) {
-        return usize::from(pitch < MIDDLE);
-    }
-    let [right, left] = [0, 1].map(|hand| {
-        let recent = last[hand].filter(|last| note.start.saturating_sub(last.start) <= MEMORY);
-        pitch.abs_diff(recent.map_or(REST[hand], |last| last.pitch.get()))
-    });
-    usize::from(left < right)
 }
 
 /// One staff's share of a measure, being written.
@@ -293,71 +233,13 @@ fn accidental(alter: i32) -> &'static str {
     }
 }
 
-/// The steps by fifths, from F, which is sharpened first, to B, which is flattened first.
-const STEPS: [char; 7] = ['F', 'C', 'G', 'D', 'A', 'E', 'B'];
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Key {
-    /// Sharps, or flats below 0.
-    fifths: i32,
-    minor: bool,
-}
-
-impl Key {
-    /// The key whose profile (Krumhansl and Kessler 1982) the pitches of `score` fit best.
-    fn of(score: &Score) -> Self {
-        const MAJOR: [f64; 12] = [6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88];
-        const MINOR: [f64; 12] = [6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17];
-        let mut heard = [0.0; 12];
-        for note in &score.notes {
-            // What lasts longer says more, up to a second.
-            heard[usize::from(note.pitch.get() % 12)] += f64::from((note.end - note.start).min(STEPS_PER_SECOND));
-        }
-        let fit = |profile: &[f64; 12], tonic: usize| {
-            let mean = profile.iter().sum::<f64>() / 12.0;
-            let deviation = profile.iter().map(|value| (value - mean).powi(2)).sum::<f64>().sqrt();
-            let product: f64 = (0..12).map(|above| heard[(tonic + above) % 12] * (profile[above] - mean)).sum();
-            product / deviation
-        };
-        let mut best = (0.0, Self { fifths: 0, minor: false });
-        for (profile, minor) in [(&MAJOR, false), (&MINOR, true)] {
-            for tonic in 0..12 {
-                let major = if minor { tonic + 3 } else { tonic };
-                // -5..=6
-                let fifths = (major as i32 * 7 + 5) % 12 - 5;
-                let fit = fit(profile, tonic);
-                if fit > best.0 {
-                    best = (fit, Self { fifths, minor });
-                }
-            }
-        }
-        best.1
-    }
-
-    /// How the key alters a step by itself.
-    fn alter(self, step: char) -> i32 {
-        let place = STEPS.iter().position(|other| *other == step).unwrap_or(0) as i32;
-        i32::from(place < self.fifths) - i32::from(place >= 7 + self.fifths)
-    }
-
-    /// Step, alteration and octave of a MIDI note: as near to the key as it can be on the line of fifths.
-    fn spell(self, pitch: u8) -> (char, i32, i32) {
-        // In C: from E flat, three fifths below, to G sharp, eight above.
-        let lowest = self.fifths - 3;
-        let fifths = lowest + (i32::from(pitch) * 7 - lowest).rem_euclid(12);
-        let alter = (fifths + 1).div_euclid(7);
-        let step = STEPS[(fifths + 1).rem_euclid(7) as usize];
-        (step, alter, (i32::from(pitch) - alter).div_euclid(12) - 1)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
     use roxmltree::{Document, Node, ParsingOptions};
-    use vmt::Pitch;
+    use vmt::{Note, Pitch};
 
     use super::*;
 
@@ -468,43 +350,6 @@ mod tests {
         // The hands change in between.
         let notes = [(71, 72, 21), (263, 264, 58), (271, 272, 65), (272, 273, 58)];
         assert_eq!(read(&score(&notes, 4.0), 40.0), ["r:6 r:1 Bb3+F4:1 r:8", "r:2 A0:1 r:1 r:12"]);
-    }
-
-    #[test]
-    fn spelling() {
-        let spell = |fifths, pitch| {
-            let (step, alter, octave) = Key { fifths, minor: false }.spell(pitch);
-            (step, alter, octave)
-        };
-        assert_eq!(spell(0, 61), ('C', 1, 4));
-        assert_eq!(spell(0, 63), ('E', -1, 4));
-        assert_eq!(spell(-4, 61), ('D', -1, 4));
-        assert_eq!(spell(6, 60), ('B', 1, 3));
-        assert_eq!(spell(-5, 59), ('C', -1, 4));
-        for fifths in -6..=6 {
-            for pitch in 21..=108 {
-                let (step, alter, octave) = spell(fifths, pitch);
-                let natural = [5, 0, 7, 2, 9, 4, 11][STEPS.iter().position(|other| *other == step).unwrap()];
-                assert_eq!(natural + alter + 12 * (octave + 1), i32::from(pitch));
-                assert!(alter.abs() <= 2);
-            }
-        }
-    }
-
-    #[test]
-    fn keys() {
-        let scale = |tonic: u8, steps: [u8; 7], fifths| {
-            let mut notes: Vec<_> =
-                (0..7).map(|index| (index * 50, index * 50 + 50, tonic + steps[index as usize])).collect();
-            notes.push((350, 450, tonic));
-            (Key::of(&score(&notes, 5.0)).fifths, fifths)
-        };
-        let (major, minor) = ([0, 2, 4, 5, 7, 9, 11], [0, 2, 3, 5, 7, 8, 11]);
-        for (got, want) in
-            [scale(60, major, 0), scale(62, major, 2), scale(61, major, -5), scale(57, minor, 0), scale(60, minor, -3)]
-        {
-            assert_eq!(got, want);
-        }
     }
 
     /// Where accidentals stand.
