@@ -1,42 +1,43 @@
-//! `vmt doctor`: what there is to run on.
+//! `vmt doctor`: what this machine offers.
 
 use std::{num::NonZeroUsize, time::Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use ndarray::Array4;
 use vmt::{Backend, Bundle, Clip, Geometry, Token};
 
 use crate::built_in;
 
-/// Says which engines, libraries and threads are there, and tries each engine
+/// Lists engines, libraries and threads, and tries each engine; fails if none works
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct DoctorArgs {}
 
-impl Args {
+impl DoctorArgs {
     pub fn run(self) -> Result<()> {
         println!("vmt      {}", env!("CARGO_PKG_VERSION"));
         let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         println!("threads  {threads}");
         println!(
             "video    {}",
-            if cfg!(feature = "video") {
-                "files through FFmpeg, and folders of pictures"
-            } else {
-                "folders of pictures"
-            }
+            if cfg!(feature = "video") { "files through FFmpeg, and folders of images" } else { "folders of images" }
         );
         #[cfg(feature = "ort")]
         if let Ok(library) = vmt::ort::library() {
             println!("library  {} ({})", library.path.display(), library.build);
         }
-        let bundle = built_in()?;
+        let bundle = built_in::bundle()?;
+        let mut works = false;
         for (name, backend) in [("tract", Backend::Tract), ("ort", Backend::Ort), ("cuda", Backend::Cuda)] {
             match try_out(&bundle, backend) {
-                Ok(what) => println!("{name:8} works: {what}"),
+                Ok(what) => {
+                    works = true;
+                    println!("{name:8} works: {what}");
+                }
                 // The error begins with the engine's name.
                 Err(error) => println!("no engine {error}"),
             }
         }
+        ensure!(works, "at least one engine must work, but none does");
         Ok(())
     }
 }
@@ -50,5 +51,5 @@ fn try_out(bundle: &Bundle, backend: Backend) -> vmt::Result<String> {
     let clip = Clip::new(Array4::zeros((frames, 3, height, width)), &geometry)?;
     let began = Instant::now();
     engine.open(std::slice::from_ref(&clip))?.step(&[Token::PAD])?;
-    Ok(format!("the built-in bundle loads in {loaded:.1?}; a window and an event take {:.1?}", began.elapsed()))
+    Ok(format!("the built-in bundle loads in {loaded:.1?}; one window and one event take {:.1?}", began.elapsed()))
 }

@@ -1,16 +1,18 @@
-//! `vmt compose FOLDER`: the music of many films.
+//! `vmt compose FOLDER`: one film after the other, and a table of how each went.
 
 use std::collections::HashMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 use vmt_render::Film;
 
-use crate::compose::{Args, Studio};
+use crate::generation::GenerationArgs;
+use crate::input::InputArgs;
+use crate::outputs::OutputArgs;
+use crate::pipeline::Pipeline;
 use crate::shard::Shard;
-use crate::{output, outputs};
 
 /// What counts as a film in a folder.
 const FILMS: [&str; 16] =
@@ -23,26 +25,31 @@ enum Outcome {
     Failed(anyhow::Error),
 }
 
-/// Composes for each film of `folder` that is in this process's shard and not done.
-pub fn run(args: &Args, folder: &Path) -> Result<()> {
-    let out = args.outputs.folder()?;
-    let from_environment = || Shard::from_environment(args.shards, |name| env::var(name).ok());
-    let shard = args.shard.map_or_else(from_environment, |shard| Ok(Some(shard)))?;
+/// Composes for each film of `folder` that is in `shard` and not done.
+pub fn run(
+    folder: &Path,
+    shard: Option<Shard>,
+    input: &InputArgs,
+    outputs: &OutputArgs,
+    generation: &GenerationArgs,
+) -> Result<()> {
+    let out = outputs.folder()?;
     let films = films(folder)?;
-    check_names(&films, |film| args.outputs.of(film, out).paths())?;
+    check_names(&films, |film| outputs.of(film, out).paths())?;
     fs::create_dir_all(out).with_context(|| out.display().to_string())?;
-    output::sweep(out);
+    vmt_files::sweep(out);
+    let start = input.range()?.start;
     // What is wrong with the call is wrong with each film.
-    args.check(&args.outputs.of(&films[0], out), &Film::Video(films[0].clone()))?;
-    let studio = Studio::new(args)?;
+    outputs.of(&films[0], out).check(&Film::Video(films[0].clone()), start)?;
+    let pipeline = Pipeline::load(input, outputs, generation)?;
 
     let mut rows = Vec::new();
     for (_, film) in films.iter().enumerate().filter(|(place, _)| shard.is_none_or(|shard| shard.holds(*place))) {
-        let outputs = args.outputs.of(film, out);
+        let outputs = outputs.of(film, out);
         let outcome = if outputs.paths().iter().all(|output| is_newer(output, film)) {
             Outcome::Skipped
         } else {
-            compose(args, &studio, film, &outputs).unwrap_or_else(Outcome::Failed)
+            compose(&pipeline, film, &outputs, start).unwrap_or_else(Outcome::Failed)
         };
         rows.push((film, outcome));
     }
@@ -63,10 +70,10 @@ pub fn run(args: &Args, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn compose(args: &Args, studio: &Studio, film: &Path, outputs: &outputs::Args) -> Result<Outcome> {
-    let video = Film::Video(film.into());
-    let prepared = args.check(outputs, &video)?;
-    let best = args.compose(studio, video, outputs, &prepared)?.swap_remove(0).score;
+fn compose(pipeline: &Pipeline, film: &Path, outputs: &OutputArgs, start: Duration) -> Result<Outcome> {
+    let film = Film::Video(film.into());
+    let prepared = outputs.check(&film, start)?;
+    let best = pipeline.compose(film, outputs, &prepared)?.swap_remove(0).score;
     Ok(Outcome::Wrote { music: best.duration, notes: best.notes.len() })
 }
 

@@ -1,4 +1,4 @@
-//! `vmt inspect`: what a bundle is.
+//! `vmt inspect`: a bundle's manifest.
 
 use std::path::PathBuf;
 
@@ -7,22 +7,22 @@ use vmt::Bundle;
 
 use crate::built_in;
 
-/// Says what a bundle is, after checking its files against its manifest
+/// Prints what a bundle's manifest says, after checking the bundle's files against it
 #[derive(clap::Args)]
-pub struct Args {
-    /// The bundle's folder [default: the one inside this program]
+pub struct InspectArgs {
+    /// The bundle's folder [default: the model inside this program]
     bundle: Option<PathBuf>,
 }
 
-impl Args {
+impl InspectArgs {
     pub fn run(self) -> Result<()> {
-        let bundle = self.bundle.map_or_else(built_in, |dir| Ok(Bundle::open(dir)?))?;
+        let bundle = self.bundle.map_or_else(built_in::bundle, |dir| Ok(Bundle::open(dir)?))?;
         let (manifest, [encoder, decoder]) = (bundle.manifest(), bundle.sizes());
         let vmt::Geometry { frames, height, width, frame_ms } = manifest.geometry;
         println!("name         {}", manifest.name);
         println!("description  {}", manifest.description);
         println!("licence      {}", manifest.license);
-        println!("pictures     {frames} of {width} x {height}, one every {frame_ms} ms");
+        println!("frames       {frames} of {width} x {height}, one every {frame_ms} ms");
         println!("vocabulary   {}, at most {} events a window", manifest.vocabulary, manifest.max_tokens);
         println!("encoder      {} ({:.1} MB)", manifest.encoder.file, encoder as f64 / 1e6);
         println!("decoder      {} ({:.1} MB)", manifest.decoder.file, decoder as f64 / 1e6);

@@ -1,25 +1,31 @@
 //! The `vmt` command as a library: [`run`] is all of it.
 
-mod compose;
-mod controls;
+mod built_in;
+mod compose_command;
+mod control_args;
 mod doctor;
+mod event_lines;
 #[cfg(feature = "video")]
 mod folder;
-pub mod frames;
-mod from;
+mod generation;
+mod image_sequence;
+mod input;
 mod inspect;
-mod output;
 mod outputs;
+mod paths;
+mod pipeline;
+mod rerender;
 mod shard;
+mod summary;
 mod tokens;
+mod usage;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
-use vmt::Bundle;
 
-/// Watches a video and writes the piano score for it.
+/// Composes piano scores for videos
 #[derive(Parser)]
 #[command(name = "vmt", version, propagate_version = true)]
 struct Args {
@@ -28,17 +34,17 @@ struct Args {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one in a program's life")]
+#[expect(clippy::large_enum_variant, reason = "there is one for each process")]
 enum Command {
-    Compose(compose::Args),
-    Inspect(inspect::Args),
-    Doctor(doctor::Args),
+    Compose(compose_command::ComposeArgs),
+    Inspect(inspect::InspectArgs),
+    Doctor(doctor::DoctorArgs),
     #[command(subcommand)]
     Tokens(tokens::Command),
 }
 
-/// Runs the command `args` (the program's name first) and says how it went: 0, 1 where it failed, 2 where the call is
-/// wrong. Results go to standard output, complaints to standard error.
+/// Runs the command `args` (the program's name first) and returns its exit code: 0 if it is done, 1 if it failed, 2 if the
+/// call is wrong. Results go to standard output, errors to standard error.
 pub fn run(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
     let Err(error) = execute(args) else { return ExitCode::SUCCESS };
     match error.downcast::<clap::Error>() {
@@ -54,27 +60,19 @@ pub fn run(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitC
     }
 }
 
-/// As [`run`], but leaves the complaint to the caller. It is a [`clap::Error`] where the call is wrong, or asks for help.
+/// As [`run`], but returns the error.
+///
+/// # Errors
+/// A [`clap::Error`] where the call is wrong, an option is out of its range, or the call asks for help.
 pub fn execute(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<()> {
-    match Args::try_parse_from(args)?.command {
+    let result = match Args::try_parse_from(args)?.command {
         Command::Compose(args) => args.run(),
         Command::Inspect(args) => args.run(),
         Command::Doctor(args) => args.run(),
         Command::Tokens(command) => command.run(),
-    }
-}
-
-/// The bundle that comes with the program.
-fn built_in() -> Result<Bundle> {
-    macro_rules! file {
-        ($include:ident, $name:literal) => {
-            $include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../onnx/vmt-small/", $name))
-        };
-    }
-    let bundle = Bundle::from_memory(
-        file!(include_str, "manifest.yaml"),
-        file!(include_bytes, "encoder.onnx"),
-        file!(include_bytes, "decoder.onnx"),
-    );
-    bundle.context("the bundle inside this program is damaged")
+    };
+    result.map_err(|error| match error.downcast_ref() {
+        Some(vmt::Error::Option { .. }) => usage::wrong(format!("{error:#}")).into(),
+        _ => error,
+    })
 }

@@ -1,7 +1,6 @@
 //! What `vmt compose -o` can write, chosen by extension: everything is rendered before anything is renamed.
 
 use std::ffi::OsString;
-use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::num::NonZeroUsize;
@@ -9,18 +8,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, RangedU64ValueParser, TypedValueParser};
 use vmt::{Clip, Geometry, Score, Tempo, Window, midi};
+use vmt_files::Drafts;
 use vmt_render::{Film, Provenance, Record, SoundFont};
 
-use crate::frames;
-use crate::output::{self, Drafts};
+use crate::{image_sequence, paths, usage};
 
-/// Where the music goes, and how it is to look and sound there.
+/// The files to write, and how the music is rendered in them
 #[derive(Clone, clap::Args)]
-pub struct Args {
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
     /// The file to write: .mid, .wav, .mp4 or .mkv (the film with its music), .png or .svg (a piano roll), .musicxml or
-    /// .json; may be given several times. Files that are there are replaced. - is MIDI to standard output; for a folder of
+    /// .json; may be given several times. Existing files are replaced. - writes MIDI to standard output; for a folder of
     /// films, it is a folder
     #[arg(short, long, value_name = "FILE", required_unless_present = "events")]
     #[arg(value_parser = OsStringValueParser::new().try_map(Output::new))]
@@ -28,30 +28,34 @@ pub struct Args {
     /// What to write for each film of a folder [default: mid]
     #[arg(long, value_name = "EXTENSION", value_delimiter = ',', value_parser = Kind::ALL.map(|(extension, _)| extension))]
     format: Vec<String>,
-    /// Print what is played as it is decoded: a line of JSON each, with its time in seconds
+    /// Print each event as it is decoded: one line of JSON, with its time in seconds
     #[arg(long, conflicts_with = "takes")]
     pub events: bool,
-    /// Compose N takes side by side and keep the best; each has a memory of its own
-    #[arg(long, value_name = "N", default_value = "1")]
+    /// Compose N takes side by side, 1-1024, and keep the best
+    #[arg(long, value_name = "N", default_value = "1", value_parser = takes())]
     pub takes: NonZeroUsize,
     /// Keep the other takes too, from the second best: FILE.2.mid, FILE.3.mid, ...
     #[arg(long)]
     keep_takes: bool,
-    /// Beats a minute in .mid and .musicxml; they change no time
+    /// Beats per minute of .mid and .musicxml, 20-400; no time in seconds changes
     #[arg(long, value_name = "BPM", default_value_t = 120.0)]
     pub tempo: f64,
     /// Move each note to the nearest sixteenth of --tempo
     #[arg(long)]
     pub snap: bool,
-    /// The piano for .wav, .mp4 and .mkv [default: the one inside this program]
+    /// The piano of .wav, .mp4 and .mkv [default: the soundfont inside this program]
     #[arg(long, value_name = "FILE.sf2")]
     soundfont: Option<PathBuf>,
-    /// How loud the film's own sound stays under the music, in .mp4 and .mkv: 0 is silent, 1 as it was
+    /// Volume of the film's own sound under the music in .mp4 and .mkv, 0-1
     #[arg(long, value_name = "X")]
     original_volume: Option<f32>,
-    /// Show the film along the time axis of the piano roll, in .png and .svg
+    /// Show frames of the film along the time axis of .png and .svg
     #[arg(long)]
     thumbnails: bool,
+}
+
+fn takes() -> impl TypedValueParser<Value = NonZeroUsize> {
+    RangedU64ValueParser::<usize>::new().range(1..=vmt::MAX_TAKES as u64).try_map(NonZeroUsize::try_from)
 }
 
 /// A file to write.
@@ -93,7 +97,7 @@ impl Output {
         let extension = path.extension().unwrap_or_default();
         let known = Kind::ALL.iter().find(|(known, _)| extension.eq_ignore_ascii_case(known)).map(|(_, kind)| *kind);
         let kind = match known {
-            _ if output::is_standard(&path) => Kind::Midi,
+            _ if paths::is_standard(&path) => Kind::Midi,
             _ if names_folder || (known.is_none() && (extension.is_empty() || path.is_dir())) => Kind::Folder,
             Some(kind) => kind,
             None => return Err(must_end()),
@@ -114,7 +118,7 @@ fn must_end() -> String {
     format!("must end in one of {}", Kind::ALL.map(|(extension, _)| format!(".{extension}")).join(", "))
 }
 
-impl Args {
+impl OutputArgs {
     /// The files to be written: for each take that is kept, the best first.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.numbered().flatten().map(|output| output.path).collect()
@@ -129,7 +133,7 @@ impl Args {
     pub fn folder(&self) -> Result<&Path> {
         match self.output.as_slice() {
             [Output { path, kind: Kind::Folder }] if !self.events => Ok(path),
-            _ => Err(wrong("a folder of films needs one folder to write to: -o FOLDER/".into()).into()),
+            _ => Err(usage::wrong("a folder of films needs one folder to write to: -o FOLDER/").into()),
         }
     }
 
@@ -153,50 +157,59 @@ impl Args {
 
     /// Whether standard output is for something else than the summary.
     pub fn piped(&self) -> bool {
-        self.events || self.output.iter().any(|output| output::is_standard(&output.path))
+        self.events || self.output.iter().any(|output| paths::is_standard(&output.path))
+    }
+
+    /// Prints a line of the summary where standard output is not for something else.
+    pub fn say(&self) -> impl Fn(String) + use<> {
+        let piped = self.piped();
+        move |line| if piped { eprintln!("{line}") } else { println!("{line}") }
     }
 
     /// Finds what would go wrong after minutes of work, before it. The film is watched from `start` on.
     pub fn check(&self, film: &Film, start: Duration) -> Result<Prepared> {
         self.tempo()?;
-        let streamed = matches!(film, Film::Frames { folder, .. } if output::is_standard(folder));
-        call(self.format.is_empty(), "--format is for a folder of films")?;
-        let pipes = self.output.iter().filter(|output| output::is_standard(&output.path)).count();
+        let streamed = matches!(film, Film::Frames { folder, .. } if paths::is_standard(folder));
+        usage::ensure(self.format.is_empty(), "--format is for a folder of films")?;
+        let pipes = self.output.iter().filter(|output| paths::is_standard(&output.path)).count();
         let one = pipes + usize::from(self.events) <= 1 && (pipes == 0 || !self.keep_takes);
-        call(one, "standard output takes one thing: --events, or the best take's MIDI")?;
+        usage::ensure(one, "standard output takes one thing: --events, or the best take's MIDI")?;
         let paths = self.paths();
         for (index, path) in paths.iter().enumerate() {
-            call(!paths[..index].contains(path), format!("{}: is to be written twice", path.display()))?;
-            if !output::is_standard(path) {
-                output::check(path)?;
+            usage::ensure(!paths[..index].contains(path), format!("{}: is to be written twice", path.display()))?;
+            if !paths::is_standard(path) {
+                paths::check(path)?;
             }
         }
         for Output { path, kind } in &self.output {
             let path_is = |problem: &str| format!("{}: {problem}", path.display());
-            call(*kind != Kind::Folder, path_is(&must_end()))?;
+            usage::ensure(*kind != Kind::Folder, path_is(&must_end()))?;
             if *kind == Kind::Film {
                 let Film::Video(video) = film else {
-                    return Err(wrong(path_is("needs a video to copy, not --frames")).into());
+                    return Err(usage::wrong(path_is("needs a video to copy, not --frames")).into());
                 };
                 let begins = start.is_zero() || path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("mp4"));
-                call(begins, path_is("only an .mp4 can begin at any picture; give no --start, or write .mp4"))?;
+                usage::ensure(
+                    begins,
+                    path_is("only an .mp4 can begin at any picture; give no --start, or write .mp4"),
+                )?;
                 let real = |path: &Path| path.canonicalize().ok();
                 let same = real(path).is_some() && real(path) == real(video);
-                call(!same, path_is("is the film itself, which must stay"))?;
+                usage::ensure(!same, path_is("is the film itself, which must stay"))?;
                 #[cfg(feature = "video")]
                 vmt_video::muxer(video, start)?;
             }
         }
         let wants = |kinds: &[Kind]| self.output.iter().any(|output| kinds.contains(&output.kind));
         let sound = wants(&[Kind::Wav, Kind::Film]);
-        call(sound || self.soundfont.is_none(), "--soundfont: there is no .wav, .mp4 or .mkv to write")?;
+        usage::ensure(sound || self.soundfont.is_none(), "--soundfont: there is no .wav, .mp4 or .mkv to write")?;
         let film = wants(&[Kind::Film]);
-        call(film || self.original_volume.is_none(), "--original-volume: there is no .mp4 or .mkv to write")?;
+        usage::ensure(film || self.original_volume.is_none(), "--original-volume: there is no .mp4 or .mkv to write")?;
         let volume = self.original_volume.unwrap_or(0.0);
-        call((0.0..=1.0).contains(&volume), format!("--original-volume: must be 0 to 1, but is {volume}"))?;
+        usage::ensure((0.0..=1.0).contains(&volume), format!("--original-volume: must be 0 to 1, but is {volume}"))?;
         let roll = wants(&[Kind::Png, Kind::Svg]);
-        call(roll || !self.thumbnails, "--thumbnails: there is no .png or .svg to write")?;
-        call(!(streamed && self.thumbnails), "--thumbnails: standard input cannot be watched again")?;
+        usage::ensure(roll || !self.thumbnails, "--thumbnails: there is no .png or .svg to write")?;
+        usage::ensure(!(streamed && self.thumbnails), "--thumbnails: standard input cannot be watched again")?;
         Ok(Prepared { font: sound.then(|| self.font()).transpose()? })
     }
 
@@ -221,11 +234,11 @@ impl Args {
         };
         let mut drafts = Drafts::default();
         for (mut outputs, (score, provenance)) in self.numbered().zip(takes) {
-            outputs.retain(|output| !output::is_standard(&output.path));
+            outputs.retain(|output| !paths::is_standard(&output.path));
             // One soundtrack for all that have it.
             let heard = outputs.iter().find(|output| matches!(output.kind, Kind::Wav | Kind::Film));
             let sound = heard.map(|Output { path, .. }| {
-                let sound = drafts.aside(path, "wav").map_err(anyhow::Error::from);
+                let sound = drafts.scratch(path, "wav").map_err(anyhow::Error::from);
                 sound.and_then(|sound| prepared.sound(score, sound)).with_context(|| path.display().to_string())
             });
             let sound = sound.transpose()?.unwrap_or_default();
@@ -268,16 +281,6 @@ impl Args {
     }
 }
 
-/// The error of a wrong call, as clap's are, unless all `is_well`.
-fn call(is_well: bool, problem: impl Display) -> Result<(), clap::Error> {
-    if is_well { Ok(()) } else { Err(wrong(problem.to_string())) }
-}
-
-/// The error of a wrong call.
-fn wrong(problem: String) -> clap::Error {
-    clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, format!("{problem}\n"))
-}
-
 /// What was made ready before the work.
 pub struct Prepared {
     font: Option<SoundFont>,
@@ -295,7 +298,7 @@ impl Prepared {
     }
 }
 
-/// The film, or the part that was watched, in as many pictures as fit under a piano roll of this `length`: it is read once more.
+/// The film, or the part that was watched, in as many pictures as fit under a piano roll of this `length`: the film is read once more.
 fn thumbnails(provenance: &Provenance, length: Duration) -> Result<Clip> {
     const HEIGHT: usize = 144;
     let geometry = |aspect: f64| {
@@ -315,9 +318,8 @@ fn thumbnails(provenance: &Provenance, length: Duration) -> Result<Clip> {
         #[cfg(not(feature = "video"))]
         Film::Video(_) => None,
         Film::Frames { folder, fps } => {
-            let aspect = frames::aspect(folder)?;
-            let geometry = geometry(aspect);
-            frames::windows(folder, *fps, range, geometry, geometry.frames)?.next()
+            let geometry = geometry(image_sequence::aspect(folder)?);
+            image_sequence::windows(folder, *fps, range, geometry, geometry.frames)?.next()
         }
     };
     Ok(first.context("there is no picture to show")??.clip)
@@ -335,10 +337,10 @@ mod tests {
     #[derive(Parser)]
     struct Call {
         #[command(flatten)]
-        args: Args,
+        args: OutputArgs,
     }
 
-    fn parse(call: &str) -> Result<Args, clap::Error> {
+    fn parse(call: &str) -> Result<OutputArgs, clap::Error> {
         Call::try_parse_from(call.split_whitespace()).map(|call| call.args)
     }
 

@@ -6,29 +6,29 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use vmt::{STEPS_PER_SECOND, Score, Token, midi};
 
-use crate::output;
+use crate::{paths, usage};
 
-/// Turns MIDI into the events that the model learns from, and back
+/// Converts MIDI to the model's event ids, and back
 #[derive(clap::Subcommand)]
 pub enum Command {
     Encode(Encode),
     Decode(Decode),
 }
 
-/// Prints a MIDI file's beginning as event ids: {"ids": [...]}
+/// Prints the event ids of the beginning of a MIDI file: {"ids": [...]}
 #[derive(clap::Args)]
 pub struct Encode {
     /// The MIDI file
     file: PathBuf,
-    /// Leave the sustain pedal out: notes end where the key comes up
+    /// Ignore the sustain pedal: each note ends with its note-off
     #[arg(long)]
     no_sustain: bool,
-    /// How much of the file to take; the model's window is 10 s
+    /// Seconds of the file, at most 86400; the model's window is 10 s
     #[arg(long, value_name = "N", default_value_t = 10.0)]
     seconds: f64,
 }
 
-/// Writes event ids as a MIDI file, and says what was wrong with them
+/// Writes event ids as a MIDI file, and counts what was wrong with them
 #[derive(clap::Args)]
 pub struct Decode {
     /// A JSON file: {"ids": [...]}
@@ -58,7 +58,9 @@ impl Encode {
         let window = Duration::try_from_secs_f64(self.seconds)
             .ok()
             .filter(|window| !window.is_zero() && *window <= Duration::from_secs(24 * 3600))
-            .with_context(|| format!("--seconds must be above 0 and at most 86400, but is {}", self.seconds))?;
+            .ok_or_else(|| {
+                usage::wrong(format!("--seconds must be above 0 and at most 86400, but is {}", self.seconds))
+            })?;
         let name = || self.file.display().to_string();
         let bytes = fs::read(&self.file).with_context(name)?;
         let score = Score::quantise(&midi::read(&bytes, !self.no_sustain).with_context(name)?, window);
@@ -70,7 +72,7 @@ impl Encode {
 
 impl Decode {
     fn run(self) -> Result<()> {
-        output::check(&self.output)?;
+        paths::check(&self.output)?;
         let name = || self.file.display().to_string();
         let json = fs::read_to_string(&self.file).with_context(name)?;
         let Ids { ids } = serde_json::from_str(&json).with_context(name)?;
@@ -80,13 +82,13 @@ impl Decode {
         let tokens: Vec<Token> = ids.iter().enumerate().map(token).collect::<Result<_>>()?;
         let mut decoded = Score::decode(tokens, Duration::ZERO);
         decoded.score.duration = Duration::from_secs(decoded.end_step.into()) / STEPS_PER_SECOND;
-        output::write(&self.output, &midi::write(&decoded.score))?;
+        vmt_files::write(&self.output, &midi::write(&decoded.score))?;
         println!("wrote     {}", self.output.display());
         println!("notes     {} in {:.2} s", decoded.score.notes.len(), decoded.score.duration.as_secs_f64());
-        println!("unmatched {} note-offs of keys that were not down, ignored", decoded.unmatched_offs);
+        println!("unmatched {} note-offs without a note, ignored", decoded.unmatched_offs);
         println!("unclosed  {} notes still open at the end, closed there", decoded.unclosed);
         if !decoded.ended {
-            println!("no end    the ids stop without END (1)");
+            println!("no end    the ids end without END (1)");
         }
         Ok(())
     }

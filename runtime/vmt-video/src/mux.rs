@@ -45,14 +45,14 @@ const NO_TIMESTAMP: i64 = ffmpeg_next::ffi::AV_NOPTS_VALUE;
 /// as `music`.
 ///
 /// The video is copied packet by packet. The film's own sound is left out or, with a volume above 0, mixed under the
-/// music; a film without sound gets the music alone. The file appears under its name when it is complete.
+/// music; a film without sound gets the music alone. `out` is written in place, and removed where that fails: name a
+/// draft where something must stay until the film is complete.
 ///
 /// Packets can be copied from a key picture on only. So an .mp4 holds pictures from before the part too, which its edit
 /// list tells players not to show; an .mkv cannot say so, and is refused where the part does not begin with the film. The
 /// end is right to a few pictures: where they are stored out of order, later ones are among those that are needed.
 pub fn mux(film: &Path, range: Range<Duration>, music: &Path, out: &Path, original_volume: f32) -> Result<(), Error> {
     let failed = |reason: String| Error::Mux { path: out.to_owned(), reason };
-    let io = |error: std::io::Error| failed(error.to_string());
     let is_mp4 = out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mp4"));
     let skips = !range.start.is_zero();
     if skips && !is_mp4 {
@@ -61,12 +61,6 @@ pub fn mux(film: &Path, range: Range<Duration>, music: &Path, out: &Path, origin
     let source = Source::of(film)?;
     // After a search, ffmpeg counts from the moment it was to find.
     let (search, lead) = if skips { (source.lead + range.start.as_secs_f64(), 0.0) } else { (0.0, source.lead) };
-
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut suffix = OsString::from(".");
-    suffix.push(out.extension().unwrap_or_default());
-    let temporary = tempfile::Builder::new().prefix(".vmt-").suffix(&suffix).tempfile_in(folder).map_err(io)?;
-    let temporary = temporary.into_temp_path();
 
     let mut command = ffmpeg_from(film, search);
     command.args(["-protocol_whitelist", "file", "-i"]).arg(url(music));
@@ -82,17 +76,16 @@ pub fn mux(film: &Path, range: Range<Duration>, music: &Path, out: &Path, origin
         // So that it plays while it is loading.
         command.args(["-movflags", "+faststart"]);
     }
-    let done = command.arg(url(&temporary)).output().map_err(|error| missing(out, &error))?;
-    if !done.status.success() {
-        return Err(failed(format!("ffmpeg says: {}", String::from_utf8_lossy(&done.stderr).trim())));
-    }
-    if skips {
-        check_start(film, range.start, &temporary)?;
-    }
-    // A temporary file is its owner's alone; this one is to be as any other new file.
-    #[cfg(unix)]
-    std::fs::set_permissions(&temporary, std::os::unix::fs::PermissionsExt::from_mode(0o644)).map_err(io)?;
-    temporary.persist(out).map_err(|error| io(error.error))
+    let done = command.arg(url(out)).output().map_err(|error| missing(out, &error))?;
+    let checked = if !done.status.success() {
+        Err(failed(format!("ffmpeg says: {}", String::from_utf8_lossy(&done.stderr).trim())))
+    } else if skips {
+        check_start(film, range.start, out)
+    } else {
+        Ok(())
+    };
+    // ffmpeg leaves what it has begun, or nothing where it could not begin.
+    checked.inspect_err(|_| drop(std::fs::remove_file(out)))
 }
 
 /// The program, reading `film` from a second on, as ffmpeg counts.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decode::{Controls, Grammar, LogitsProcessor as _, Sampling};
 use crate::error::{Error, Result};
-use crate::music::{Conditions, Event, Token, steps, time};
+use crate::music::{Conditions, Event, Token, time};
 use crate::video::Geometry;
 
 /// The most takes of a [`Piece`](crate::Piece).
@@ -110,7 +110,7 @@ impl Options {
 
     fn check_primer(&self, geometry: Geometry) -> Result<()> {
         let refuse = |want, got| Err(Error::Option { option: "primer", want, got });
-        let most = half_window(geometry);
+        let most = geometry.longest_primer();
         // A step more, so that keys may come up at the end.
         let mut grammar = Grammar::new(most + 1, usize::MAX)?.open_ended();
         for (place, &token) in self.primer.iter().enumerate() {
@@ -124,9 +124,4 @@ impl Options {
         }
         Ok(())
     }
-}
-
-/// The most steps of a primer.
-fn half_window(geometry: Geometry) -> u32 {
-    steps(geometry.lasts(geometry.frames / 2))
 }

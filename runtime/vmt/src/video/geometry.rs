@@ -66,4 +66,8 @@ impl Geometry {
         let shared = self.frames - self.lookahead() - self.hop();
         steps(self.lasts(shared)).saturating_sub(STEPS_PER_SECOND).max(1)
     }
+    /// The most steps of [`Options::primer`](crate::Options::primer): half a window.
+    pub fn longest_primer(&self) -> u32 {
+        steps(self.lasts(self.frames / 2))
+    }
 }

@@ -1,4 +1,4 @@
-//! A folder or a stream of pictures as a video: no FFmpeg needed.
+//! A folder of images or a stream of raw frames as a video, without FFmpeg.
 
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
@@ -20,7 +20,7 @@ pub fn windows(
     geometry: Geometry,
     hop: usize,
 ) -> Result<impl Iterator<Item = Result<Window>> + use<>> {
-    check(rate)?;
+    check_rate(rate)?;
     let frames = timed(files(folder)?.into_iter().map(Ok), rate);
     Ok(vmt::windows(vmt::excerpt(frames, range), geometry, hop, move |path: &PathBuf| {
         squeeze(image::open(path).with_context(|| path.display().to_string())?, geometry)
@@ -59,17 +59,17 @@ pub fn raw(
     geometry: Geometry,
     hop: usize,
 ) -> Result<impl Iterator<Item = Result<Window>>> {
-    check(rate)?;
+    check_rate(rate)?;
     let bytes = 3 * width as usize * height as usize;
     let pictures = iter::from_fn(move || {
         let mut picture = vec![0; bytes];
         match fill(&mut stream, &mut picture) {
             Ok(0) => None,
             Ok(got) if got < bytes => {
-                Some(Err(anyhow::anyhow!("the last picture must have {bytes} bytes, but {got} came")))
+                Some(Err(anyhow::anyhow!("the last frame must have {bytes} bytes, but {got} came")))
             }
             Ok(_) => RgbImage::from_raw(width, height, picture).map(Ok),
-            Err(error) => Some(Err(error).context("reading pictures")),
+            Err(error) => Some(Err(error).context("reading frames")),
         }
     });
     let squeezed = move |picture: &RgbImage| squeeze(DynamicImage::ImageRgb8(picture.clone()), geometry);
@@ -90,8 +90,9 @@ fn fill(stream: &mut impl Read, bytes: &mut [u8]) -> std::io::Result<usize> {
     Ok(got)
 }
 
-fn check(rate: f64) -> Result<()> {
-    ensure!((0.001..=1000.0).contains(&rate), "pictures a second must be 0.001..=1000, but are {rate}");
+/// An error unless `rate` is a possible number of frames per second.
+pub fn check_rate(rate: f64) -> Result<()> {
+    ensure!((0.001..=1000.0).contains(&rate), "frames per second must be 0.001-1000, but are {rate}");
     Ok(())
 }
 
@@ -194,7 +195,7 @@ mod tests {
 
         assert_eq!(read(&[], ALL).unwrap(), []);
         let error = read(&bytes[..2 * 600 + 17], ALL).unwrap_err().to_string();
-        assert_eq!(error, "the last picture must have 600 bytes, but 17 came");
+        assert_eq!(error, "the last frame must have 600 bytes, but 17 came");
     }
 
     #[test]
@@ -211,7 +212,7 @@ mod tests {
         fs::write(folder.path().join("a.png"), "no picture").unwrap();
         check(folder.path(), 4.0, "a.png");
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            check(folder.path(), rate, "pictures a second must be");
+            check(folder.path(), rate, "frames per second must be");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The options of `vmt compose` that steer the music.
+//! The options of `vmt compose` that limit which notes may be played.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -6,37 +6,37 @@ use std::ops::RangeInclusive;
 use anyhow::{Context, Result};
 use vmt::{Controls, Pitch};
 
-/// What the music must keep to
+/// Which notes may be played
 #[derive(clap::Args)]
 #[command(next_help_heading = "Controls")]
-pub struct Args {
-    /// Strike only keys from LOW to HIGH, such as C3-C6 or 48-84
+pub struct ControlArgs {
+    /// Play only notes from LOW to HIGH, such as C3-C6 or 48-84, within A0-C8
     #[arg(long, value_name = "LOW-HIGH", value_parser = pitches)]
     pitch_range: Option<RangeInclusive<u8>>,
-    /// Strike them only so hard, within 1-127
+    /// Play only velocities from LOW to HIGH, within 1-127
     #[arg(long, value_name = "LOW-HIGH", value_parser = range)]
     velocity_range: Option<RangeInclusive<u8>>,
-    /// Hold at most N keys down at once; without a limit, long pieces can grow ever denser [default: 12, or none if
+    /// Hold at most N notes at once; without a limit, long pieces can become ever denser [default: 12, or none if
     /// --unconstrained]
     #[arg(long, value_name = "N")]
     max_polyphony: Option<NonZeroUsize>,
-    /// Strike only keys of the scale on this note: C, F#, Bb, ...
+    /// Play only notes of the scale on this tonic: C, F#, Bb, ...
     #[arg(long, value_name = "NOTE")]
     key: Option<String>,
-    /// Which scale --key means: major, minor, harmonic-minor, melodic-minor, dorian, phrygian, lydian, mixolydian, locrian,
+    /// The scale on --key: major, minor, harmonic-minor, melodic-minor, dorian, phrygian, lydian, mixolydian, locrian,
     /// pentatonic, minor-pentatonic, blues or whole-tone [default: major]
     #[arg(long, value_name = "NAME", requires = "key")]
     scale: Option<String>,
-    /// Aim at N notes a second
+    /// Aim at N notes per second, above 0 and at most 100
     #[arg(long, value_name = "N")]
     density: Option<f64>,
 }
 
-/// Real fragments hold 6 keys down on average, and 12.8 at the 95th percentile.
+/// Fragments of POP909 hold 6 notes at once on average, and 12.8 at the 95th percentile.
 const POLYPHONY: NonZeroUsize = NonZeroUsize::new(12).unwrap();
 
-impl Args {
-    /// Of an unconstrained piece, only what was asked for, so that it can be refused.
+impl ControlArgs {
+    /// The limits, checked. Without the grammar there is no default: a limit that was asked for is an error there.
     pub fn controls(&self, unconstrained: bool) -> Result<Controls> {
         let scale = |key| format!("{key} {}", self.scale.as_deref().unwrap_or("major")).parse();
         let controls = Controls::default()

@@ -1,4 +1,4 @@
-//! `vmt compose --from`: what was composed, written again.
+//! `vmt compose --from`: the files of an earlier piece, rendered again from its record.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,29 +8,29 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use vmt_render::{Film, Provenance, Record};
 
-use crate::compose::Args;
-use crate::frames;
+use crate::image_sequence;
+use crate::outputs::OutputArgs;
 
 /// A record in bytes; a day of music has less.
 const LARGEST: usize = 64 << 20;
 
-/// Writes the music of the record `file`.
-pub fn run(args: &Args, file: &Path) -> Result<()> {
+/// Writes `outputs` from the record `file`; `film` is where the film is, if that is not where the record says.
+pub fn run(file: &Path, film: Option<Film>, outputs: &OutputArgs) -> Result<()> {
     let at = || file.display().to_string();
     let record = Record::from_json(&read(file).with_context(at)?).with_context(at)?;
     let score = record.score().with_context(at)?;
     let mut provenance = record.provenance;
-    if let Some(film) = args.film() {
+    if let Some(film) = film {
         provenance.film = film;
     }
-    let mut outputs = args.outputs.clone();
+    let mut outputs = outputs.clone();
     (outputs.tempo, outputs.snap) = (provenance.tempo, provenance.snapped);
     if outputs.show_film() {
         check_film(&provenance, score.duration)
             .with_context(|| format!("the film of {}, which may be named: vmt compose FILM --from ...", at()))?;
     }
     let prepared = outputs.check(&provenance.film, provenance.range().start)?;
-    let say = |line: String| if outputs.piped() { eprintln!("{line}") } else { println!("{line}") };
+    let say = outputs.say();
     let Provenance { vmt, model, engine, options, .. } = &provenance;
     let made = format!("made     by vmt {vmt}: {} on {engine}, seed {}", model.name, options.sampling.seed);
     outputs.write(&prepared, &[(&score, provenance)])?;
@@ -53,7 +53,7 @@ fn read(file: &Path) -> Result<String> {
 #[cfg_attr(not(feature = "video"), expect(unused_variables))]
 fn check_film(provenance: &Provenance, music: Duration) -> Result<()> {
     match &provenance.film {
-        Film::Frames { folder, .. } => frames::aspect(folder).map(|_| ()),
+        Film::Frames { folder, .. } => image_sequence::aspect(folder).map(|_| ()),
         #[cfg(feature = "video")]
         Film::Video(path) => {
             let range = provenance.range();

@@ -1,0 +1,127 @@
+//! The options of `vmt compose` that decide which music comes out: the model and how its events are chosen.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::builder::{RangedU64ValueParser, TypedValueParser};
+use vmt::{Backend, Bundle, Composer, Geometry, Options, Sampling, Score, Token, midi};
+
+use crate::built_in;
+use crate::control_args::ControlArgs;
+
+/// The model, and how its events are chosen
+#[derive(clap::Args)]
+#[command(next_help_heading = "Model")]
+pub struct GenerationArgs {
+    /// Continue the beginning of this MIDI file, at most half a window of it (5 s)
+    #[arg(long, value_name = "FILE.mid")]
+    primer: Option<PathBuf>,
+    /// The model's folder [default: the model inside this program]
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// What runs the model: auto is ONNX Runtime where its library is found, else tract
+    #[arg(long, value_enum, default_value_t)]
+    engine: EngineName,
+    /// Threads for the model, at most 4 for each core [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = threads())]
+    threads: Option<NonZeroUsize>,
+    /// Seed of the random numbers
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Softmax temperature: 0 always takes the most probable event, 1 samples from the model's distribution
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    temperature: f32,
+    /// Sample from the N most probable events only
+    #[arg(long, value_name = "N")]
+    top_k: Option<NonZeroUsize>,
+    /// Sample from the most probable events that together reach the probability X (nucleus sampling)
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    top_p: f32,
+    /// Scale of classifier-free guidance, 0-10: 0 ignores the film, 1 is the model itself, more exaggerates the film's
+    /// influence; any but 1 doubles the work of decoding
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    guidance: f32,
+    /// Sample without the grammar that keeps the music playable, and count what is wrong with it
+    #[arg(long)]
+    unconstrained: bool,
+    #[command(flatten)]
+    controls: ControlArgs,
+}
+
+#[derive(Clone, Copy, Default, clap::ValueEnum)]
+enum EngineName {
+    #[default]
+    Auto,
+    Tract,
+    Ort,
+    Cuda,
+}
+
+/// A loaded model, and the options that were checked against it.
+pub struct Loaded {
+    pub bundle: Bundle,
+    pub composer: Composer,
+    pub options: Options,
+    /// Why `--engine auto` did not take ONNX Runtime, if it did not.
+    pub no_ort: Option<String>,
+}
+
+impl GenerationArgs {
+    /// Checks the options, then loads the model.
+    pub fn load(&self) -> Result<Loaded> {
+        let sampling = Sampling::default()
+            .with_temperature(self.temperature)
+            .with_top_k(self.top_k)
+            .with_top_p(self.top_p)
+            .with_seed(self.seed);
+        sampling.validate()?;
+        let controls = self.controls.controls(self.unconstrained)?;
+
+        let bundle = self.bundle.as_ref().map_or_else(built_in::bundle, |dir| Ok(Bundle::open(dir)?))?;
+        let backend = match self.engine {
+            EngineName::Auto => Backend::Auto,
+            EngineName::Tract => Backend::Tract,
+            EngineName::Ort => Backend::Ort,
+            EngineName::Cuda => Backend::Cuda,
+        };
+        let composer = Composer::new(&bundle, backend, self.threads)?;
+        #[cfg(feature = "ort")]
+        let no_ort = vmt::ort::library().err().filter(|_| backend == Backend::Auto).map(|error| error.to_string());
+        #[cfg(not(feature = "ort"))]
+        let no_ort = None;
+        let geometry = composer.engine().geometry();
+        let primer = self.primer.as_ref().map(|file| primer(file, geometry)).transpose()?.unwrap_or_default();
+        let options = Options::default()
+            .with_sampling(sampling)
+            .with_guidance(self.guidance)
+            .with_unconstrained(self.unconstrained)
+            .with_controls(controls)
+            .with_primer(primer);
+        options.validate(geometry)?;
+        Ok(Loaded { bundle, composer, options, no_ort })
+    }
+}
+
+/// More threads than this for each core only wait for each other.
+const THREADS_PER_CORE: usize = 4;
+
+fn threads() -> impl TypedValueParser<Value = NonZeroUsize> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    RangedU64ValueParser::<usize>::new().range(1..=(THREADS_PER_CORE * cores) as u64).try_map(NonZeroUsize::try_from)
+}
+
+/// The beginning of a MIDI file, of at most half a window.
+fn primer(file: &Path, geometry: Geometry) -> Result<Vec<Token>> {
+    let name = || file.display().to_string();
+    let bytes = fs::read(file).with_context(name)?;
+    let score = Score::quantise(&midi::read(&bytes, true).with_context(name)?, Duration::from_secs(24 * 3600));
+    let half = geometry.longest_primer();
+    let ends = score.notes.iter().filter(|note| note.start < half).map(|note| note.end.min(half));
+    let seconds = f64::from(half) / f64::from(vmt::STEPS_PER_SECOND);
+    let length =
+        ends.max().with_context(|| format!("{}: must have a note in its first {seconds} s, but has none", name()))?;
+    Ok(score.beginning(length))
+}

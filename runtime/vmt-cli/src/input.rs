@@ -1,0 +1,122 @@
+//! The options of `vmt compose` that name a film, and the film's windows.
+
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use vmt::{Geometry, Window};
+use vmt_render::Film;
+
+use crate::{image_sequence, paths, usage};
+
+/// The film to compose for
+#[derive(clap::Args)]
+pub struct InputArgs {
+    /// The video file, or a folder of videos
+    #[cfg(feature = "video")]
+    #[arg(required_unless_present_any = ["frames", "from"])]
+    video: Option<PathBuf>,
+    /// A folder of PNG or JPEG images, in the order of their names, instead of a video; - reads raw frames from standard
+    /// input, 3 bytes a pixel (FFmpeg's rgb24), and needs --size
+    #[arg(long, value_name = "DIR", requires = "fps")]
+    #[cfg_attr(feature = "video", arg(conflicts_with = "video"))]
+    #[cfg_attr(not(feature = "video"), arg(required_unless_present = "from"))]
+    frames: Option<PathBuf>,
+    /// Frames per second of --frames, 0.001-1000
+    #[arg(long, value_name = "N", requires = "frames", value_parser = fps)]
+    // clap does not insist on `frames` where a video rules it out.
+    #[cfg_attr(feature = "video", arg(conflicts_with = "video"))]
+    fps: Option<f64>,
+    /// Width and height of the raw frames on standard input
+    #[arg(long, value_name = "WxH", requires = "frames", value_parser = size)]
+    #[cfg_attr(feature = "video", arg(conflicts_with = "video"))]
+    size: Option<[u32; 2]>,
+    /// Begin at this second of the film; times in the outputs count from there
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
+    pub start: f64,
+    /// End at this second of the film, if it is that long
+    #[arg(long, value_name = "SECONDS")]
+    pub end: Option<f64>,
+}
+
+pub type Windows = Box<dyn Iterator<Item = Result<Window>>>;
+
+impl InputArgs {
+    /// The film, if the call names one.
+    pub fn film(&self) -> Option<Film> {
+        let frames = self.frames.clone().zip(self.fps).map(|(folder, fps)| Film::Frames { folder, fps });
+        #[cfg(feature = "video")]
+        let frames = frames.or(self.video.clone().map(Film::Video));
+        frames
+    }
+
+    /// The folder of films, if the call names one.
+    #[cfg(feature = "video")]
+    pub fn folder(&self) -> Option<&std::path::Path> {
+        self.video.as_deref().filter(|video| video.is_dir())
+    }
+
+    /// The part of the film to compose for.
+    pub fn range(&self) -> Result<Range<Duration>> {
+        let moment = |option, seconds: f64| {
+            let moment = Duration::try_from_secs_f64(seconds);
+            moment.map_err(|_| {
+                usage::wrong(format!("{option} must be seconds of the film, at least 0, but is {seconds}"))
+            })
+        };
+        let range = moment("--start", self.start)?..self.end.map_or(Ok(Duration::MAX), |end| moment("--end", end))?;
+        let Range { start, end } = range;
+        usage::ensure(start < end, format!("--start must be before --end, but {start:?} is not before {end:?}"))?;
+        Ok(range)
+    }
+
+    /// The windows of `film` in `range`, each `hop` frames behind the one before, and the length of that part as far as the
+    /// film's header tells.
+    pub fn windows(
+        &self,
+        film: &Film,
+        range: Range<Duration>,
+        geometry: Geometry,
+        hop: usize,
+    ) -> Result<(Windows, Option<Duration>)> {
+        match film {
+            Film::Frames { folder, fps } => {
+                let windows: Windows = match (paths::is_standard(folder), self.size) {
+                    (true, Some(size)) => {
+                        Box::new(image_sequence::raw(io::stdin().lock(), size, *fps, range, geometry, hop)?)
+                    }
+                    (true, None) => bail!(usage::wrong("--frames - needs --size, such as --size 320x180")),
+                    (false, Some(_)) => bail!(usage::wrong("--size is for --frames -: image files have a size")),
+                    (false, None) => Box::new(image_sequence::windows(folder, *fps, range, geometry, hop)?),
+                };
+                Ok((windows, None))
+            }
+            #[cfg(feature = "video")]
+            Film::Video(path) => {
+                let video = vmt_video::Video::open(path)?;
+                let length = video.claimed_duration().map(|length| length.min(range.end).saturating_sub(range.start));
+                Ok((Box::new(video.windows_between(range, geometry, hop).map(|window| Ok(window?))), length))
+            }
+            #[cfg(not(feature = "video"))]
+            Film::Video(path) => bail!("{}: this program was built without FFmpeg", path.display()),
+        }
+    }
+}
+
+fn fps(text: &str) -> Result<f64> {
+    let rate = text.parse()?;
+    image_sequence::check_rate(rate)?;
+    Ok(rate)
+}
+
+/// Width and height, `320x180`.
+fn size(text: &str) -> Result<[u32; 2]> {
+    let parse = || {
+        let (width, height) = text.split_once('x')?;
+        let size = [width.parse().ok()?, height.parse().ok()?];
+        size.iter().all(|side| (1..=1 << 14).contains(side)).then_some(size)
+    };
+    parse().ok_or_else(|| anyhow::anyhow!("it must be WIDTHxHEIGHT, each 1-16384"))
+}

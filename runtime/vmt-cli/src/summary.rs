@@ -1,0 +1,56 @@
+//! What `vmt compose` prints when it is done.
+
+use std::time::Duration;
+
+use vmt::Composition;
+
+use crate::generation::Loaded;
+use crate::outputs::OutputArgs;
+
+/// Prints how it went with one film, whose takes are given, the best first.
+pub fn print(outputs: &OutputArgs, takes: &[Composition], loaded: &Loaded) {
+    let Loaded { bundle, composer, options, no_ort } = loaded;
+    let Composition { score, windows, events, unmatched_offs, unclosed, length_error, timings, .. } = &takes[0];
+    let time = |time: &Duration| time.as_secs_f64();
+    let say = outputs.say();
+    for path in outputs.paths() {
+        say(format!("wrote    {}", path.display()));
+    }
+    say(format!(
+        "music    {:.2} s: {events} events, {} notes, {windows} {}",
+        time(&score.duration),
+        score.notes.len(),
+        if *windows == 1 { "window" } else { "windows" }
+    ));
+    if takes.len() > 1 {
+        say("takes    score = mean log-likelihood of an event - penalties for repetition, silence and density".into());
+        for (place, Composition { take, rank, .. }) in takes.iter().enumerate() {
+            say(format!(
+                "         {}. {:.3} = {:.3} - {:.3} - {:.3} - {:.3} (lane {take})",
+                place + 1,
+                rank.total(),
+                rank.likelihood,
+                rank.repetition,
+                rank.silence,
+                rank.density
+            ));
+        }
+    }
+    say(format!("model    {}", bundle.manifest().name));
+    let not_ort = no_ort.as_ref().map(|reason| format!(", not {reason}")).unwrap_or_default();
+    say(format!("engine   {}{not_ort}", composer.engine().name()));
+    say(format!("seed     {}", options.sampling.seed));
+    say(format!(
+        "time     video {:.2} s, encoder {:.2} s, decoder {:.2} s ({:.0} events a second)",
+        time(&timings.video),
+        time(&timings.encode),
+        time(&timings.decode),
+        takes.iter().map(|take| take.events).sum::<usize>() as f64 / time(&timings.decode).max(1e-9)
+    ));
+    if options.unconstrained {
+        let mean = time(length_error) / *windows as f64;
+        say(format!(
+            "raw      {unmatched_offs} unmatched note-offs, {unclosed} unclosed notes, length off by {mean:.2} s a window"
+        ));
+    }
+}

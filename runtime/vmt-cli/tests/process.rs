@@ -1,0 +1,121 @@
+//! What only a process of its own shows: its standard output, its umask, the libraries that it loads.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn vmt(arguments: &[&str]) -> Command {
+    let mut vmt = Command::new(env!("CARGO_BIN_EXE_vmt"));
+    vmt.args(arguments);
+    vmt
+}
+
+/// Runs the command, which must end with `code`; returns what it printed.
+#[track_caller]
+fn run(command: &mut Command, code: i32) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let said = String::from_utf8([stdout, stderr].concat()).unwrap();
+    assert_eq!(status.code(), Some(code), "{command:?}: {said}");
+    said
+}
+
+fn demo() -> String {
+    [env!("CARGO_MANIFEST_DIR"), "../../tests/data/demo.mp4"].iter().collect::<PathBuf>().display().to_string()
+}
+
+fn library() -> PathBuf {
+    let library = env::var_os("ORT_DYLIB_PATH").expect(".cargo/config.toml names ONNX Runtime's library");
+    PathBuf::from(library).canonicalize().expect("these tests need ONNX Runtime: run `make setup`, which fetches it")
+}
+
+#[test]
+fn doctor_tries_every_engine() {
+    let said = run(&mut vmt(&["doctor"]), 0);
+    for want in ["tract    works: ", "ort      works: ", "no engine cuda: not in this program", "libonnxruntime.so"] {
+        assert!(said.contains(want), "{said}");
+    }
+}
+
+#[test]
+fn inspect_says_what_a_bundle_is() {
+    let built_in = run(&mut vmt(&["inspect"]), 0);
+    let onnx = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../onnx");
+    let bundle = |name: &str| run(&mut vmt(&["inspect", onnx.join(name).to_str().unwrap()]), 0);
+    assert_eq!(built_in, bundle("vmt-small"));
+    for (name, frames) in
+        [("tiny-vmt", "40 of 32 x 32, one every 250 ms"), ("vmt-small", "40 of 64 x 64, one every 250 ms")]
+    {
+        let said = bundle(name);
+        assert!(said.contains(&format!("frames       {frames}")), "{said}");
+        assert!(said.contains("vocabulary   performance-310, at most "), "{said}");
+        assert!(said.contains("tract        when exported: encoder to "), "{said}");
+    }
+}
+
+#[test]
+fn files_have_the_mode_that_the_umask_leaves() {
+    let folder = TempDir::new().unwrap();
+    for (umask, mode) in [("077", 0o600), ("027", 0o640), ("022", 0o644)] {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("umask {umask} && exec \"$@\""), "sh", env!("CARGO_BIN_EXE_vmt")]);
+        shell.args(["compose", &demo(), "--end", "1", "--original-volume", "0.5"]);
+        let names = ["mid", "wav", "mp4", "mkv", "png", "svg", "musicxml", "json"];
+        for name in names {
+            shell.arg("-o").arg(folder.path().join("a").with_extension(name));
+        }
+        run(&mut shell, 0);
+        for name in names {
+            let file = fs::metadata(folder.path().join("a").with_extension(name)).unwrap();
+            assert_eq!(file.permissions().mode() & 0o777, mode, "{name} under {umask}");
+        }
+    }
+}
+
+/// A copy of the library that says it is of the first version with telemetry.
+fn newer_library(folder: &Path) -> PathBuf {
+    const MARK: &[u8] = b"VERS_1.";
+    let mut bytes = fs::read(library()).unwrap();
+    let places: Vec<_> = (0..bytes.len() - 9).filter(|&at| bytes[at..].starts_with(MARK)).collect();
+    assert!(!places.is_empty());
+    for place in places {
+        bytes[place + MARK.len()..][..2].copy_from_slice(b"29");
+    }
+    let path = folder.join("libonnxruntime.so");
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn a_library_with_telemetry_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let library = newer_library(folder.path());
+    let out = folder.path().join("a.mid");
+    let compose = |engine| {
+        let mut vmt = vmt(&["compose", &demo(), "--end", "1", "--engine", engine, "-o", out.to_str().unwrap()]);
+        vmt.env("ORT_DYLIB_PATH", &library).env_remove("ORT_DISABLE_TELEMETRY");
+        vmt
+    };
+    let refused = "ONNX Runtime 1.29 is refused, because versions from 1.29 on send telemetry; take an older one, or set \
+                   ORT_DISABLE_TELEMETRY=1 in the environment";
+    let said = run(&mut compose("ort"), 1);
+    assert!(said.contains(refused), "{said}");
+    let said = run(compose("ort").env("ORT_DISABLE_TELEMETRY", "0"), 1);
+    assert!(said.contains(refused), "{said}");
+    let said = run(&mut compose("auto"), 0);
+    assert!(said.contains("engine   tract, not ort: ") && said.contains(refused), "{said}");
+    let said = run(compose("auto").env("ORT_DISABLE_TELEMETRY", "1"), 0);
+    assert!(said.contains("engine   ort (CPU)\n"), "{said}");
+}
+
+#[test]
+fn a_library_that_is_missing_is_told() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("a.mid");
+    let mut vmt = vmt(&["compose", &demo(), "--end", "1", "-o", out.to_str().unwrap()]);
+    let said = run(vmt.env("ORT_DYLIB_PATH", folder.path().join("none.so")), 0);
+    assert!(said.contains("engine   tract, not ort: ONNX Runtime 1.24 or newer is needed"), "{said}");
+}
