@@ -31,6 +31,16 @@ pub enum Error {
     /// A MIDI file could not be understood.
     #[error("not a readable MIDI file: {0}")]
     Midi(String),
+    /// A list of markers could not be understood.
+    #[error("markers, line {line}: must be {want}, but is {got:?}")]
+    Markers {
+        /// The line, from 1 on.
+        line: usize,
+        /// What was wanted.
+        want: &'static str,
+        /// What came, of a long line its beginning.
+        got: String,
+    },
     /// A bundle's manifest or files are not as they must be.
     #[error("{path}: {reason}")]
     Bundle {

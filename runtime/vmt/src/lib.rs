@@ -1,5 +1,6 @@
 //! Composes piano scores for video: a [`Clip`] becomes [`Event`]s, events become a [`Score`], a score becomes MIDI.
 
+pub mod click;
 mod compose;
 pub mod decode;
 mod error;

@@ -1,0 +1,672 @@
+//! Beats for hits: dynamic programming over the hits, for each tempo and metre, with chance subtracted.
+//!
+//! Between two hits that the beats meet, the tempo is constant. A path through hits has the score
+//!
+//! J(j) = max over i of J(i) + gain(j) - cost(d_ij) - 50 (d_ij - d_prev)^2,
+//!
+//! where d is the logarithm of how much longer than nominal the beats from hit i to hit j are. That is Ellis 2007 ("Beat
+//! tracking by dynamic programming") over hits instead of onset strengths, as visbeat (Davis and Agrawala 2018) does for
+//! video. A hit may be passed over, or fall on an eighth. The bounds on d follow what is heard: one displaced tone from
+//! 2.5 % of a beat on (Friberg and Sundberg 1995), a step of tempo from about 2 % on.
+//!
+//! Fast tempi and short bars meet more hits by chance. So from each score is subtracted what the same rule reaches, on the
+//! average, on hits at random distances, and what is left is counted in standard deviations of that, so that it stands
+//! beside the prior however many hits there are.
+
+use std::time::Duration;
+
+use super::{Hit, HitKind};
+use crate::error::{Error, Result};
+use crate::music::{Beat, steps};
+
+/// The longest film.
+pub const MAX_END: Duration = Duration::from_secs(24 * 3600);
+
+/// Geometric mean of POP909's tempi in beats a minute (its labelled beats), and their standard deviation in octaves.
+const PRIOR: (f64, f64) = (78.9, 0.355);
+/// How much less likely 3/4 is than 4/4, as a logarithm: 29 of POP909's songs against 880.
+const THREE: f64 = 3.41;
+/// The slowest and the fastest nominal tempo, in beats a minute: what a beat lasts is within 30-240 a minute.
+const TEMPI: (f64, f64) = (40.0, 200.0);
+/// Ratio of neighbouring tempi that are tried.
+const TEMPO_STEP: f64 = 1.02;
+
+/// What a hit of weight 1 gains on a downbeat, on another beat and on an eighth.
+const GAIN: [f64; 3] = [1.0, 0.8, 0.25];
+/// What the square of a deviation costs: of a tempo from nominal, of a tempo from nominal beyond 2.5 %, and of a tempo from
+/// the one before. At 5 % that is 0.375 and 0.125: half of what a beat gains.
+const COST: [f64; 3] = [50.0, 400.0, 50.0];
+/// What a hit that somebody set gains beyond that on any beat: more than everything else costs.
+const SET: f64 = 100.0;
+/// What is lost where a bar must have another number of beats.
+const ODD_BAR: f64 = 2.0;
+/// Weight of the film's beginning as a downbeat.
+const BEGINNING: f64 = 0.5;
+
+/// How often hits are moved at random to learn what chance gives.
+const CHANCE_RUNS: usize = 8;
+/// Hits by which the tempo is chosen (the first ones), and hits that beats may be stretched for (the heaviest).
+const MAX_HITS: [usize; 2] = [256, 4096];
+
+/// Of hits that follow each other faster, one shapes the beats.
+const CLOSE: Duration = Duration::from_millis(200);
+
+/// Classes of deviation by which paths are told apart, and one more for a path that has no tempo yet.
+const CLASSES: usize = 6;
+
+/// How to fit.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Options {
+    /// Nominal beats a minute, 40-200; `None` chooses them. The prior is log-normal: geometric mean 78.9, standard
+    /// deviation 0.355 octave (POP909).
+    pub bpm: Option<f64>,
+    /// Beats in a bar, 2-6; `None` chooses 4, or 3 where that is clearly better.
+    pub beats_per_bar: Option<u8>,
+    /// How far a beat may be from the nominal length and from the beat before it, as a share, 0-0.08: 0.025 is hardly
+    /// heard, 0.05 is normal. 0 keeps one tempo throughout, and meets a hit by luck alone.
+    pub stretch: f64,
+}
+
+/// Any tempo, 4/4 or 3/4, and a stretch of 5 %.
+impl Default for Options {
+    fn default() -> Self {
+        Self { bpm: None, beats_per_bar: None, stretch: 0.05 }
+    }
+}
+
+impl Options {
+    /// The same, with this [`bpm`](Self::bpm).
+    pub fn with_bpm(self, bpm: impl Into<Option<f64>>) -> Self {
+        Self { bpm: bpm.into(), ..self }
+    }
+
+    /// The same, with these [`beats_per_bar`](Self::beats_per_bar).
+    pub fn with_beats_per_bar(self, beats: impl Into<Option<u8>>) -> Self {
+        Self { beats_per_bar: beats.into(), ..self }
+    }
+
+    /// The same, with this [`stretch`](Self::stretch).
+    pub fn with_stretch(self, stretch: f64) -> Self {
+        Self { stretch, ..self }
+    }
+
+    /// Checks that all of them are in their ranges.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |option, want, got| Err(Error::Option { option, want, got });
+        if let Some(bpm) = self.bpm.filter(|bpm| !(TEMPI.0..=TEMPI.1).contains(bpm)) {
+            return refuse("bpm", "40-200 beats a minute", bpm.to_string());
+        }
+        if let Some(beats) = self.beats_per_bar.filter(|beats| !(2..=6).contains(beats)) {
+            return refuse("beats_per_bar", "2-6", beats.to_string());
+        }
+        if !(0.0..=0.08).contains(&self.stretch) {
+            return refuse("stretch", "within 0-0.08", self.stretch.to_string());
+        }
+        Ok(())
+    }
+}
+
+/// A hit and the beat or eighth that is nearest to it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlacedHit {
+    /// The hit.
+    pub hit: Hit,
+    /// Number of the nearest beat in its bar, from 1 on; where `eighth`, of the beat before it.
+    pub in_bar: u8,
+    /// The middle between two beats is nearer than they are.
+    pub eighth: bool,
+    /// Milliseconds from the hit to that place: positive where the music is late.
+    pub miss_ms: f64,
+}
+
+impl PlacedHit {
+    /// A beat is within a step (10 ms) of the hit.
+    pub fn met(&self) -> bool {
+        !self.eighth && self.miss_ms.abs() <= 10.0
+    }
+}
+
+/// The beats of a film.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ClickTrack {
+    /// Rising, from at or before the film's beginning to one beat beyond the end, where there is a downbeat.
+    pub beats: Vec<Beat>,
+    /// The nominal tempo: beats a minute. Each beat is within the stretch of it.
+    pub bpm: f64,
+    /// Beats in a bar, but for a first bar that begins before the film and a bar before a hit that had to be a downbeat.
+    pub beats_per_bar: u8,
+    /// All hits in order, met or not.
+    pub hits: Vec<PlacedHit>,
+    /// The share of hits, 0-1, that are met where the distances between them are changed at random and all is fitted anew:
+    /// what [`met`](Self::met) is to be compared with. `None` without hits.
+    pub chance: Option<f64>,
+}
+
+impl ClickTrack {
+    /// Chooses tempo, metre and beats for the `hits` of a film, in any order, such that its last downbeat is at `end`.
+    ///
+    /// Without hits the tempo is constant and near the prior, and the film is a whole number of bars where the stretch
+    /// allows that. Of hits closer than 200 ms the heaviest shapes the beats, of more than 4096 the heaviest do, and the first
+    /// 256 choose tempo and metre; all are placed. The same input has the same beats.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for an option out of its range, an end beyond [`MAX_END`], a hit beyond the end, or a weight
+    /// outside of 0-1.
+    pub fn fit(hits: &[Hit], end: Duration, options: &Options) -> Result<Self> {
+        options.validate()?;
+        let refuse = |option, want, got| Err(Error::Option { option, want, got });
+        if end > MAX_END {
+            return refuse("end", "at most 24 hours", format!("{end:?}"));
+        }
+        for hit in hits {
+            if hit.time > end {
+                return refuse("hit", "at most the film's end", format!("at {:?}, beyond {end:?}", hit.time));
+            }
+            if !(0.0..=1.0).contains(&hit.weight) {
+                return refuse("weight of a hit", "within 0-1", hit.weight.to_string());
+            }
+        }
+        let mut sorted = hits.to_vec();
+        sorted.sort_by_key(|hit| hit.time);
+
+        let (rule, chance) = choose(&sorted, end.as_secs_f64(), options);
+        let anchors = anchors(&heaviest(&sorted), end.as_secs_f64(), true);
+        let beats = rule.beats(&anchors, &rule.best_path(&anchors));
+        let hits: Vec<_> = sorted.iter().map(|&hit| place(hit, &beats)).collect();
+        let chance = chance.filter(|_| !hits.is_empty());
+        Ok(Self { beats, bpm: 60.0 / rule.period, beats_per_bar: rule.per_bar as u8, hits, chance })
+    }
+
+    /// The share of hits, 0-1, that are [met](PlacedHit::met); `None` without hits.
+    pub fn met(&self) -> Option<f64> {
+        let met = self.hits.iter().filter(|hit| hit.met()).count();
+        (!self.hits.is_empty()).then(|| met as f64 / self.hits.len() as f64)
+    }
+
+    /// The moments of all hits in steps of 10 ms, rising, each once, as [`Conditions`](crate::Conditions) hold them.
+    pub fn hit_steps(&self) -> Vec<u32> {
+        let mut all: Vec<u32> = self.hits.iter().map(|placed| steps(placed.hit.time)).collect();
+        all.dedup();
+        all
+    }
+}
+
+/// The hits that shape the beats of a very long film, in order of time: those that somebody set, then the heaviest, then
+/// the first.
+fn heaviest(sorted: &[Hit]) -> Vec<Hit> {
+    let mut order: Vec<usize> = (0..sorted.len()).collect();
+    order.sort_by(|&a, &b| rank(&sorted[b]).total_cmp(&rank(&sorted[a])).then(a.cmp(&b)));
+    order.truncate(MAX_HITS[1]);
+    order.sort_unstable();
+    order.into_iter().map(|index| sorted[index]).collect()
+}
+
+fn is_set(kind: HitKind) -> bool {
+    matches!(kind, HitKind::Marker | HitKind::Downbeat)
+}
+
+fn rank(hit: &Hit) -> f64 {
+    hit.weight + if is_set(hit.kind) { SET } else { 0.0 }
+}
+
+/// A moment that a path may go through: a hit, the film's beginning or its end.
+struct Anchor {
+    time: f64,
+    /// On a downbeat, on another beat, on an eighth.
+    gain: [f64; 3],
+    /// A bar may begin here whatever the metre says.
+    may_begin_bar: bool,
+}
+
+/// The anchors of hits that rise: the film's beginning first, its end last. If `bound`, hits that somebody set are to be
+/// met whatever it costs.
+fn anchors(hits: &[Hit], end: f64, bound: bool) -> Vec<Anchor> {
+    let scaled = |weight: f64| GAIN.map(|gain| gain * weight);
+    let mut apart: Vec<Hit> = Vec::new();
+    for hit in hits {
+        match apart.last_mut() {
+            Some(last) if hit.time - last.time < CLOSE => {
+                if rank(hit) > rank(last) {
+                    *last = *hit;
+                }
+            }
+            _ => apart.push(*hit),
+        }
+    }
+    let mut anchors = vec![Anchor { time: 0.0, gain: scaled(BEGINNING), may_begin_bar: false }];
+    anchors.extend(apart.into_iter().map(|hit| {
+        let mut gain = scaled(hit.weight);
+        let asked = bound && hit.kind == HitKind::Downbeat;
+        if bound && is_set(hit.kind) {
+            gain[0] += SET + if asked { 2.0 * ODD_BAR } else { 0.0 };
+            gain[1] += SET;
+        }
+        Anchor { time: hit.time.as_secs_f64(), gain, may_begin_bar: asked }
+    }));
+    anchors.push(Anchor { time: end, gain: [0.0; 3], may_begin_bar: true });
+    anchors
+}
+
+/// The tempo and metre whose score is highest, less what chance gives and by the prior; and the share of hits that chance
+/// meets.
+fn choose(sorted: &[Hit], end: f64, options: &Options) -> (Rule, Option<f64>) {
+    let metres = options.beats_per_bar.map_or(vec![4, 3], |beats| vec![beats.into()]);
+    let count = ((TEMPI.1 / TEMPI.0).ln() / TEMPO_STEP.ln()).floor() as i32;
+    let tempi =
+        options.bpm.map_or_else(|| (0..=count).map(|k| TEMPI.0 * TEMPO_STEP.powi(k)).collect(), |bpm| vec![bpm]);
+    let rules: Vec<Rule> = metres
+        .iter()
+        .flat_map(|&per_bar| {
+            tempi.iter().map(move |bpm| Rule { period: 60.0 / bpm, per_bar, bound: options.stretch.ln_1p() })
+        })
+        .collect();
+
+    // A longer film is judged by its first hits, and as if it ended behind them.
+    let first = &sorted[..sorted.len().min(MAX_HITS[0])];
+    let end = sorted.get(first.len()).map_or(end, |next| next.time.as_secs_f64());
+    let real = anchors(first, end, true);
+    let runs = if first.is_empty() { 0 } else { CHANCE_RUNS };
+    let moved: Vec<Vec<Hit>> = (0..runs).map(|run| moved(first, end, run).collect()).collect();
+    let moved_anchors: Vec<_> = moved.iter().map(|hits| anchors(hits, end, false)).collect();
+    let moved_scores: Vec<Vec<f64>> =
+        rules.iter().map(|rule| moved_anchors.iter().map(|anchors| rule.best_path(anchors).score).collect()).collect();
+    let mean = |scores: &[f64]| scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+    let variance = |scores: &[f64]| {
+        let mean = mean(scores);
+        scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / (CHANCE_RUNS - 1) as f64
+    };
+    let deviation = mean(&moved_scores.iter().map(|scores| variance(scores)).collect::<Vec<_>>()).sqrt().max(1.0);
+    let worth = |score: f64, index: usize| {
+        let octaves = (60.0 / rules[index].period / PRIOR.0).log2() / PRIOR.1;
+        let metre = if metres.len() > 1 && rules[index].per_bar == 3 { THREE } else { 0.0 };
+        (score - mean(&moved_scores[index])) / deviation - 0.5 * octaves * octaves - metre
+    };
+    let best = |score: &dyn Fn(usize) -> f64| -> Rule {
+        let worths: Vec<f64> = (0..rules.len()).map(|index| worth(score(index), index)).collect();
+        let best = (0..rules.len()).max_by(|&a, &b| worths[a].total_cmp(&worths[b])).expect("there are rules");
+        rules[best]
+    };
+    let met = |run: usize| {
+        let rule = best(&|index| moved_scores[index][run]);
+        let beats = rule.beats(&moved_anchors[run], &rule.best_path(&moved_anchors[run]));
+        let met = moved[run].iter().filter(|hit| place(**hit, &beats).met()).count();
+        met as f64 / first.len() as f64
+    };
+    let chance = (runs > 0).then(|| (0..runs).map(met).sum::<f64>() / runs as f64);
+    (best(&|index| rules[index].best_path(&real).score), chance)
+}
+
+/// Hits that are moved: each distance between two, and to the film's beginning and end, is made longer or shorter by up to
+/// half, and all together such that they fill the film.
+fn moved(hits: &[Hit], end: f64, run: usize) -> impl Iterator<Item = Hit> {
+    // Multiples of the golden ratio and of the root of 2 are spread evenly.
+    let share = move |index: usize| (index as f64 * 0.618_033_988_75 + (run + 1) as f64 * 0.414_213_562_37).fract();
+    let time = |index: usize| hits.get(index).map_or(end, |hit| hit.time.as_secs_f64());
+    let gap = |index: usize| time(index) - index.checked_sub(1).map_or(0.0, time);
+    let gaps: Vec<f64> = (0..=hits.len()).map(|index| gap(index) * (1.2 * share(index) - 0.6).exp2()).collect();
+    let scale = end / gaps.iter().sum::<f64>().max(1e-9);
+    hits.iter().zip(gaps).scan(0.0, move |time, (hit, gap)| {
+        *time += gap * scale;
+        let kind = if is_set(hit.kind) { HitKind::Cut } else { hit.kind };
+        Some(Hit { time: Duration::from_secs_f64(time.min(end)), kind, ..*hit })
+    })
+}
+
+/// Under what tempo and metre paths are sought.
+#[derive(Clone, Copy)]
+struct Rule {
+    /// Nominal seconds in a beat.
+    period: f64,
+    per_bar: usize,
+    /// The most that the logarithm of a beat's length may deviate from nominal, and from the beat before.
+    bound: f64,
+}
+
+/// The best way to a state.
+#[derive(Clone, Copy)]
+struct State {
+    score: f64,
+    /// Logarithm of the last beats' length over the nominal one.
+    deviation: f64,
+    /// Index of the state before, or its own where the path begins here.
+    from: usize,
+    /// Eighths from the anchor before.
+    eighths: usize,
+}
+
+/// Anchors that are met, in order: index, phase in eighths from the downbeat, eighths from the anchor before.
+struct Path {
+    score: f64,
+    anchors: Vec<(usize, usize, usize)>,
+}
+
+impl Rule {
+    /// Eighths in a bar.
+    fn phases(&self) -> usize {
+        2 * self.per_bar
+    }
+
+    fn cost(deviation: f64) -> f64 {
+        let beyond = (deviation.abs() - 0.025).max(0.0);
+        COST[0] * deviation * deviation + COST[1] * beyond * beyond
+    }
+
+    fn class(&self, deviation: f64) -> usize {
+        let share = (deviation / self.bound.max(1e-9) + 1.0) / 2.0;
+        ((share * (CLASSES - 1) as f64) as usize).min(CLASSES - 2)
+    }
+
+    fn gain(&self, anchor: &Anchor, phase: usize) -> f64 {
+        anchor.gain[if phase == 0 { 0 } else { 1 + phase % 2 }]
+    }
+
+    /// The path of the highest score that ends at the last anchor, on a downbeat.
+    fn best_path(&self, anchors: &[Anchor]) -> Path {
+        let phases = self.phases();
+        let (last, none) = (anchors.len() - 1, f64::NEG_INFINITY);
+        let unreached = State { score: none, deviation: 0.0, from: 0, eighths: 0 };
+        let mut states = vec![unreached; anchors.len() * phases * CLASSES];
+        let index = |anchor: usize, phase: usize, class: usize| (anchor * phases + phase) * CLASSES + class;
+        // By then, any distance is a whole number of eighths of some allowed length.
+        let reach = self.period * (2.0 + 1.0 / self.bound.max(1e-3));
+        for (to, anchor) in anchors.iter().enumerate() {
+            for phase in 0..if to == last { 1 } else { phases } {
+                let own = index(to, phase, CLASSES - 1);
+                states[own] = State { score: self.gain(anchor, phase), from: own, ..unreached };
+            }
+            for from in (0..to).rev() {
+                let distance = anchor.time - anchors[from].time;
+                let nominal = 2.0 * distance / self.period;
+                // Not under a beat: so at most one tempo begins inside a beat, and neighbouring beats differ by one step.
+                let lowest = (nominal * (-self.bound).exp()).ceil().max(2.0).max(nominal.round() - phases as f64);
+                let highest = (nominal * self.bound.exp()).floor().min(nominal.round() + phases as f64);
+                for eighths in lowest as usize..=highest as usize {
+                    let deviation = (nominal / eighths as f64).ln();
+                    let cost = Self::cost(deviation);
+                    let class = self.class(deviation);
+                    for phase in 0..phases {
+                        let arrival = (phase + eighths) % phases;
+                        let begins_bar = anchor.may_begin_bar && arrival.is_multiple_of(2) && arrival != 0;
+                        if to == last && arrival != 0 && !begins_bar {
+                            continue;
+                        }
+                        for before in 0..CLASSES {
+                            let source = index(from, phase, before);
+                            let State { score, deviation: earlier, .. } = states[source];
+                            let step = if before == CLASSES - 1 { 0.0 } else { deviation - earlier };
+                            if score == none || step.abs() > self.bound + 1e-12 {
+                                continue;
+                            }
+                            let score = score - cost - COST[2] * step * step;
+                            let mut offer = |phase: usize, score: f64| {
+                                let state = &mut states[index(to, phase, class)];
+                                if score > state.score {
+                                    *state = State { score, deviation, from: source, eighths };
+                                }
+                            };
+                            if to != last || arrival == 0 {
+                                offer(arrival, score + self.gain(anchor, arrival));
+                            }
+                            if begins_bar {
+                                offer(0, score + anchor.gain[0] - ODD_BAR);
+                            }
+                        }
+                    }
+                }
+                if distance > reach {
+                    break;
+                }
+            }
+        }
+        let ends = index(last, 0, 0)..index(last, 0, CLASSES);
+        let mut state = ends.max_by(|&a, &b| states[a].score.total_cmp(&states[b].score)).expect("there are classes");
+        let score = states[state].score;
+        let mut path = Vec::new();
+        loop {
+            let State { from, eighths, .. } = states[state];
+            path.push((state / CLASSES / phases, state / CLASSES % phases, eighths));
+            if from == state {
+                break;
+            }
+            state = from;
+        }
+        path.reverse();
+        Path { score, anchors: path }
+    }
+
+    /// The beats of a path, from at or before 0 to one behind the last anchor.
+    fn beats(&self, anchors: &[Anchor], path: &Path) -> Vec<Beat> {
+        let mut points: Vec<Point> = Vec::new();
+        for &(anchor, phase, eighths) in &path.anchors {
+            let place = points.last().map_or(phase as i64, |before| before.place + eighths as i64);
+            points.push(Point { place, time: anchors[anchor].time, phase, set: anchors[anchor].may_begin_bar });
+        }
+        let length = |pair: &[Point]| (pair[1].time - pair[0].time) / (pair[1].place - pair[0].place) as f64;
+        let (first, last) = (&points[0], &points[points.len() - 1]);
+        let opening = points.get(..2).map_or(self.period / 2.0, length);
+        let closing = points.len().checked_sub(2).map_or(self.period / 2.0, |from| length(&points[from..]));
+        // The last beat at or before the film's beginning.
+        let beginning = ((first.place as f64 - first.time / opening) / 2.0 + 1e-9).floor() as i64 * 2;
+
+        let (mut beats, mut bars) = (Vec::new(), Vec::new());
+        let mut segment = 0;
+        for eighth in (beginning..=last.place + 2).step_by(2) {
+            while points.get(segment + 1).is_some_and(|next| next.place <= eighth) {
+                segment += 1;
+            }
+            let point = &points[segment];
+            let behind = eighth - point.place;
+            let each = match points.get(segment..segment + 2) {
+                _ if behind < 0 => opening,
+                Some(pair) => length(pair),
+                None => closing,
+            };
+            let phase = (behind + point.phase as i64).rem_euclid(self.phases() as i64);
+            if phase == 0 {
+                bars.push((beats.len(), behind == 0 && point.set));
+            }
+            let step = (point.time + behind as f64 * each) * 100.0;
+            beats.push(Beat { step, in_bar: 1 + phase as u8 / 2, per_bar: self.per_bar as u8 });
+        }
+        number_bars(&mut beats, bars, self.per_bar);
+        beats
+    }
+}
+
+/// An anchor that the beats meet.
+struct Point {
+    /// Eighths from the downbeat that is at or before the first one.
+    place: i64,
+    time: f64,
+    /// Eighths from the downbeat at or before this one.
+    phase: usize,
+    /// Somebody asked for a bar to begin here.
+    set: bool,
+}
+
+/// Numbers the beats of `bars` that were cut short, each given by its first beat and whether somebody asked for that. A bar
+/// of a single beat becomes the last beat of the bar before.
+fn number_bars(beats: &mut [Beat], mut bars: Vec<(usize, bool)>, per_bar: usize) {
+    for bar in (1..bars.len().saturating_sub(1)).rev() {
+        let beats = |bar: usize| bars[bar + 1].0 - bars[bar].0;
+        if beats(bar) == 1 && !bars[bar].1 && beats(bar - 1) <= per_bar {
+            bars.remove(bar);
+        }
+    }
+    for bar in bars.windows(2) {
+        let length = bar[1].0 - bar[0].0;
+        for (index, beat) in beats[bar[0].0..bar[1].0].iter_mut().enumerate() {
+            (beat.in_bar, beat.per_bar) = (index as u8 + 1, length as u8);
+        }
+    }
+}
+
+/// The place nearest to a moment in seconds, as a beat's index and whether it is the eighth behind it, and the seconds
+/// from the moment to it.
+fn nearest(time: f64, beats: &[Beat]) -> ((usize, bool), f64) {
+    let next = beats.partition_point(|beat| beat.step <= time * 100.0).clamp(1, beats.len() - 1);
+    let (from, to) = (beats[next - 1].step, beats[next].step);
+    let places = [((next - 1, false), from), ((next - 1, true), (from + to) / 2.0), ((next, false), to)];
+    let miss = |step: f64| step / 100.0 - time;
+    let nearest = places.into_iter().min_by(|a, b| miss(a.1).abs().total_cmp(&miss(b.1).abs()));
+    nearest.map(|(place, step)| (place, miss(step))).expect("there are three")
+}
+
+fn place(hit: Hit, beats: &[Beat]) -> PlacedHit {
+    let ((beat, eighth), miss) = nearest(hit.time.as_secs_f64(), beats);
+    PlacedHit { hit, in_bar: beats[beat].in_bar, eighth, miss_ms: miss * 1000.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hits(kind: HitKind, seconds: &[f64]) -> Vec<Hit> {
+        seconds.iter().map(|&time| Hit::new(Duration::from_secs_f64(time), kind)).collect()
+    }
+
+    fn fit(hits: &[Hit], end: f64, options: &Options) -> ClickTrack {
+        let track = ClickTrack::fit(hits, Duration::from_secs_f64(end), options).unwrap();
+        let [beats @ .., last, beyond] = &track.beats[..] else { panic!("{track:?}") };
+        assert!((last.step - end * 100.0).abs() < 1e-6 && last.in_bar == 1, "ends on {last:?}");
+        assert!(beats.first().unwrap_or(last).step < 1e-5 && beyond.step > last.step);
+        let lengths: Vec<f64> = track.beats.windows(2).map(|pair| pair[1].step - pair[0].step).collect();
+        let within = |ratio: f64| ratio.ln().abs() <= options.stretch.ln_1p() + 1e-6;
+        for length in &lengths {
+            assert!((25.0..=200.0).contains(length) && within(length * track.bpm / 6000.0), "{length} steps");
+        }
+        assert!(lengths.windows(2).all(|pair| within(pair[1] / pair[0])), "{lengths:?}");
+        for pair in track.beats.windows(2) {
+            let next = if pair[0].in_bar == pair[0].per_bar { 1 } else { pair[0].in_bar + 1 };
+            assert!(pair[1].in_bar == next || pair[1].in_bar == 1 && pair[0].step < 0.0 || beats.len() < 9, "{pair:?}");
+        }
+        assert_eq!(track.hits.len(), hits.len());
+        for placed in track.hits.iter().filter(|hit| hit.met()) {
+            let step = placed.hit.time.as_secs_f64() * 100.0;
+            let on = track.beats.iter().find(|beat| (beat.step - step).abs() <= 1.0 + 1e-6).expect("a beat is near");
+            assert_eq!(on.in_bar, placed.in_bar);
+        }
+        track
+    }
+
+    fn any_hits() -> impl Strategy<Value = (Vec<Hit>, f64)> {
+        let kinds = [HitKind::Cut, HitKind::Dissolve, HitKind::Motion, HitKind::Marker, HitKind::Downbeat];
+        let hit = (0.0..=1.0_f64, proptest::sample::select(kinds.to_vec()), 0.0..=1.0_f64);
+        (proptest::collection::vec(hit, 0..12), 0.0..=60.0_f64).prop_map(|(hits, end)| {
+            let time = |share: f64| Duration::from_secs_f64(share * end).min(Duration::from_secs_f64(end));
+            (hits.into_iter().map(|(at, kind, weight)| Hit { time: time(at), kind, weight }).collect(), end)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn beats_keep_to_their_bounds(
+            (hits, end) in any_hits(),
+            bpm in proptest::option::of(TEMPI.0..=TEMPI.1),
+            beats_per_bar in proptest::option::of(2..=6_u8),
+            stretch in 0.0..=0.08,
+        ) {
+            let options = Options { bpm, beats_per_bar, stretch };
+            let track = fit(&hits, end, &options);
+            prop_assert!(bpm.is_none_or(|bpm| (bpm - track.bpm).abs() < 1e-9));
+            prop_assert!(beats_per_bar.is_none_or(|beats| beats == track.beats_per_bar));
+            prop_assert_eq!(fit(&hits, end, &options), track);
+        }
+
+        #[test]
+        fn a_downbeat_that_is_asked_for_is_one(at in 0.0..=1.0_f64, end in 3.0..=200.0_f64, bars in proptest::bool::ANY) {
+            // A beat before the end there may be one.
+            let time = at * (end - 1.0);
+            let options = if bars { Options::default().with_bpm(100.0) } else { Options::default() };
+            let track = fit(&hits(HitKind::Downbeat, &[time]), end, &options);
+            let placed = track.hits[0];
+            if !bars || end - time > 20.0 {
+                prop_assert!(placed.met() && placed.in_bar == 1, "{placed:?} {:?}", track.beats);
+            }
+        }
+    }
+
+    #[test]
+    fn without_hits_the_film_is_whole_bars() {
+        for (end, bars) in [(12.0, 4), (30.0, 10), (61.7, 20), (7200.0, 2353)] {
+            let track = fit(&[], end, &Options::default());
+            assert!(track.beats[0].step.abs() < 1e-5, "{end}: {:?}", track.beats[0]);
+            assert_eq!((track.beats.len() - 2) / 4, bars, "{end}");
+            let lengths = track.beats.windows(2).map(|pair| pair[1].step - pair[0].step);
+            assert!(lengths.into_iter().all(|length| (length - end * 25.0 / bars as f64).abs() < 1e-6));
+            assert_eq!((track.met(), track.chance, track.hit_steps()), (None, None, vec![]));
+        }
+        // Of a film that is shorter than a beat, the end alone is a downbeat.
+        assert_eq!(fit(&[], 0.04, &Options::default()).beats.len(), 3);
+        assert_eq!(fit(&[], 0.0, &Options::default()).beats[0].in_bar, 1);
+    }
+
+    /// Downbeats at 93 beats a minute, each moved by up to 60 ms.
+    fn regular(per_bar: u32) -> Vec<Hit> {
+        let time = |bar: u32| f64::from(bar * per_bar) * 60.0 / 93.0 + f64::from(bar * 7 % 13) * 0.01 - 0.06;
+        hits(HitKind::Cut, &[2, 3, 5, 8, 9, 11, 14, 15].map(time))
+    }
+
+    #[test]
+    fn cuts_that_lie_on_downbeats_are_met_there() {
+        for (per_bar, bars) in [(4, 18), (3, 20)] {
+            let end = f64::from(per_bar * bars) * 60.0 / 93.0;
+            let options = Options::default().with_beats_per_bar(per_bar as u8);
+            let track = fit(&regular(per_bar), end, &options);
+            assert!((91.0..95.0).contains(&track.bpm), "{}", track.bpm);
+            assert_eq!(track.met(), Some(1.0));
+            assert!(track.hits.iter().all(|placed| placed.in_bar == 1), "{:?}", track.hits);
+            assert!(track.chance.unwrap() < 0.9);
+        }
+    }
+
+    #[test]
+    fn close_hits_are_placed_but_not_all_met() {
+        let track = fit(&hits(HitKind::Cut, &[6.0, 6.05, 6.3]), 12.0, &Options::default());
+        assert_eq!(track.hits.iter().filter(|placed| placed.met()).count(), 1);
+        assert!(track.hits.iter().all(|placed| placed.miss_ms.abs() < 200.0));
+        assert_eq!(track.hit_steps(), [600, 605, 630]);
+    }
+
+    #[test]
+    fn one_tempo_throughout() {
+        let track = fit(&hits(HitKind::Cut, &[4.0, 9.1]), 20.0, &Options::default().with_bpm(90.0).with_stretch(0.0));
+        assert!(track.beats.windows(2).all(|pair| (pair[1].step - pair[0].step - 200.0 / 3.0).abs() < 1e-9));
+        let misses: Vec<i32> = track.hits.iter().map(|placed| placed.miss_ms.round() as i32).collect();
+        assert_eq!(misses, [0, -100]);
+    }
+
+    #[test]
+    fn a_long_film_ends_in_time() {
+        let many: Vec<f64> = (0..20_000).map(|index| f64::from(index) * 0.05).collect();
+        let track = fit(&hits(HitKind::Cut, &many), 7200.0, &Options::default());
+        assert!(track.hits[..1000].iter().any(|placed| placed.met()));
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_an_error() {
+        let cut = hits(HitKind::Cut, &[1.0]);
+        let heavy = |weight| [Hit { weight, ..cut[0] }];
+        let options = Options::default;
+        for (hits, end, options, want) in [
+            (&cut[..], 0.5, options(), "hit must be at most the film's end, but is at 1s, beyond 500ms"),
+            (&cut, 1e6, options(), "end must be at most 24 hours, but is 1000000s"),
+            (&heavy(f64::NAN), 9.0, options(), "weight of a hit must be within 0-1, but is NaN"),
+            (&heavy(-1.0), 9.0, options(), "weight of a hit must be within 0-1, but is -1"),
+            (&cut, 9.0, options().with_bpm(f64::NAN), "bpm must be 40-200 beats a minute, but is NaN"),
+            (&cut, 9.0, options().with_bpm(201.0), "bpm must be 40-200 beats a minute, but is 201"),
+            (&cut, 9.0, options().with_beats_per_bar(7), "beats_per_bar must be 2-6, but is 7"),
+            (&cut, 9.0, options().with_stretch(0.09), "stretch must be within 0-0.08, but is 0.09"),
+        ] {
+            let error = ClickTrack::fit(hits, Duration::from_secs_f64(end), &options).unwrap_err();
+            assert_eq!(error.to_string(), want);
+        }
+    }
+}
