@@ -1,20 +1,12 @@
-//! Beats for hits: dynamic programming over the hits, for each tempo and metre, with chance subtracted.
+//! Which tempo, metre and beats meet a film's hits best.
 //!
-//! Between two hits that the beats meet, the tempo is constant. A path through hits has the score
-//!
-//! J(j) = max over i of J(i) + gain(j) - cost(d_ij) - 50 (d_ij - d_prev)^2,
-//!
-//! where d is the logarithm of how much longer than nominal the beats from hit i to hit j are. That is Ellis 2007 ("Beat
-//! tracking by dynamic programming") over hits instead of onset strengths, as visbeat (Davis and Agrawala 2018) does for
-//! video. A hit may be passed over, or fall on an eighth. The bounds on d follow what is heard: one displaced tone from
-//! 2.5 % of a beat on (Friberg and Sundberg 1995), a step of tempo from about 2 % on.
-//!
-//! Fast tempi and short bars meet more hits by chance. So from each score is subtracted what the same rule reaches, on the
-//! average, on hits at random distances, and what is left is counted in standard deviations of that, so that it stands
-//! beside the prior however many hits there are.
+//! Each tempo and metre has a best path through the hits, and the path a score. Fast tempi and short bars meet more hits by
+//! chance. So from each score is subtracted what the same rule reaches, on the average, on hits at random distances, and
+//! what is left is counted in standard deviations of that, so that it stands beside the prior however many hits there are.
 
 use std::time::Duration;
 
+use super::path::{Rule, anchors, is_set, rank};
 use super::{Hit, HitKind};
 use crate::error::{Error, Result};
 use crate::music::{Beat, steps};
@@ -31,28 +23,10 @@ const TEMPI: (f64, f64) = (40.0, 200.0);
 /// Ratio of neighbouring tempi that are tried.
 const TEMPO_STEP: f64 = 1.02;
 
-/// What a hit of weight 1 gains on a downbeat, on another beat and on an eighth.
-const GAIN: [f64; 3] = [1.0, 0.8, 0.25];
-/// What the square of a deviation costs: of a tempo from nominal, of a tempo from nominal beyond 2.5 %, and of a tempo from
-/// the one before. At 5 % that is 0.375 and 0.125: half of what a beat gains.
-const COST: [f64; 3] = [50.0, 400.0, 50.0];
-/// What a hit that somebody set gains beyond that on any beat: more than everything else costs.
-const SET: f64 = 100.0;
-/// What is lost where a bar must have another number of beats.
-const ODD_BAR: f64 = 2.0;
-/// Weight of the film's beginning as a downbeat.
-const BEGINNING: f64 = 0.5;
-
 /// How often hits are moved at random to learn what chance gives.
 const CHANCE_RUNS: usize = 8;
 /// Hits by which the tempo is chosen (the first ones), and hits that beats may be stretched for (the heaviest).
 const MAX_HITS: [usize; 2] = [256, 4096];
-
-/// Of hits that follow each other faster, one shapes the beats.
-const CLOSE: Duration = Duration::from_millis(200);
-
-/// Classes of deviation by which paths are told apart, and one more for a path that has no tempo yet.
-const CLASSES: usize = 6;
 
 /// How to fit.
 #[derive(Clone, Debug, PartialEq)]
@@ -204,52 +178,6 @@ fn heaviest(sorted: &[Hit]) -> Vec<Hit> {
     order.into_iter().map(|index| sorted[index]).collect()
 }
 
-fn is_set(kind: HitKind) -> bool {
-    matches!(kind, HitKind::Marker | HitKind::Downbeat)
-}
-
-fn rank(hit: &Hit) -> f64 {
-    hit.weight + if is_set(hit.kind) { SET } else { 0.0 }
-}
-
-/// A moment that a path may go through: a hit, the film's beginning or its end.
-struct Anchor {
-    time: f64,
-    /// On a downbeat, on another beat, on an eighth.
-    gain: [f64; 3],
-    /// A bar may begin here whatever the metre says.
-    may_begin_bar: bool,
-}
-
-/// The anchors of hits that rise: the film's beginning first, its end last. If `bound`, hits that somebody set are to be
-/// met whatever it costs.
-fn anchors(hits: &[Hit], end: f64, bound: bool) -> Vec<Anchor> {
-    let scaled = |weight: f64| GAIN.map(|gain| gain * weight);
-    let mut apart: Vec<Hit> = Vec::new();
-    for hit in hits {
-        match apart.last_mut() {
-            Some(last) if hit.time - last.time < CLOSE => {
-                if rank(hit) > rank(last) {
-                    *last = *hit;
-                }
-            }
-            _ => apart.push(*hit),
-        }
-    }
-    let mut anchors = vec![Anchor { time: 0.0, gain: scaled(BEGINNING), may_begin_bar: false }];
-    anchors.extend(apart.into_iter().map(|hit| {
-        let mut gain = scaled(hit.weight);
-        let asked = bound && hit.kind == HitKind::Downbeat;
-        if bound && is_set(hit.kind) {
-            gain[0] += SET + if asked { 2.0 * ODD_BAR } else { 0.0 };
-            gain[1] += SET;
-        }
-        Anchor { time: hit.time.as_secs_f64(), gain, may_begin_bar: asked }
-    }));
-    anchors.push(Anchor { time: end, gain: [0.0; 3], may_begin_bar: true });
-    anchors
-}
-
 /// The tempo and metre whose score is highest, less what chance gives and by the prior; and the share of hits that chance
 /// meets.
 fn choose(sorted: &[Hit], end: f64, options: &Options) -> (Rule, Option<f64>) {
@@ -313,195 +241,6 @@ fn moved(hits: &[Hit], end: f64, run: usize) -> impl Iterator<Item = Hit> {
         let kind = if is_set(hit.kind) { HitKind::Cut } else { hit.kind };
         Some(Hit { time: Duration::from_secs_f64(time.min(end)), kind, ..*hit })
     })
-}
-
-/// Under what tempo and metre paths are sought.
-#[derive(Clone, Copy)]
-struct Rule {
-    /// Nominal seconds in a beat.
-    period: f64,
-    per_bar: usize,
-    /// The most that the logarithm of a beat's length may deviate from nominal, and from the beat before.
-    bound: f64,
-}
-
-/// The best way to a state.
-#[derive(Clone, Copy)]
-struct State {
-    score: f64,
-    /// Logarithm of the last beats' length over the nominal one.
-    deviation: f64,
-    /// Index of the state before, or its own where the path begins here.
-    from: usize,
-    /// Eighths from the anchor before.
-    eighths: usize,
-}
-
-/// Anchors that are met, in order: index, phase in eighths from the downbeat, eighths from the anchor before.
-struct Path {
-    score: f64,
-    anchors: Vec<(usize, usize, usize)>,
-}
-
-impl Rule {
-    /// Eighths in a bar.
-    fn phases(&self) -> usize {
-        2 * self.per_bar
-    }
-
-    fn cost(deviation: f64) -> f64 {
-        let beyond = (deviation.abs() - 0.025).max(0.0);
-        COST[0] * deviation * deviation + COST[1] * beyond * beyond
-    }
-
-    fn class(&self, deviation: f64) -> usize {
-        let share = (deviation / self.bound.max(1e-9) + 1.0) / 2.0;
-        ((share * (CLASSES - 1) as f64) as usize).min(CLASSES - 2)
-    }
-
-    fn gain(&self, anchor: &Anchor, phase: usize) -> f64 {
-        anchor.gain[if phase == 0 { 0 } else { 1 + phase % 2 }]
-    }
-
-    /// The path of the highest score that ends at the last anchor, on a downbeat.
-    fn best_path(&self, anchors: &[Anchor]) -> Path {
-        let phases = self.phases();
-        let (last, none) = (anchors.len() - 1, f64::NEG_INFINITY);
-        let unreached = State { score: none, deviation: 0.0, from: 0, eighths: 0 };
-        let mut states = vec![unreached; anchors.len() * phases * CLASSES];
-        let index = |anchor: usize, phase: usize, class: usize| (anchor * phases + phase) * CLASSES + class;
-        // By then, any distance is a whole number of eighths of some allowed length.
-        let reach = self.period * (2.0 + 1.0 / self.bound.max(1e-3));
-        for (to, anchor) in anchors.iter().enumerate() {
-            for phase in 0..if to == last { 1 } else { phases } {
-                let own = index(to, phase, CLASSES - 1);
-                states[own] = State { score: self.gain(anchor, phase), from: own, ..unreached };
-            }
-            for from in (0..to).rev() {
-                let distance = anchor.time - anchors[from].time;
-                let nominal = 2.0 * distance / self.period;
-                // Not under a beat: so at most one tempo begins inside a beat, and neighbouring beats differ by one step.
-                let lowest = (nominal * (-self.bound).exp()).ceil().max(2.0).max(nominal.round() - phases as f64);
-                let highest = (nominal * self.bound.exp()).floor().min(nominal.round() + phases as f64);
-                for eighths in lowest as usize..=highest as usize {
-                    let deviation = (nominal / eighths as f64).ln();
-                    let cost = Self::cost(deviation);
-                    let class = self.class(deviation);
-                    for phase in 0..phases {
-                        let arrival = (phase + eighths) % phases;
-                        let begins_bar = anchor.may_begin_bar && arrival.is_multiple_of(2) && arrival != 0;
-                        if to == last && arrival != 0 && !begins_bar {
-                            continue;
-                        }
-                        for before in 0..CLASSES {
-                            let source = index(from, phase, before);
-                            let State { score, deviation: earlier, .. } = states[source];
-                            let step = if before == CLASSES - 1 { 0.0 } else { deviation - earlier };
-                            if score == none || step.abs() > self.bound + 1e-12 {
-                                continue;
-                            }
-                            let score = score - cost - COST[2] * step * step;
-                            let mut offer = |phase: usize, score: f64| {
-                                let state = &mut states[index(to, phase, class)];
-                                if score > state.score {
-                                    *state = State { score, deviation, from: source, eighths };
-                                }
-                            };
-                            if to != last || arrival == 0 {
-                                offer(arrival, score + self.gain(anchor, arrival));
-                            }
-                            if begins_bar {
-                                offer(0, score + anchor.gain[0] - ODD_BAR);
-                            }
-                        }
-                    }
-                }
-                if distance > reach {
-                    break;
-                }
-            }
-        }
-        let ends = index(last, 0, 0)..index(last, 0, CLASSES);
-        let mut state = ends.max_by(|&a, &b| states[a].score.total_cmp(&states[b].score)).expect("there are classes");
-        let score = states[state].score;
-        let mut path = Vec::new();
-        loop {
-            let State { from, eighths, .. } = states[state];
-            path.push((state / CLASSES / phases, state / CLASSES % phases, eighths));
-            if from == state {
-                break;
-            }
-            state = from;
-        }
-        path.reverse();
-        Path { score, anchors: path }
-    }
-
-    /// The beats of a path, from at or before 0 to one behind the last anchor.
-    fn beats(&self, anchors: &[Anchor], path: &Path) -> Vec<Beat> {
-        let mut points: Vec<Point> = Vec::new();
-        for &(anchor, phase, eighths) in &path.anchors {
-            let place = points.last().map_or(phase as i64, |before| before.place + eighths as i64);
-            points.push(Point { place, time: anchors[anchor].time, phase, set: anchors[anchor].may_begin_bar });
-        }
-        let length = |pair: &[Point]| (pair[1].time - pair[0].time) / (pair[1].place - pair[0].place) as f64;
-        let (first, last) = (&points[0], &points[points.len() - 1]);
-        let opening = points.get(..2).map_or(self.period / 2.0, length);
-        let closing = points.len().checked_sub(2).map_or(self.period / 2.0, |from| length(&points[from..]));
-        // The last beat at or before the film's beginning.
-        let beginning = ((first.place as f64 - first.time / opening) / 2.0 + 1e-9).floor() as i64 * 2;
-
-        let (mut beats, mut bars) = (Vec::new(), Vec::new());
-        let mut segment = 0;
-        for eighth in (beginning..=last.place + 2).step_by(2) {
-            while points.get(segment + 1).is_some_and(|next| next.place <= eighth) {
-                segment += 1;
-            }
-            let point = &points[segment];
-            let behind = eighth - point.place;
-            let each = match points.get(segment..segment + 2) {
-                _ if behind < 0 => opening,
-                Some(pair) => length(pair),
-                None => closing,
-            };
-            let phase = (behind + point.phase as i64).rem_euclid(self.phases() as i64);
-            if phase == 0 {
-                bars.push((beats.len(), behind == 0 && point.set));
-            }
-            let step = (point.time + behind as f64 * each) * 100.0;
-            beats.push(Beat { step, in_bar: 1 + phase as u8 / 2, per_bar: self.per_bar as u8 });
-        }
-        number_bars(&mut beats, bars, self.per_bar);
-        beats
-    }
-}
-
-/// An anchor that the beats meet.
-struct Point {
-    /// Eighths from the downbeat that is at or before the first one.
-    place: i64,
-    time: f64,
-    /// Eighths from the downbeat at or before this one.
-    phase: usize,
-    /// Somebody asked for a bar to begin here.
-    set: bool,
-}
-
-/// Numbers the beats of `bars` that were cut short, each given by its first beat and whether somebody asked for that. A bar
-/// of a single beat becomes the last beat of the bar before.
-fn number_bars(beats: &mut [Beat], mut bars: Vec<(usize, bool)>, per_bar: usize) {
-    for bar in (1..bars.len().saturating_sub(1)).rev() {
-        let beats = |bar: usize| bars[bar + 1].0 - bars[bar].0;
-        if beats(bar) == 1 && !bars[bar].1 && beats(bar - 1) <= per_bar {
-            bars.remove(bar);
-        }
-    }
-    for bar in bars.windows(2) {
-        let length = bar[1].0 - bar[0].0;
-        for (index, beat) in beats[bar[0].0..bar[1].0].iter_mut().enumerate() {
-            (beat.in_bar, beat.per_bar) = (index as u8 + 1, length as u8);
-        }
-    }
 }
 
 /// The place nearest to a moment in seconds, as a beat's index and whether it is the eighth behind it, and the seconds

@@ -21,6 +21,7 @@
 mod cuts;
 mod fit;
 mod markers;
+mod path;
 mod tempo;
 
 use std::time::Duration;
@@ -44,7 +45,8 @@ pub enum HitKind {
     Motion,
     /// Somebody set a marker: it is on a beat if any tempo allows that, on a downbeat if that costs little.
     Marker,
-    /// Somebody asked for a downbeat: as a marker, and a bar before it may have fewer beats than the others, or one more.
+    /// Somebody asked for a downbeat: as a marker, and the bar before it may have fewer beats than the others, or one more.
+    /// Less than 0.3 s before the end, which is a downbeat too, it cannot be one.
     Downbeat,
 }
 
