@@ -15,11 +15,11 @@ use burn::tensor::{DType, Tensor};
 
 use ::vmt::{
     Bundle, Condition,
-    bundle::sha256,
     manifest::{
         ConditionsInput, Context, DecoderGraph, EncoderGraph, FORMAT, MANIFEST, Manifest, OLDEST_FORMAT,
         PERFORMANCE_310, State,
     },
+    sha256,
 };
 use vmt_train::{Model, ModelConfig, recipe::MAX_TOKENS};
 

@@ -7,8 +7,8 @@ use burn::nn::Embedding;
 use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
 use vmt::{
-    Backend, Beat, Bundle, Clip, Condition, Conditions, Engine as _, Error, Result, Token, bundle::sha256,
-    manifest::MANIFEST,
+    Backend, Beat, Bundle, Clip, Condition, Conditions, Engine as _, Error, Result, Token, VOCABULARY,
+    manifest::MANIFEST, sha256,
 };
 use vmt_export::{About, MODEL, Storage, TOLERANCE, export, read_back};
 use vmt_train::checkpoint::{load_model, save_model};
@@ -237,7 +237,7 @@ fn states_that_do_not_fit() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Nothing in a manifest makes the program panic: it is refused, or the bundle works.
+    /// Nothing in a manifest makes the program panic: it is refused as what it is, or the bundle works.
     #[test]
     fn damaged_manifests(
         seq2seq: bool,
@@ -250,15 +250,34 @@ proptest! {
             bytes[at] = byte;
         }
         let manifest = String::from_utf8_lossy(&bytes).into_owned();
-        if let Ok(bundle) = (Parts { manifest, ..parts }).open() {
-            for backend in [Backend::Tract, Backend::Ort] {
-                if let Ok(engine) = load(&bundle, backend) {
+        let bundle = match (Parts { manifest, ..parts }).open() {
+            Ok(bundle) => bundle,
+            Err(error) => {
+                prop_assert!(matches!(error, Error::Bundle { .. } | Error::Io { .. }), "{error:?}");
+                return Ok(());
+            }
+        };
+        for (name, backend) in [("tract", Backend::Tract), ("ort", Backend::Ort)] {
+            match load(&bundle, backend) {
+                Ok(engine) => {
                     let clip = clip(engine.geometry(), 1, 1);
-                    prop_assert!(engine.open(&[clip]).unwrap().step(&[Token::PAD]).is_ok());
+                    let logits = engine.open(&[clip]).unwrap().step(&[Token::PAD]).unwrap().to_owned();
+                    prop_assert_eq!(logits.dim(), (1, VOCABULARY));
+                    prop_assert!(logits.iter().all(|logit| logit.is_finite()));
                 }
+                Err(Error::Engine { engine, .. }) => prop_assert_eq!(engine, name),
+                Err(error) => prop_assert!(false, "{error:?}"),
             }
         }
     }
+}
+
+/// The runtime does not depend on what is for people.
+#[test]
+fn words_for_people_may_be_any() {
+    let bundle = vmt().say("name: tiny-vmt", "name: anything").say("license: MIT", "license: NIT").open().unwrap();
+    assert_eq!(bundle.manifest().name, "anything");
+    assert!(load(&bundle, Backend::Tract).is_ok() && load(&bundle, Backend::Ort).is_ok());
 }
 
 fn about(bundle: &str) -> About {

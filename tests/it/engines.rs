@@ -2,8 +2,9 @@
 
 use std::{iter::zip, thread};
 
-use ndarray::{Array2, Array4, ArrayBase, Data, Dimension};
-use vmt::{Clip, Engine, Geometry, Session, Token};
+use ndarray::{Array2, Array4, ArrayBase, ArrayView2, Data, Dimension, s};
+use vmt::decode::{Generator, Lane, Unconstrained};
+use vmt::{Clip, Engine, Geometry, Sampling, Session, Token};
 
 use crate::support::{BUNDLES, TINY, burn, clip, ort, text, tokens, tract, uncached};
 
@@ -26,6 +27,7 @@ on_every_engine! {
     a_long_piece
     sessions_do_not_meet
     sessions_move_between_threads
+    unfit_logits_are_refused
     wrong_clips_are_refused
     a_session_survives_wrong_tokens
 }
@@ -160,6 +162,46 @@ fn sessions_move_between_threads(_: &str, engine: &dyn Engine) {
             });
         }
     });
+}
+
+/// The loop refuses logits that an engine has made unfit on the way.
+fn unfit_logits_are_refused(_: &str, engine: &dyn Engine) {
+    let spoil: [(&str, fn(Array2<f32>) -> Array2<f32>); 4] = [
+        ("the model gave NaN as the logit of token 0 in lane 0", |logits| logits * f32::NAN),
+        ("the model gave inf as the logit of token 7 in lane 2", |mut logits| {
+            logits[[2, 7]] = f32::INFINITY;
+            logits
+        }),
+        ("logits must be [3, 310] (lanes, vocabulary), but are [2, 310]", |logits| logits.slice_move(s![..2, ..])),
+        ("logits must be [3, 310] (lanes, vocabulary), but are [310, 3]", |logits| logits.reversed_axes()),
+    ];
+    for (want, spoil) in spoil {
+        let session = Spoilt { session: engine.open(&clips()).unwrap(), spoil, logits: Array2::default((0, 0)) };
+        let lane = || Lane::new(Vec::new(), vec![Box::new(Unconstrained::new(10))]);
+        let lanes = vec![lane(), lane(), lane()];
+        let mut generator = Generator::new(Box::new(session), Sampling::default(), 0, lanes);
+        let error = text(generator.next().unwrap().map(drop));
+        assert!(error.starts_with(want), "{error}, not {want}");
+        assert!(generator.next().is_none(), "an error is the last step");
+    }
+}
+
+/// Another session, whose logits are spoilt.
+struct Spoilt<'e> {
+    session: Box<dyn Session + 'e>,
+    spoil: fn(Array2<f32>) -> Array2<f32>,
+    logits: Array2<f32>,
+}
+
+impl Session for Spoilt<'_> {
+    fn lanes(&self) -> usize {
+        self.session.lanes()
+    }
+
+    fn feed(&mut self, tokens: &[&[Token]]) -> vmt::Result<ArrayView2<'_, f32>> {
+        self.logits = (self.spoil)(self.session.feed(tokens)?.to_owned());
+        Ok(self.logits.view())
+    }
 }
 
 fn wrong_clips_are_refused(_: &str, engine: &dyn Engine) {

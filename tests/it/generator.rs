@@ -1,10 +1,10 @@
 //! The decode loop: lanes, and logits that are none.
 
-use ndarray::{Array1, Array2, ArrayD, ArrayView2};
+use ndarray::Array1;
 use vmt::decode::{Generator, Grammar, Lane, LogitsProcessor, Unconstrained};
-use vmt::{Clip, Engine, Error, Geometry, Options, Result, Sampling, Session, Token, VOCABULARY};
+use vmt::{Engine, Error, Options, Sampling, Token, VOCABULARY};
 
-use crate::scripted::{DOT, Scripted, clip, compose, greedy, random, scripted};
+use crate::scripted::{Scripted, clip, compose, greedy, random, scripted};
 
 /// What a lane is kept to.
 #[derive(Clone, Copy)]
@@ -90,52 +90,6 @@ fn logits_that_are_no_numbers_are_errors() {
         let error = compose(broken(1, 2), 1024, 20_000, &Options::default()).unwrap_err();
         let want = format!("the model gave {value} as the logit of token {token} in lane 0");
         assert!(error.to_string().starts_with(&want), "{error}");
-    }
-}
-
-/// An engine whose session gives logits of this shape, whatever it is fed.
-struct Misshapen([usize; 2]);
-
-struct MisshapenSession(usize, Array2<f32>);
-
-impl Engine for Misshapen {
-    fn name(&self) -> String {
-        "misshapen".into()
-    }
-
-    fn geometry(&self) -> Geometry {
-        DOT
-    }
-
-    fn open(&self, clips: &[Clip]) -> Result<Box<dyn Session + '_>> {
-        Ok(Box::new(MisshapenSession(clips.len(), Array2::zeros(self.0))))
-    }
-
-    fn context(&self, _: &[Clip]) -> Result<Vec<ArrayD<f32>>> {
-        Ok(Vec::new())
-    }
-}
-
-impl Session for MisshapenSession {
-    fn lanes(&self) -> usize {
-        self.0
-    }
-
-    fn feed(&mut self, _: &[&[Token]]) -> Result<ArrayView2<'_, f32>> {
-        Ok(self.1.view())
-    }
-}
-
-#[test]
-fn logits_of_another_shape_are_errors() {
-    for shape in [[2, 309], [2, 311], [1, VOCABULARY], [3, VOCABULARY], [0, 0]] {
-        let engine = Misshapen(shape);
-        let session = engine.open(&[clip(1), clip(2)]).unwrap();
-        let lanes = vec![Rule::Raw(100).lane(), Rule::Grammar(300).lane()];
-        let mut steps = Generator::new(session, greedy(), 0, lanes);
-        let error = steps.next().unwrap().unwrap_err();
-        assert_eq!(error.to_string(), format!("logits must be [2, 310] (lanes, vocabulary), but are {shape:?}"));
-        assert!(steps.next().is_none(), "an error is the last step");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong, in words that say what was wanted and what came.
+//! Errors, each with what was wanted and what was got.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
     /// A clip is not of the model's shape.

@@ -1,19 +1,34 @@
-//! Composes piano scores for video: a [`Clip`] becomes [`Event`]s, events become a [`Score`], a score becomes MIDI.
+//! Composes piano scores for video: frames become [`Window`]s, windows become [`Event`]s, events become a [`Score`], a score
+//! becomes MIDI bytes.
+//!
+//! [`Composer`] is the way through all of it, and [`Piece`] the same event by event. The folders of this crate are that line:
+//! `video` cuts a film into windows, `model` reads bundles and runs them, `decode` samples tokens, `compose` joins windows to a
+//! piece, and `music` knows events, notes and MIDI.
+//!
+//! Cargo features: `tract` (default) and `ort` add engines, `cuda` ONNX Runtime on an NVIDIA GPU; `training` opens the decode
+//! loop and the manifest to those who train and export models. None changes a result.
+
+#![warn(missing_debug_implementations)]
 
 pub mod click;
 mod compose;
+#[cfg(feature = "training")]
 pub mod decode;
+#[cfg(not(feature = "training"))]
+mod decode;
 mod error;
 mod model;
 mod music;
 mod video;
 
-pub use compose::{Composer, Composition, MAX_TAKES, Options, Piece, Played, Progress, Rank, Timings};
+pub use compose::{Composer, Composition, Options, Piece, Played, Progress, Rank, Timings};
 pub use decode::{Controls, Sampling};
 pub use error::{Error, Result};
 #[cfg(feature = "ort")]
 pub use model::ort;
-pub use model::{Backend, Bundle, Engine, Session, bundle, manifest};
+#[cfg(feature = "training")]
+pub use model::sha256;
+pub use model::{Backend, Bundle, Engine, MAX_TAKES, Session, manifest};
 pub use music::{
     Beat, Condition, ConditionRow, Conditions, Decoded, Event, INTENSITY_RANKS, Key, Note, PerformedNote, Pitch,
     STEPS_PER_SECOND, Scale, Score, Shift, Tempo, Token, UNKNOWN, VOCABULARY, VelocityBin, midi,

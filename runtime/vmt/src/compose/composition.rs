@@ -7,6 +7,7 @@ use crate::music::{Event, Score};
 
 /// How far composing has come.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Progress {
     /// The moment of the film that has its music.
     pub time: Duration,
@@ -16,6 +17,7 @@ pub struct Progress {
 
 /// Something that was just played.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Played {
     /// Which of the takes.
     pub take: usize,
@@ -27,6 +29,7 @@ pub struct Played {
 
 /// A score and how it came about.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Composition {
     /// The music, as long as the film.
     pub score: Score,
@@ -54,6 +57,7 @@ pub struct Composition {
 
 /// Time spent in each stage.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct Timings {
     /// Waiting for pictures.
     pub video: Duration,

@@ -9,6 +9,6 @@ mod seam;
 
 pub use composer::Composer;
 pub use composition::{Composition, Played, Progress, Timings};
-pub use options::{MAX_TAKES, Options};
+pub use options::Options;
 pub use piece::Piece;
 pub use ranking::Rank;

@@ -7,20 +7,18 @@ use crate::error::{Error, Result};
 use crate::music::{Conditions, Event, Token, time};
 use crate::video::Geometry;
 
-/// The most takes of a [`Piece`](crate::Piece).
-pub const MAX_TAKES: usize = 1024;
-
 /// How to compose.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Options {
-    /// How tokens are chosen.
+    /// How tokens are drawn from the logits.
     pub sampling: Sampling,
-    /// How much of what the video changes in the logits counts, `0.0..=10.0` times: 0 writes as without video, 1 is the
-    /// model, more exaggerates (classifier-free guidance, Ho & Salimans 2022). Other than 1, it takes twice the lanes.
+    /// The scale of classifier-free guidance (Ho & Salimans 2022), `0.0..=10.0`: how much of the difference that the video
+    /// makes in the logits counts. 0 composes as without video, 1 is the model, more exaggerates. Other than 1 takes twice
+    /// the lanes.
     pub guidance: f32,
-    /// Takes whatever the model says, playable or not, instead of keeping to the grammar; each window on its own.
+    /// Takes whatever the model gives, playable or not, instead of keeping to the grammar; each window on its own.
     pub unconstrained: bool,
     /// What the music must keep to.
     pub controls: Controls,
@@ -36,7 +34,7 @@ pub struct Options {
     pub primer: Vec<Token>,
 }
 
-/// The model as it is: nothing steers it.
+/// The model under the grammar, and nothing else.
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -94,6 +92,10 @@ impl Options {
     }
 
     /// Checks that all of them are in their ranges and go together, for a model of this `geometry`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for the first that is not.
     pub fn validate(&self, geometry: Geometry) -> Result<()> {
         self.sampling.validate()?;
         self.controls.validate()?;

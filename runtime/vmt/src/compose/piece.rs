@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::composition::{Composition, Played, Timings};
-use super::options::{MAX_TAKES, Options};
+use super::options::Options;
 use super::ranking::Rank;
 use super::seam::Take;
 use crate::decode::{
     DensityBias, Generator, Grammar, Guidance, Lane, LogitsProcessor, Metre, SampledToken, Unconstrained,
 };
 use crate::error::{Error, Result};
-use crate::model::Engine;
+use crate::model::{Engine, check_takes};
 use crate::music::{Conditions, Shift, steps, time};
 use crate::video::Window;
 
@@ -28,6 +28,29 @@ use crate::video::Window;
 /// next: that sees three quarters of the pictures again, is fed the music that there is for them, and continues it, with
 /// the notes that are still held, none longer than [`Geometry::max_note_steps`](crate::Geometry::max_note_steps). The
 /// windows of an unconstrained piece lie side by side instead, each composed on its own, as the paper's fragments are.
+///
+/// Events as they come, of several takes; then the best of them, or as much of it as there is:
+///
+#[cfg_attr(feature = "tract", doc = "```")]
+#[cfg_attr(not(feature = "tract"), doc = "```no_run")]
+/// use std::time::Duration;
+/// use vmt::{Backend, Bundle, Composer, Options, Window};
+///
+/// let composer = Composer::new(&Bundle::open("../../onnx/tiny-vmt")?, Backend::Tract, None)?;
+/// let (options, geometry) = (Options::default(), composer.engine().geometry());
+/// let windows = Window::without_video(Duration::from_secs(15), geometry, options.hop(&geometry));
+/// let mut piece = composer.piece(windows, &options, 3.try_into().unwrap())?;
+/// while let Some(played) = piece.next().transpose()? {
+///     println!("take {}: {:?} at {:?}", played.take, played.event, played.time);
+///     if played.time > Duration::from_secs(5) {
+///         break; // To stop is to ask for no more.
+///     }
+/// }
+/// let takes = piece.finish();
+/// assert!(takes.len() == 3 && takes[0].rank.total() >= takes[1].rank.total());
+/// assert!(takes.iter().all(|take| !take.complete && take.score.duration < Duration::from_secs(7)));
+/// # Ok::<_, vmt::Error>(())
+/// ```
 pub struct Piece<'c, W: Iterator> {
     engine: &'c dyn Engine,
     max_tokens: usize,
@@ -77,9 +100,7 @@ impl<'c, W: Iterator> Piece<'c, W> {
         takes: NonZeroUsize,
     ) -> Result<Self> {
         options.validate(engine.geometry())?;
-        if takes.get() > MAX_TAKES {
-            return Err(Error::Option { option: "takes", want: "at most 1024", got: takes.to_string() });
-        }
+        check_takes(takes.get())?;
         Ok(Self {
             engine,
             max_tokens,
@@ -259,6 +280,13 @@ impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Piece<'_, W> {
 impl<E: From<Error>, W: Iterator<Item = Result<Window, E>>> Iterator for Piece<'_, W> {
     type Item = Result<Played, E>;
 
+    /// The next event of a take, which may run the decoder once.
+    ///
+    /// # Errors
+    ///
+    /// Those of the windows; [`Error::Option`] for a window that leaves out music, or too few tokens for one; those of the
+    /// engine; and [`Error::Logits`], [`Error::LogitsShape`] or [`Error::NoToken`] where its logits are none. An error is
+    /// the last item.
     fn next(&mut self) -> Option<Self::Item> {
         while self.played.is_empty() && !matches!(self.state, State::Over { .. }) {
             if let Err(error) = self.advance() {

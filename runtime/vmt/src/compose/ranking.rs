@@ -26,6 +26,7 @@ const DENSITY: f64 = 0.5;
 /// How good a take is: what the model thinks of it, less what its likelihood does not show. The unit is the model's
 /// natural logarithmic probability of an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Rank {
     /// The model's logarithmic probability of an event, on average.
     pub likelihood: f64,

@@ -1,4 +1,4 @@
-//! What the music must keep to.
+//! Constraints on the music.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::music::{Pitch, Scale, VelocityBin};
 
-/// What the music must keep to; by default, nothing. The [`Grammar`](crate::Grammar) sees to it.
+/// Constraints on the music; by default, none. They mask what may be sampled, but density, which is a bias.
 ///
-/// What is known already is left as it is: a primer may go beyond.
+/// A primer is left as it is and may go beyond.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
@@ -19,12 +19,13 @@ pub struct Controls {
     pub pitches: Option<RangeInclusive<u8>>,
     /// How hard they may be struck, as MIDI velocities. The model knows every fourth: 1, 5, 9, ... 125.
     pub velocities: Option<RangeInclusive<u8>>,
-    /// At most so many keys are down at once. `vmt compose` says 12: without a limit, a long piece can drift into ever more
-    /// notes.
+    /// At most so many keys are down at once. The default of `vmt compose` is 12: without a limit, a long piece can drift
+    /// into ever more notes.
     pub polyphony: Option<NonZeroUsize>,
     /// Only keys of this scale are struck.
     pub scale: Option<Scale>,
-    /// Notes a second to aim at; see [`Grammar::bias`](crate::Grammar::bias).
+    /// Notes a second to aim at, above 0 and at most 100: a bias on the logits of notes, 32 times the share of notes that the
+    /// last 4 s lack, at most 8.
     pub density: Option<f64>,
 }
 
@@ -55,6 +56,10 @@ impl Controls {
     }
 
     /// Checks that every control is in its range, and that together they leave something to play.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for the first that is not.
     pub fn validate(&self) -> Result<()> {
         let refuse = |option, want, got| Err(Error::Option { option, want, got });
         if let Some(range) = &self.pitches

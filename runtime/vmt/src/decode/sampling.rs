@@ -1,4 +1,4 @@
-//! Choosing the next token.
+//! Drawing the next token: temperature, top-k (Fan et al. 2018) and nucleus sampling (Holtzman et al. 2020).
 
 use std::num::NonZeroUsize;
 
@@ -15,13 +15,14 @@ use crate::music::Token;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Sampling {
-    /// Divides the logits; 0 always takes the likeliest token.
+    /// The softmax temperature, which divides the logits, at least 0; 0 always takes the likeliest token.
     pub temperature: f32,
-    /// Draws among this many of the likeliest tokens only.
+    /// Draws among this many of the likeliest tokens only (Fan et al. 2018).
     pub top_k: Option<NonZeroUsize>,
-    /// Draws among the fewest tokens that are this likely together, in `0.0..=1.0` without 0.
+    /// Draws among the fewest tokens that are this likely together, in `0.0..=1.0` without 0 (nucleus sampling, Holtzman et
+    /// al. 2020).
     pub top_p: f32,
-    /// Another seed gives another piece, the same one the same.
+    /// Seeds the random numbers (ChaCha8): another seed gives another piece, the same one the same.
     pub seed: u64,
 }
 
@@ -54,6 +55,10 @@ impl Sampling {
     }
 
     /// Checks that every number is in its range.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for the first that is not.
     pub fn validate(&self) -> Result<()> {
         if !(0.0..=f32::MAX).contains(&self.temperature) {
             let (want, got) = ("a number of at least 0", self.temperature.to_string());

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 
 /// Which library runs the graphs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Backend {
     /// ONNX Runtime on the CPU where a fitting library is found, else tract.
     #[default]
@@ -23,7 +24,11 @@ pub enum Backend {
 impl Backend {
     /// Loads `bundle`, to run on `threads` threads (all that the machine offers this process where `None`).
     ///
-    /// Fails where this backend is not built in, its library is not found, or the bundle does not fit its manifest.
+    /// # Errors
+    ///
+    /// [`Error::Engine`] where this backend is not built in, its library is not found, or the bundle does not fit its
+    /// manifest. tract panics on some broken graphs; that is caught and is an error too, but not in a program that is built
+    /// with `panic = "abort"`, which it ends.
     pub fn load(self, bundle: &Bundle, threads: Option<NonZeroUsize>) -> Result<Box<dyn Engine>> {
         let threads = threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
         match self {

@@ -17,6 +17,11 @@ pub struct Bundle {
 
 impl Bundle {
     /// Reads the bundle in folder `dir` and checks its format and hashes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] for a file that cannot be read, and [`Error::Bundle`] for a manifest that is none, or a graph that is
+    /// not the one the manifest was written for.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         let path = dir.join(MANIFEST);
@@ -35,6 +40,10 @@ impl Bundle {
     }
 
     /// A bundle from memory, for programs that carry theirs inside (`include_str!`, `include_bytes!`).
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), but for [`Error::Io`].
     pub fn from_memory(manifest: &str, encoder: &'static [u8], decoder: &'static [u8]) -> Result<Self> {
         let place = Path::new("bundle in memory");
         Self::checked(parse(manifest, place)?, encoder.into(), decoder.into(), place)
@@ -58,7 +67,7 @@ impl Bundle {
         Ok(Self { manifest, encoder, decoder })
     }
 
-    /// What the bundle says of itself.
+    /// The manifest, which describes the bundle.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }

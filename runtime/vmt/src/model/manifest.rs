@@ -24,6 +24,7 @@ pub const PERFORMANCE_310: &str = "performance-310";
 /// A bundle's table of contents. Unknown fields are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(feature = "training"), non_exhaustive)]
 pub struct Manifest {
     /// [`OLDEST_FORMAT`] to [`FORMAT`].
     pub format: u32,
@@ -56,6 +57,7 @@ pub struct Manifest {
 /// The encoder and the names of its inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(feature = "training"), non_exhaustive)]
 pub struct EncoderGraph {
     /// Its name inside the bundle's folder.
     pub file: String,
@@ -70,6 +72,7 @@ pub struct EncoderGraph {
 /// The decoder and the names of its inputs and its output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(feature = "training"), non_exhaustive)]
 pub struct DecoderGraph {
     /// Its name inside the bundle's folder.
     pub file: String,
@@ -119,6 +122,7 @@ impl DecoderGraph {
 /// An encoder output that is a decoder input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(feature = "training"), non_exhaustive)]
 pub struct Context {
     /// The encoder's output.
     pub from: String,
@@ -129,6 +133,7 @@ pub struct Context {
 /// A decoder output that is a decoder input of the next step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(feature = "training"), non_exhaustive)]
 pub struct State {
     /// The decoder's output.
     pub from: String,
@@ -142,6 +147,7 @@ pub struct State {
 /// A state before the first step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
+#[cfg_attr(not(feature = "training"), non_exhaustive)]
 pub enum First {
     /// Nothing: f32 of this shape behind the lanes, one of them 0 (`[heads, 0, size]`).
     Empty(Vec<usize>),
@@ -152,6 +158,7 @@ pub enum First {
 /// Worst absolute differences to the training library, rounded up to a power of ten, at least 1e-5.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(feature = "training"), non_exhaustive)]
 pub struct Parity {
     /// Over all encoder outputs.
     pub encoder: f32,

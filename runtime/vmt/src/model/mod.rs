@@ -1,7 +1,7 @@
 //! A model: its bundle on disk, and the engines that run it.
 
 mod backend;
-pub mod bundle;
+mod bundle;
 mod engine;
 pub mod manifest;
 #[cfg(any(feature = "tract", feature = "ort"))]
@@ -13,4 +13,7 @@ mod tract;
 
 pub use backend::Backend;
 pub use bundle::Bundle;
-pub use engine::{Engine, Session};
+#[cfg(feature = "training")]
+pub use bundle::sha256;
+pub(crate) use engine::check_takes;
+pub use engine::{Engine, MAX_TAKES, Session};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ndarray::{Array, Array2, Array3, ArrayD, ArrayView, ArrayView2, ArrayViewD, Axis, Ix3, RemoveAxis, s};
 
 use super::bundle::Bundle;
-use super::engine::{Engine, Session};
+use super::engine::{Engine, Session, check_takes};
 use super::manifest::{First, Manifest};
 use crate::error::{Error, Result};
 use crate::music::{Conditions, Token, VOCABULARY};
@@ -177,6 +177,7 @@ impl<G: Graph> Engine for OnnxEngine<G> {
     }
 
     fn open_takes(&self, clips: &[Clip], takes: usize) -> Result<Box<dyn Session + '_>> {
+        check_takes(takes)?;
         let lanes = clips.len() * takes;
         if lanes < 2 {
             return self.open(&clips[..lanes]);

@@ -56,6 +56,7 @@ impl Device {
 
 /// ONNX Runtime's library: its path and its own words about its version.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Library {
     /// The file, or the bare name where the system's loader found it.
     pub path: PathBuf,
@@ -71,8 +72,10 @@ static LIBRARY: OnceLock<(Library, Environment)> = OnceLock::new();
 /// system's loader looks.
 ///
 /// # Errors
-/// Where there is none, or none but versions from 1.29 on, whose telemetry `ORT_DISABLE_TELEMETRY=1` must turn off before.
-/// The variable must be set outside, or before any other thread starts: this library cannot do it safely.
+///
+/// [`Error::Engine`] with all places that were tried and what was wrong with them: there is none, or none but versions from
+/// 1.29 on, whose telemetry `ORT_DISABLE_TELEMETRY=1` must turn off before. The variable must be set outside, or before any
+/// other thread starts: this library cannot do it safely.
 pub fn library() -> Result<Library> {
     Ok(loaded()?.0.clone())
 }

@@ -67,7 +67,7 @@ impl Graph for TractGraph {
     }
 }
 
-/// tract panics on some graphs that are not what they say; a library must not.
+/// tract panics on some graphs that are not what they say; a library must not. With `panic = "abort"` nothing can be caught.
 fn caught<T>(run: impl FnOnce() -> TractResult<T>) -> Result<T> {
     let done = std::panic::catch_unwind(AssertUnwindSafe(run));
     done.map_err(|_| error("the graph is broken: tract gave up on it"))?.map_err(error)

@@ -105,7 +105,7 @@ impl VelocityBin {
     }
 }
 
-/// What a token says.
+/// What a token stands for. The vocabulary is a file format, so there are no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// Fills short rows of a batch; also what a model is fed before the first event.

@@ -1,7 +1,5 @@
 //! Beats on top of real time: the music is composed in seconds, and a tempo only says how they are counted.
 
-use serde::{Deserialize, Serialize};
-
 use super::event::STEPS_PER_SECOND;
 use crate::error::{Error, Result};
 
@@ -9,8 +7,7 @@ use crate::error::{Error, Result};
 const STEP: u32 = 1_000_000 / STEPS_PER_SECOND;
 
 /// How fast beats (quarter notes) follow each other in a MIDI file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tempo {
     /// Microseconds in a beat, which is how MIDI says it.
     micros: u32,
@@ -27,6 +24,10 @@ impl Default for Tempo {
 
 impl Tempo {
     /// So many beats a minute, to the microsecond of a beat.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] outside 20-400.
     pub fn new(bpm: f64) -> Result<Self> {
         if !(20.0..=400.0).contains(&bpm) {
             return Err(Error::Option { option: "tempo", want: "20-400 beats a minute", got: bpm.to_string() });

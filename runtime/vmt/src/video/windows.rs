@@ -401,7 +401,7 @@ mod tests {
             gray(picture)
         })
         .count();
-        assert_eq!((count, converted), (3, vec![0, 1, 2, 3, 9]));
+        assert_eq!((count, converted), (6, vec![0, 1, 2, 3, 9]));
     }
 
     #[test]
