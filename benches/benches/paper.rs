@@ -35,7 +35,7 @@ pub fn threads() -> Result<NonZeroUsize> {
 
 /// A full window of stripes.
 pub fn clip(geometry: &Geometry) -> Result<Clip> {
-    let shape = (geometry.frames, 3, geometry.height, geometry.width);
+    let shape = (geometry.frames(), 3, geometry.height(), geometry.width());
     Ok(Clip::new(
         Array4::from_shape_fn(shape, |(frame, channel, row, column)| (frame * 7 + channel * 50 + row + column) as u8),
         geometry,

@@ -43,7 +43,7 @@ fn main() -> Result<()> {
 fn ours(config: &Path, threads: usize) -> Result<f64> {
     let config = ModelConfig::load(config)?;
     let geometry = config.geometry;
-    let shape = (geometry.frames, 3, geometry.height, geometry.width);
+    let shape = (geometry.frames(), 3, geometry.height(), geometry.width());
     let row = |row: usize| -> Result<Fragment> {
         let pixels = Array4::from_shape_fn(shape, |(f, c, y, x)| (f * 7 + c * 50 + y * x + row * 31) as u8);
         let token = |index| Token::new((2 + (index * 37 + row * 101) % 308) as u16).expect("a token's id");

@@ -71,7 +71,7 @@ fn group_norm(g: &mut Graph, name: &str, layer: &GroupNorm, x: &Var) -> Var {
 
 /// The encoder's inputs: `pixel_values` and `frame_mask`.
 pub fn video_inputs(g: &mut Graph, geometry: &Geometry) -> (Var, Var) {
-    let (height, width) = (geometry.height.to_string(), geometry.width.to_string());
+    let (height, width) = (geometry.height().to_string(), geometry.width().to_string());
     let pixels = g.input("pixel_values", Type::Uint8, &["lanes", "frames", "3", &height, &width]);
     (pixels, frame_mask(g))
 }
@@ -93,7 +93,7 @@ pub fn shown(g: &mut Graph, mask: &Var) -> Var {
 /// Bytes `[lanes, frames, 3, height, width]` to frame vectors `[lanes, frames, hidden]`, and those that are [`shown`].
 pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &Var, mask: &Var) -> (Var, Var) {
     let pixels = g.cast(pixels, Type::Float);
-    let (height, width) = (geometry.height as i64, geometry.width as i64);
+    let (height, width) = (geometry.height() as i64, geometry.width() as i64);
     let moved = layer.motion.as_ref().map(|motion| {
         let change = change(g, &pixels);
         let change = g.reshape(&change, &[-1, 1, height, width]);
@@ -111,7 +111,7 @@ pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &
         let y = g.op_with("LeakyRelu", &[&y], &[("alpha", Attribute::Float(NEGATIVE_SLOPE as f32))]);
         x = group_norm(g, &format!("frames.norms.{index}"), norm, &y);
     }
-    let (cells, rows, columns) = (layer.cells as i64, geometry.height as i64 / 8, geometry.width as i64 / 8);
+    let (cells, rows, columns) = (layer.cells as i64, geometry.height() as i64 / 8, geometry.width() as i64 / 8);
     let x = g.reshape(&x, &[0, -1, cells, rows / cells, cells, columns / cells]);
     let x = g.mean(&x, 5);
     let x = g.mean(&x, 3);

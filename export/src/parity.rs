@@ -84,7 +84,7 @@ fn worse(engine: &str, what: &str, worst: f32, got: ArrayViewD<f32>, want: Array
 
 /// Two lanes of noise, one shorter than the other, and one without video.
 fn clips(geometry: &Geometry) -> Result<Vec<Clip>> {
-    let lengths = [geometry.frames, geometry.frames.div_ceil(2)];
+    let lengths = [geometry.frames(), geometry.frames().div_ceil(2)];
     let noise = |frames| {
         // The high byte of a linear congruential generator (Knuth's MMIX).
         let mut state = frames as u64;
@@ -92,7 +92,7 @@ fn clips(geometry: &Geometry) -> Result<Vec<Clip>> {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             (state >> 56) as u8
         };
-        Array4::from_shape_simple_fn((frames, 3, geometry.height, geometry.width), &mut byte)
+        Array4::from_shape_simple_fn((frames, 3, geometry.height(), geometry.width()), &mut byte)
     };
     let seen = lengths.into_iter().map(|frames| Ok(Clip::new(noise(frames), geometry)?.with_conditions(known())));
     seen.chain([Ok(Clip::without_video(geometry))]).collect()

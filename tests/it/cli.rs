@@ -104,7 +104,7 @@ fn music(bytes: &[u8], ms: u32) -> Score {
         }
     }
     assert_eq!(down, [0; 128], "no key stays down");
-    let score = Score::quantise(&midi::read(bytes, true).unwrap(), Duration::from_millis(ms.into()));
-    assert_eq!(score.notes.len(), struck);
+    let score = Score::quantise(&midi::read(bytes, midi::Sustain::Apply).unwrap(), Duration::from_millis(ms.into()));
+    assert_eq!(score.notes().len(), struck);
     score
 }

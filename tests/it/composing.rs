@@ -21,7 +21,7 @@ fn films_of_all_lengths() {
         let silent = (0..3).filter(|&seed| {
             let composition = compose(random(seed, 4.0), 1024, ms, &with_seed(seed)).unwrap();
             check_playable(&composition, ms, 1024);
-            composition.score.notes.is_empty()
+            composition.score.notes().is_empty()
         });
         // One pause can be as long as half a second; in less, silence is as likely as anything.
         let most = match ms {
@@ -39,7 +39,7 @@ fn music_needs_no_video() {
         let windows = unseen(ms, Options::default().hop(&DOT));
         let composition = compose_for(random(0, 4.0), 1024, windows, &with_seed(1)).unwrap();
         check_playable(&composition, ms, 1024);
-        assert!(ms < 500 || !composition.score.notes.is_empty(), "{ms}");
+        assert!(ms < 500 || !composition.score.notes().is_empty(), "{ms}");
     }
 }
 
@@ -72,7 +72,7 @@ fn a_chord_of_all_keys_is_closed() {
     let windows = vec![Ok(window(0, 2_500, 0)), Ok(window(0, 10_000, 1))];
     let composition = compose_for(model, max_tokens, windows, &Options::default()).unwrap();
     check_playable(&composition, 10_000, max_tokens);
-    assert_eq!(composition.score.notes.len(), 88);
+    assert_eq!(composition.score.notes().len(), 88);
 }
 
 #[test]
@@ -110,7 +110,7 @@ proptest! {
         let composition = compose(random(model, 4.0), max_tokens, ms, &raw()).unwrap();
         prop_assert_eq!(composition.windows, ms.div_ceil(10_000) as usize);
         prop_assert!(composition.events <= composition.windows * max_tokens);
-        prop_assert!(composition.score.notes.iter().all(|note| note.start < note.end));
+        prop_assert!(composition.score.notes().iter().all(|note| note.start < note.end));
         prop_assert!(u64::from(midi_end(&composition.score)) >= ms);
     }
 }
@@ -176,7 +176,7 @@ fn errors_pass_through() {
 #[track_caller]
 fn check_raw(length: u64, scripts: &[&str], want: (usize, usize, usize, u64), notes: &str) {
     let Scripted(script, geometry) = says(scripts);
-    let model = Scripted(script, Geometry { frames: (length / 250) as usize, ..geometry });
+    let model = Scripted(script, Geometry::new((length / 250) as usize, 1, 1, geometry.frame_ms()).unwrap());
     let composition = compose(model, 8, length * scripts.len() as u64, &raw()).unwrap();
     assert_eq!(composition.windows, scripts.len());
     let Composition { events, unmatched_offs, unclosed, length_error, .. } = composition;

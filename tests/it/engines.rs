@@ -207,8 +207,9 @@ impl Session for Spoilt<'_> {
 fn wrong_clips_are_refused(_: &str, engine: &dyn Engine) {
     assert!(text(engine.open(&[]).map(drop)).contains("clip"));
     assert!(engine.context(&[]).is_err());
-    for wrong in [Geometry { height: 64, ..TINY }, Geometry { width: 8, ..TINY }, Geometry { frames: 41, ..TINY }] {
-        let clips = [clip(TINY, 1, 1), clip(wrong, wrong.frames, 1)];
+    for (frames, height, width) in [(40, 64, 32), (40, 32, 8), (41, 32, 32)] {
+        let wrong = Geometry::new(frames, height, width, 250).unwrap();
+        let clips = [clip(TINY, 1, 1), clip(wrong, wrong.frames(), 1)];
         let wanted = "a clip must be [1..=40, 3, 32, 32] (frames, channels, height, width), but is [";
         assert!(text(engine.open(&clips).map(drop)).starts_with(wanted));
         assert!(text(engine.context(&clips)).starts_with(wanted));

@@ -25,12 +25,12 @@ fn check(name: &str, text: &str) {
 fn midi_of_a_few_notes() {
     let tokens = parse("v20 +60 +64 >50 -60 v32 +60 >75 -64 -60 >10 v1 +108 +21 >1 -21 -108 end");
     let score = Score::decode(tokens, Duration::from_micros(2_000_499)).score;
-    check("few-notes.txt", &midi_text(&midi::write(&score)));
+    check("few-notes.txt", &midi_text(&midi::write(&score).unwrap()));
 }
 
 #[test]
 fn midi_of_silence() {
-    check("silence.txt", &midi_text(&midi::write(&Score { notes: Vec::new(), duration: Duration::from_secs(25) })));
+    check("silence.txt", &midi_text(&midi::write(&Score::new(Vec::new(), Duration::from_secs(25)).unwrap()).unwrap()));
 }
 
 /// Adds noise to what another engine says, a hundred times the differences that engines and processors make.
@@ -76,8 +76,8 @@ fn film() -> [Result<Window>; 2] {
         let pixel = |(frame, channel, y, x): (usize, usize, usize, usize)| {
             if x / 4 == frame % 8 { 255 } else { (y * 5 + channel * 40) as u8 }
         };
-        let clip = Clip::new(Array4::from_shape_fn((frames, 3, TINY.height, TINY.width), pixel), &TINY)?;
-        Ok(Window { start: Duration::ZERO, duration: Duration::from_millis(TINY.frame_ms * frames as u64), clip })
+        let clip = Clip::new(Array4::from_shape_fn((frames, 3, TINY.height(), TINY.width()), pixel), &TINY)?;
+        Ok(Window { start: Duration::ZERO, duration: Duration::from_millis(TINY.frame_ms() * frames as u64), clip })
     })
 }
 

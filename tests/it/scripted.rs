@@ -11,7 +11,7 @@ use vmt::{
 use crate::support::{milliseconds, noise, parse};
 
 /// Windows of 10 s.
-pub const DOT: Geometry = Geometry { height: 1, width: 1, ..Geometry::PAPER };
+pub const DOT: Geometry = Geometry::PAPER.with_size(1, 1).unwrap();
 
 /// What stands for the colour of a clip without video.
 pub const UNSEEN: u8 = 255;
@@ -104,7 +104,7 @@ pub fn clip(colour: u8) -> Clip {
 pub fn window(start: u64, length: u64, colour: u8) -> Window {
     let pixels = Array3::from_elem((3, 1, 1), colour);
     let film = Frame { time: Duration::ZERO, duration: Duration::from_millis(length), picture: () };
-    let window = windows([Ok(film)], DOT, DOT.frames, |()| Ok::<_, vmt::Error>(pixels.clone())).next();
+    let window = windows([Ok(film)], DOT, DOT.frames(), |()| Ok::<_, vmt::Error>(pixels.clone())).next();
     Window { start: Duration::from_millis(start), ..window.unwrap().unwrap() }
 }
 
@@ -172,18 +172,18 @@ pub fn check_playable(composition: &Composition, ms: u64, max_tokens: usize) {
     // What was left to a window is beyond its budget: of each key a pause and an off, and three pauses.
     let overlapping = 1 + ms.saturating_sub(10_000).div_ceil(2_500) as usize;
     assert!(*events >= 1 && *events <= overlapping * (max_tokens + 2 * 88 + 3));
-    assert_eq!(score.duration, Duration::from_millis(ms));
+    assert_eq!(score.duration(), Duration::from_millis(ms));
     let end = midi_end(score);
     assert!(u64::from(end).abs_diff(ms) <= 5, "{end} ms of MIDI for a film of {ms} ms");
 
     // Every note lies within the film, and no key is struck while it is down.
-    for (index, note) in score.notes.iter().enumerate() {
+    for (index, note) in score.notes().iter().enumerate() {
         assert!(note.start < note.end && note.end <= step(ms), "{note:?} in a film of {ms} ms");
-        let next = score.notes[index + 1..].iter().find(|next| next.pitch == note.pitch);
+        let next = score.notes()[index + 1..].iter().find(|next| next.pitch == note.pitch);
         assert!(next.is_none_or(|next| next.start >= note.end), "{note:?} and {next:?}");
     }
 }
 
 pub fn midi_end(score: &Score) -> u32 {
-    milliseconds(&midi::write(score))
+    milliseconds(&midi::write(score).unwrap())
 }

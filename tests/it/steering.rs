@@ -22,15 +22,15 @@ fn controlled(controls: Controls) -> Options {
 
 /// The most keys that are down at once.
 fn polyphony(score: &Score) -> usize {
-    let at = |step| score.notes.iter().filter(|note| note.start <= step && step < note.end).count();
-    score.notes.iter().map(|note| at(note.start)).max().unwrap_or(0)
+    let at = |step| score.notes().iter().filter(|note| note.start <= step && step < note.end).count();
+    score.notes().iter().map(|note| at(note.start)).max().unwrap_or(0)
 }
 
 /// Half a minute of noise.
 fn half_a_minute(options: &Options) -> Score {
     let composition = compose(random(3, 2.0), 1024, 30_000, options).unwrap();
     check_playable(&composition, 30_000, 1024);
-    assert!(!composition.score.notes.is_empty());
+    assert!(!composition.score.notes().is_empty());
     composition.score
 }
 
@@ -41,7 +41,7 @@ fn controls_are_kept_to() {
         assert!(!keeps(&free), "{controls:?} must say something");
         assert!(keeps(&half_a_minute(&controlled(controls.clone()))), "{controls:?}");
     };
-    let every = |keeps: fn(&vmt::Note) -> bool| move |score: &Score| score.notes.iter().all(keeps);
+    let every = |keeps: fn(&vmt::Note) -> bool| move |score: &Score| score.notes().iter().all(keeps);
     let none = Controls::default;
     check(none().with_pitches(48..=59), &every(|note| (48..=59).contains(&note.pitch.get())));
     check(none().with_pitches(60..=60), &every(|note| note.pitch.get() == 60));
@@ -66,7 +66,7 @@ fn a_density_is_aimed_at() {
         });
         let options = controlled(Controls::default().with_density(density));
         let score = compose(lifting, 4096, 60_000, &options).unwrap().score;
-        let got = score.notes.len() as f64 / 60.0;
+        let got = score.notes().len() as f64 / 60.0;
         println!("{density}: {got:.2}");
         assert!((got / density - 1.0).abs() < 0.25, "{got} notes a second, not {density}");
     }
@@ -112,7 +112,7 @@ proptest! {
         let options = with_seed(seed).with_controls(controls.clone());
         let composition = compose(random(model, 3.0), max_tokens, ms, &options).unwrap();
         check_playable(&composition, ms, max_tokens);
-        for note in &composition.score.notes {
+        for note in composition.score.notes() {
             prop_assert!(controls.pitches.clone().unwrap().contains(&note.pitch.get()), "{:?}", note);
             prop_assert!([1, 3, 6, 8, 10].contains(&(note.pitch.get() % 12)), "{:?}", note);
             prop_assert!(controls.velocities.clone().unwrap().contains(&note.velocity), "{:?}", note);
@@ -178,7 +178,7 @@ fn guidance_exaggerates() {
     };
     let height = |guidance| {
         let score = compose(model(), 1024, 60_000, &with_seed(1).with_guidance(guidance)).unwrap().score;
-        score.notes.iter().map(|note| f64::from(note.pitch.get())).sum::<f64>() / score.notes.len() as f64
+        score.notes().iter().map(|note| f64::from(note.pitch.get())).sum::<f64>() / score.notes().len() as f64
     };
     let heights = [0.0, 1.0, 2.0, 4.0].map(height);
     println!("{heights:?}");
@@ -216,16 +216,16 @@ fn a_piece_continues_its_primer() {
         let composition = compose_primed(ms, &options);
         let of_the_start = |score: &Score| -> Vec<_> {
             score
-                .notes
+                .notes()
                 .iter()
                 .filter(|note| note.start < 200)
                 .map(|note| (note.start, note.pitch.get(), note.velocity))
                 .collect()
         };
         assert_eq!(of_the_start(&composition.score), [(0, 60, 77), (100, 64, 77), (180, 67, 97)]);
-        assert!(composition.score.notes.iter().any(|note| note.start >= 200));
-        assert_eq!(composition.score.notes[0].end, 100);
-        let held = &composition.score.notes[1..3];
+        assert!(composition.score.notes().iter().any(|note| note.start >= 200));
+        assert_eq!(composition.score.notes()[0].end, 100);
+        let held = &composition.score.notes()[1..3];
         assert!(held.iter().all(|note| note.end >= 200), "{held:?} were down when the primer ended");
     }
     // A film that is shorter ends before its primer does.
@@ -242,7 +242,7 @@ fn compose_primed(ms: u64, options: &Options) -> Composition {
     let composition = piece.finish().swap_remove(0);
     check_playable(&composition, ms, 1024);
     let tokens = played.iter().map(|played| Token::from(played.event)).filter(|&token| token != Token::END);
-    assert_eq!(Score::decode(tokens, composition.score.duration).score, composition.score);
+    assert_eq!(Score::decode(tokens, composition.score.duration()).score, composition.score);
     composition
 }
 

@@ -13,7 +13,7 @@ use vmt_train::{BurnEngine, Model, ModelConfig};
 pub const BUNDLES: [&str; 2] = ["tiny-vmt", "tiny-seq2seq"];
 
 /// What both are made for.
-pub const TINY: Geometry = Geometry { height: 32, width: 32, ..Geometry::PAPER };
+pub const TINY: Geometry = Geometry::PAPER.with_size(32, 32).unwrap();
 
 /// A file of this repository.
 pub fn file(name: &str) -> PathBuf {
@@ -75,7 +75,7 @@ pub fn noise(mut seed: u64) -> impl FnMut() -> u64 {
 /// A clip of noise.
 pub fn clip(geometry: Geometry, frames: usize, seed: u64) -> Clip {
     let mut noise = noise(seed);
-    let shape = (frames, 3, geometry.height, geometry.width);
+    let shape = (frames, 3, geometry.height(), geometry.width());
     Clip::new(Array4::from_shape_simple_fn(shape, || noise() as u8), &geometry).unwrap()
 }
 

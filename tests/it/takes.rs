@@ -100,9 +100,9 @@ fn a_piece_stops_within_a_step() {
         for composition in piece.finish() {
             let last = played.iter().rfind(|played| played.take == composition.take).unwrap();
             assert!(!composition.complete && composition.events == stop);
-            assert_eq!(composition.score.duration, last.time);
+            assert_eq!(composition.score.duration(), last.time);
             let end = (last.time.as_millis() / 10) as u32;
-            assert!(composition.score.notes.iter().all(|note| note.start < note.end && note.end <= end));
+            assert!(composition.score.notes().iter().all(|note| note.start < note.end && note.end <= end));
             assert_eq!(u128::from(midi_end(&composition.score)), last.time.as_millis());
         }
         assert_eq!(fed.load(Ordering::Relaxed), stop);
@@ -120,9 +120,9 @@ fn a_piece_that_failed_is_not_complete() {
     assert!(piece.next().is_none());
     let composition = piece.finish().swap_remove(0);
     // The last eighth, and a pause of up to a second before it, was left to the window that failed.
-    let got = composition.score.duration.as_secs_f64();
+    let got = composition.score.duration().as_secs_f64();
     assert!(!composition.complete && 7.75 < got && got <= 8.75, "{got}");
-    assert!(!composition.score.notes.is_empty());
+    assert!(!composition.score.notes().is_empty());
 }
 
 #[test]

@@ -36,19 +36,19 @@ fn main() -> Result<()> {
     };
     let start: f64 = start.parse().with_context(|| format!("`{start}` is no number of seconds"))?;
     let channels: Channels = channels.parse()?;
-    let side = Geometry::PAPER.width as u32;
+    let side = Geometry::PAPER.width() as u32;
     let mut picture = RgbImage::new(side * ROW as u32, side * songs.len() as u32);
     for (row, path) in songs.iter().enumerate() {
         let song = Song::read(Path::new(path))?;
         let begin = Instant::now();
         let scene = Scene::with_footage(&song, row as u64, channels, footage.as_ref());
         let made = begin.elapsed();
-        for size in [64, Geometry::PAPER.width] {
-            let geometry = Geometry { height: size, width: size, ..Geometry::PAPER };
+        for size in [64, Geometry::PAPER.width()] {
+            let geometry = Geometry::PAPER.with_size(size, size).unwrap();
             let begin = Instant::now();
             let clip = scene.clip(start, &geometry);
             println!("{}: {made:.1?} for the scene, {:.1?} for a clip at {size} x {size}", song.name, begin.elapsed());
-            if size != Geometry::PAPER.width {
+            if size != Geometry::PAPER.width() {
                 continue;
             }
             for (column, frame) in clip.pixels().outer_iter().step_by(2).enumerate() {

@@ -181,12 +181,12 @@ mod tests {
             let known = conditions(&song, &intensity, start, (semitones, stretch), &mut random);
             let moved = song.excerpt(start, 60.0).transposed(semitones).stretched(stretch);
             let score = moved.fragment(0.0, 10.0);
-            assert!(score.notes.len() > 20);
-            for note in &score.notes {
+            assert!(score.notes().len() > 20);
+            for note in score.notes() {
                 let position = value(&known, Condition::BeatPosition, note.start);
                 assert!([1, 7, 13, 19].contains(&position), "{position} at {}", note.start);
                 let next = value(&known, Condition::ToSixteenth, note.start) as u32;
-                assert!(score.notes.iter().all(|other| !(note.start + 1..note.start + next).contains(&other.start)));
+                assert!(score.notes().iter().all(|other| !(note.start + 1..note.start + next).contains(&other.start)));
                 let bar = (f64::from(note.start) / 100.0 / stretch + start + 0.01) % 2.4;
                 assert_eq!(value(&known, Condition::BeatInBar, note.start), (bar / 0.6) as u16 + 1);
                 assert_eq!(value(&known, Condition::BeatsPerBar, note.start), 4);
@@ -194,7 +194,7 @@ mod tests {
             let key = Key { tonic: 9, minor: true }.transposed(semitones);
             assert_eq!(value(&known, Condition::Key, 500), 13 + u16::from(key.tonic));
             for hit in known.hits.as_ref().unwrap().iter().filter(|&&hit| hit < 1000) {
-                assert!(score.notes.iter().any(|note| note.start == *hit), "{hit}");
+                assert!(score.notes().iter().any(|note| note.start == *hit), "{hit}");
             }
         }
     }

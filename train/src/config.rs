@@ -107,9 +107,9 @@ impl ModelConfig {
             Ok(())
         };
         at_least_one("cells", *cells)?;
-        at_least_one("geometry.frames", geometry.frames)?;
-        at_least_one("geometry.frame_ms", geometry.frame_ms as usize)?;
-        for (name, side) in [("geometry.height", geometry.height), ("geometry.width", geometry.width)] {
+        at_least_one("geometry.frames", geometry.frames())?;
+        at_least_one("geometry.frame_ms", geometry.frame_ms() as usize)?;
+        for (name, side) in [("geometry.height", geometry.height()), ("geometry.width", geometry.width())] {
             at_least_one(name, side)?;
             ensure!(
                 side.is_multiple_of(8),

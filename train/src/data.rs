@@ -62,11 +62,12 @@ impl Augment {
 /// The tokens of a piece up to its end: silence after the last note is said too, so that [`Event::End`] means the end
 /// of the video. So does the runtime's [`vmt::decode::Grammar`], which these tokens pass.
 pub fn targets(score: &Score) -> Vec<Token> {
-    let end = (score.duration.as_millis() * u128::from(STEPS_PER_SECOND) / 1000) as u32;
+    let end = (score.duration().as_millis() * u128::from(STEPS_PER_SECOND) / 1000) as u32;
     // A note that begins within the last half step would begin when all is over.
-    let notes = score.notes.iter().filter(|note| note.start < end).map(|note| Note { end: note.end.min(end), ..*note });
-    let score = Score { notes: notes.collect(), duration: score.duration };
-    let last = score.notes.iter().map(|note| note.end).max().unwrap_or(0);
+    let notes =
+        score.notes().iter().filter(|note| note.start < end).map(|note| Note { end: note.end.min(end), ..*note });
+    let score = Score::new(notes.collect(), score.duration()).expect("notes that are cropped stay in order");
+    let last = score.notes().iter().map(|note| note.end).max().unwrap_or(0);
 
     let mut tokens = score.tokens();
     tokens.pop();
@@ -227,7 +228,7 @@ impl Batch {
     /// `[rows, frames, 3, height, width]`, and which of them are there, `[rows, frames]`.
     fn pixels(&self, rows: &[Fragment], device: &Device) -> (Tensor<5, Int>, Tensor<2, Bool>) {
         let clips: Vec<_> = rows.iter().map(|row| row.clip.as_ref()).collect();
-        rows_of_pixels(&clips, [self.geometry.height, self.geometry.width], device)
+        rows_of_pixels(&clips, [self.geometry.height(), self.geometry.width()], device)
     }
 
     /// What is to be read, and 1 where it can be told, `[rows, frames, 6]`.

@@ -582,7 +582,7 @@ mod tests {
     fn notes(steps: impl IntoIterator<Item = u32>, pitch: u8, velocity: u8) -> Score {
         let pitch = Pitch::new(pitch).unwrap();
         let note = |start| Note { start, end: start + 50, pitch, velocity };
-        Score { notes: steps.into_iter().map(note).collect(), duration: Duration::from_secs(10) }
+        Score::new(steps.into_iter().map(note).collect(), Duration::from_secs(10)).unwrap()
     }
 
     fn decoded(score: Score) -> Decoded {
@@ -598,7 +598,7 @@ mod tests {
     fn report(outcomes: &[Outcome]) -> Report {
         let folder = tempfile::tempdir().unwrap();
         for index in 0..4 {
-            fs::write(folder.path().join(format!("{index}.mid")), midi::write(&song(index))).unwrap();
+            fs::write(folder.path().join(format!("{index}.mid")), midi::write(&song(index)).unwrap()).unwrap();
         }
         let split = Split::Given((0..4).map(|index| (index.to_string(), Share::Test)).collect());
         let held = Held::open(folder.path(), Share::Test, &split, &[Geometry::PAPER]).unwrap();
@@ -695,11 +695,10 @@ mod tests {
             same(),
         ];
         // As dense and loud as the originals, but the lower the higher they are.
-        let kept = |index: u8| Score { notes: song(index).notes, ..song(index) };
         let lower = |index: u8| {
-            let pitch = Pitch::new(80 - index).unwrap();
-            let notes = kept(index).notes.into_iter().map(|note| Note { pitch, ..note });
-            decoded(Score { notes: notes.collect(), ..kept(index) })
+            let (song, pitch) = (song(index), Pitch::new(80 - index).unwrap());
+            let notes = song.notes().iter().map(|note| Note { pitch, ..*note });
+            decoded(Score::new(notes.collect(), song.duration()).unwrap())
         };
         let report = report(&[outcome(likelihood, raw, (0..4).map(lower).collect())]);
         check(&report, "raw.ended.1024", &[Some(0.75), Some(1.0)]);

@@ -320,7 +320,9 @@ impl PrepareArgs {
     fn run(self) -> Result<ExitCode> {
         use vmt_train::prepare::{Options, prepare};
         let options = Options {
-            geometry: vmt::Geometry { height: self.size, width: self.size, ..vmt::Geometry::PAPER },
+            geometry: vmt::Geometry::PAPER
+                .with_size(self.size, self.size)
+                .with_context(|| format!("--size must be 1-4096, but is {}", self.size))?,
             split: self.split.map_or(Ok(PAPER_SPLIT), Split::load)?,
             sustain: !self.no_sustain,
             tolerance: self.tolerance,
@@ -366,7 +368,7 @@ impl RunArgs {
         footage.footage = config.footage.clone();
         footage.check(data)?;
         let source = |share, augment| -> Result<Box<dyn Fragments>> {
-            let footage = footage.open(share, geometry.height, config.recipe.footage)?;
+            let footage = footage.open(share, geometry.height(), config.recipe.footage)?;
             if data.join(DATASET).exists() {
                 Ok(Box::new(Prepared::open(data, share, augment)?.fitting(geometry)?))
             } else {
@@ -424,7 +426,7 @@ impl EvalArgs {
         let split = self.split.map_or(Ok(PAPER_SPLIT), Split::load)?;
         let geometries: Vec<_> = candidates.iter().map(|candidate| candidate.geometry).collect();
         self.footage.check(&self.data)?;
-        let height = geometries.iter().map(|geometry| geometry.height).max().unwrap_or_default();
+        let height = geometries.iter().map(|geometry| geometry.height()).max().unwrap_or_default();
         let footage = self.footage.open(self.share, height, 1.0)?;
         let held = Held::open(&self.data, self.share, &split, &geometries)?.with_footage(footage);
 
@@ -444,7 +446,7 @@ impl EvalArgs {
         bar.finish_and_clear();
         if let Some(folder) = &self.keep {
             for piece in pieces {
-                write(&folder.join(format!("{}.mid", piece.name)), &vmt::midi::write(&piece.score))?;
+                write(&folder.join(format!("{}.mid", piece.name)), &vmt::midi::write(&piece.score)?)?;
             }
         }
         write(&json, report.json().as_bytes())?;

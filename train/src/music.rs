@@ -43,7 +43,7 @@ impl Song {
     pub fn read(path: &Path) -> Result<Self> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let read = || -> Result<Self> {
-            let mut song = Self::new(&name, midi::read(&fs::read(path)?, true)?)?;
+            let mut song = Self::new(&name, midi::read(&fs::read(path)?, midi::Sustain::Apply)?)?;
             let folder = path.parent().filter(|folder| folder.file_name() == path.file_stem());
             folder.map_or(Ok(()), |folder| song.annotate(folder))?;
             Ok(song)

@@ -116,7 +116,7 @@ fn pair(
     options: &Options,
 ) -> Result<(Song, usize, bool)> {
     let bytes = fs::read(score).with_context(|| score.display().to_string())?;
-    let performed = midi::read(&bytes, options.sustain)?;
+    let performed = midi::read(&bytes, if options.sustain { midi::Sustain::Apply } else { midi::Sustain::Ignore })?;
     ensure!(!performed.is_empty(), "its MIDI file holds no notes");
     let music = performed.iter().map(|note| note.end).fold(0.0, f64::max);
 
@@ -134,12 +134,12 @@ fn pair(
                 continue;
             }
             let fragment = fragment(&performed, start, &options.geometry);
-            if fragment.notes.is_empty() {
+            if fragment.notes().is_empty() {
                 silent += 1;
                 continue;
             }
             song.fragments += 1;
-            song.notes += fragment.notes.len();
+            song.notes += fragment.notes().len();
             tokens.extend(targets(&fragment).into_iter().flat_map(|token| token.id().to_le_bytes()));
             write_clip(&mut frames, &window.clip)?;
         }

@@ -188,7 +188,7 @@ impl Prepared {
     /// The pictures of fragment `index`.
     pub fn clip(&self, index: usize) -> Result<Clip> {
         let Place { song, index, .. } = &self.fragments[index];
-        let Geometry { frames, height, width, .. } = self.geometry;
+        let (frames, height, width) = (self.geometry.frames(), self.geometry.height(), self.geometry.width());
         let path = frames_path(&self.folder, song);
         let read = || -> Result<Clip> {
             let mut bytes = vec![0; frames * 3 * height * width];

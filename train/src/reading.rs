@@ -21,9 +21,10 @@ const FRESH: f64 = 0.3;
 /// no pitch.
 pub fn heard(tokens: &[Token], geometry: &Geometry) -> Vec<[Option<f32>; READINGS]> {
     let window = geometry.window();
-    let notes = Score::decode(tokens.iter().copied(), window).score.notes;
+    let score = Score::decode(tokens.iter().copied(), window).score;
+    let notes = score.notes();
     let at = |note: &vmt::Note| f64::from(note.start) / f64::from(STEPS_PER_SECOND);
-    let half = window.as_secs_f64() / geometry.frames as f64 / 2.0;
+    let half = window.as_secs_f64() / geometry.frames() as f64 / 2.0;
     let picture = |frame: usize| {
         let time = geometry.time(frame).as_secs_f64();
         let within = |seconds: f64| notes.iter().filter(move |note| (at(note) - time).abs() < seconds);
@@ -41,7 +42,7 @@ pub fn heard(tokens: &[Token], geometry: &Geometry) -> Vec<[Option<f32>; READING
             Some(2.0 * ((last - time) / FRESH).exp() as f32 - 1.0),
         ]
     };
-    (0..geometry.frames).map(picture).collect()
+    (0..geometry.frames()).map(picture).collect()
 }
 
 #[cfg(test)]

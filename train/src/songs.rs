@@ -63,7 +63,7 @@ impl Songs {
         for number in 0..(song.duration() / seconds) as usize {
             let start = number as f64 * seconds;
             let score = song.fragment(start, seconds);
-            if !score.notes.is_empty() {
+            if !score.notes().is_empty() {
                 self.places.push(Place { song: self.songs.len(), start, tokens: targets(&score).len() });
             }
         }

@@ -211,8 +211,8 @@ impl Scene {
 
     /// A full window from `start` seconds of the song on: picture k shows `start` plus [`Geometry::time`] of k.
     pub fn clip(&self, start: f64, geometry: &Geometry) -> Clip {
-        let mut pictures = Array4::zeros((geometry.frames, 3, geometry.height, geometry.width));
-        let mut canvas = Canvas::new(geometry.height, geometry.width);
+        let mut pictures = Array4::zeros((geometry.frames(), 3, geometry.height(), geometry.width()));
+        let mut canvas = Canvas::new(geometry.height(), geometry.width());
         for (frame, picture) in pictures.outer_iter_mut().enumerate() {
             self.draw(start + geometry.time(frame).as_secs_f64(), &mut canvas, picture);
         }

@@ -100,7 +100,7 @@ impl Vmt {
             conditions: conditions.then(|| ConditionEmbedding::new(hidden, init)),
             clock: clock.then(|| Clock {
                 project: init.projections(hidden, 1),
-                frame_steps: config.geometry.frame_ms as f64 * f64::from(vmt::STEPS_PER_SECOND) / 1000.0,
+                frame_steps: config.geometry.frame_ms() as f64 * f64::from(vmt::STEPS_PER_SECOND) / 1000.0,
             }),
         }
     }

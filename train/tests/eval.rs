@@ -28,7 +28,7 @@ fn songs(folder: &Path) {
             velocity: (60 + 10 * index) as u8,
         };
         let notes = (0..3000 / (30 + 10 * index)).map(note).collect();
-        let midi = midi::write(&Score { notes, duration: Duration::from_secs(30) });
+        let midi = midi::write(&Score::new(notes, Duration::from_secs(30)).unwrap()).unwrap();
         fs::write(folder.join(format!("{name}.mid")), midi).unwrap();
     }
     fs::write(folder.join("split.yaml"), "{test: [a, b, c], validation: [d]}").unwrap();
@@ -91,7 +91,7 @@ fn two_models_side_by_side() {
     assert_eq!(kept.len(), 3 * (1 + 2 * 3));
     assert_eq!(kept[..3], ["a-000s.SEQ2SEQ.mid", "a-000s.SEQ2SEQ.raw.mid", "a-000s.VMT.mid"]);
     for name in kept {
-        midi::read(&fs::read(folder.join("music").join(name)).unwrap(), true).unwrap();
+        midi::read(&fs::read(folder.join("music").join(name)).unwrap(), midi::Sustain::Apply).unwrap();
     }
 }
 
@@ -129,7 +129,7 @@ fn prepared_pictures_cannot_be_drawn_without_a_channel() {
     let dataset = Dataset { format: FORMAT, geometry, songs: ["a", "b"].map(song).to_vec() };
     fs::write(folder.join(DATASET), serde_yaml::to_string(&dataset).unwrap()).unwrap();
     for (brightness, name) in ["a", "b"].into_iter().enumerate() {
-        let size = 2 * geometry.frames * 3 * geometry.height * geometry.width;
+        let size = 2 * geometry.frames() * 3 * geometry.height() * geometry.width();
         fs::write(folder.join(format!("{name}.frames")), vec![100 * brightness as u8; size]).unwrap();
         // Two fragments of a key that goes down, a second that passes, and the end.
         let ids = [40u16, 277, 128, 1, 41, 277, 129, 1];
@@ -142,7 +142,7 @@ fn prepared_pictures_cannot_be_drawn_without_a_channel() {
     assert!(markdown.contains("Left out: what each channel is worth"), "{markdown}");
     assert!(markdown.contains("`swap.gain.k3`") && !markdown.contains("gain_lost"), "{markdown}");
 
-    let wider = ModelConfig { geometry: vmt::Geometry { width: 40, ..geometry }, ..sizes("tiny-seq2seq") };
+    let wider = ModelConfig { geometry: geometry.with_size(geometry.height(), 40).unwrap(), ..sizes("tiny-seq2seq") };
     run(&folder.join("wider"), &wider);
     let output = eval(folder, &[&args[..], &["--model", "wider=wider"]].concat());
     assert_eq!(output.status.code(), Some(1));
@@ -156,7 +156,7 @@ fn what_is_wrong_is_said() {
     let folder = folder.path();
     songs(folder);
     run(&folder.join("tiny-vmt"), &sizes("tiny-vmt"));
-    let half = ModelConfig { geometry: vmt::Geometry { frames: 20, ..vmt::Geometry::PAPER }, ..sizes("tiny-vmt") };
+    let half = ModelConfig { geometry: vmt::Geometry::new(20, 128, 128, 250).unwrap(), ..sizes("tiny-vmt") };
     run(&folder.join("half"), &half);
 
     let refused = |code: i32, args: &[&str], said: &str| {

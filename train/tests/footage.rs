@@ -14,7 +14,7 @@ use vmt_train::random::Stream;
 use vmt_train::songs::Songs;
 use vmt_train::synth::{Channels, Footage, Scene};
 
-const SMALL: Geometry = Geometry { height: 32, width: 32, ..Geometry::PAPER };
+const SMALL: Geometry = Geometry::PAPER.with_size(32, 32).unwrap();
 const SCENES: u64 = 24;
 
 /// Half a minute of one note again and again, in bars of 2 s; without cuts if they come with phrases.
@@ -283,7 +283,7 @@ fn folder(films: &[(&str, &str)]) -> tempfile::TempDir {
 fn what_is_held_out_is_never_shown() {
     let films = [("a", "red"), ("b", "lime"), ("c", "red"), ("d", "lime"), ("e", "red")];
     let (folder, songs) = (folder(&films), tempfile::tempdir().unwrap());
-    fs::write(songs.path().join("song.mid"), midi::write(&music(4.0, 80, 60).fragment(0.0, 30.0))).unwrap();
+    fs::write(songs.path().join("song.mid"), midi::write(&music(4.0, 80, 60).fragment(0.0, 30.0)).unwrap()).unwrap();
     let list = songs.path().join("split.yaml");
     fs::write(&list, "train: [a, c, e]\ntest: [b, d]").unwrap();
     let split = Split::load(&list).unwrap();

@@ -29,7 +29,7 @@ fn noise(seed: u32) -> impl Iterator<Item = u32> {
 
 fn clip(geometry: &Geometry, frames: usize, seed: u32) -> Clip {
     let mut noise = noise(seed);
-    let shape = (frames, 3, geometry.height, geometry.width);
+    let shape = (frames, 3, geometry.height(), geometry.width());
     Clip::new(Array4::from_shape_simple_fn(shape, || (noise.next().unwrap() >> 20) as u8), geometry).unwrap()
 }
 
@@ -157,7 +157,7 @@ fn tokens_at_once_or_one_by_one() {
 fn a_session_refuses_what_it_cannot_feed() {
     let config = config("tiny-vmt");
     let engine = BurnEngine::new(config.init(1, &Device::flex()), config.geometry);
-    let other = Geometry { height: 64, ..config.geometry };
+    let other = config.geometry.with_size(64, config.geometry.width()).unwrap();
     assert!(engine.open(&[]).is_err());
     assert!(engine.open(&[clip(&other, 1, 1)]).is_err());
     let mut session = engine.open(&[clip(&config.geometry, 1, 1)]).unwrap();
@@ -215,7 +215,7 @@ fn losses(model: &Model, clips: &[Clip], tokens: &[Vec<Token>]) -> [Tensor<1>; 2
         conditions: Conditions::default(),
     });
     let (_, _, height, width) = clips[0].pixels().dim();
-    let batch = Batch::new(rows.collect(), &Geometry { height, width, ..Geometry::PAPER }, 1024);
+    let batch = Batch::new(rows.collect(), &Geometry::PAPER.with_size(height, width).unwrap(), 1024);
     let (loss, reading) = batch.losses(0..2, model, Task::EVENTS);
     [loss.unwrap() / batch.tokens() as f64, reading / batch.pictures() as f64]
 }

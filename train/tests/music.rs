@@ -30,7 +30,7 @@ fn folder(notes: &[PerformedNote], others: &[(&str, &str)]) -> (TempDir, PathBuf
     let folder = tempfile::tempdir().unwrap();
     let song = folder.path().join("X");
     fs::create_dir(&song).unwrap();
-    fs::write(song.join("X.mid"), midi::write(&Score::quantise(notes, Duration::from_secs(60)))).unwrap();
+    fs::write(song.join("X.mid"), midi::write(&Score::quantise(notes, Duration::from_secs(60))).unwrap()).unwrap();
     for (name, text) in others {
         fs::write(song.join(name), text).unwrap();
     }
@@ -139,7 +139,7 @@ fn a_fragment_holds_what_begins_in_it() {
     let song = Song::new("X", vec![note(1.0, 9.0, 60, 50), note(5.0, 7.0, 62, 51), note(9.0, 30.0, 64, 52)]).unwrap();
     assert_eq!(song.fragment(4.0, 5.0).to_string(), "100-300 62@51\n");
     assert_eq!(song.fragment(4.0, 10.0).to_string(), "100-300 62@51\n500-1000 64@52\n");
-    assert_eq!(song.fragment(5.0, 10.0).duration, Duration::from_secs(10));
+    assert_eq!(song.fragment(5.0, 10.0).duration(), Duration::from_secs(10));
     assert_eq!(song.fragment(50.0, 10.0).to_string(), "");
 }
 

@@ -15,7 +15,7 @@ use vmt_train::prepared::{PAPER_SPLIT, Prepared, Share, Song, Split};
 use vmt_train::random::Stream;
 use vmt_video::Video;
 
-const GEOMETRY: Geometry = Geometry { height: 16, width: 16, ..Geometry::PAPER };
+const GEOMETRY: Geometry = Geometry::PAPER.with_size(16, 16).unwrap();
 
 /// A folder of pairs, and one for what comes of them.
 struct Pairs(TempDir);
@@ -45,7 +45,7 @@ impl Pairs {
 
     /// A note each half second within `from..to`.
     fn music(&self, name: &str, from: f64, to: f64) {
-        fs::write(self.folder().join(name), midi::write(&score(from, to))).unwrap();
+        fs::write(self.folder().join(name), midi::write(&score(from, to)).unwrap()).unwrap();
     }
 
     fn prepare(&self, split: Split) -> anyhow::Result<Report> {
@@ -66,9 +66,9 @@ fn score(from: f64, to: f64) -> Score {
 /// The part of `score` that begins `start` seconds in, as a piece of ten seconds.
 fn window(score: &Score, start: u32) -> Score {
     let (from, to) = (start * 100, start * 100 + 1000);
-    let inside = score.notes.iter().filter(|note| (from..to).contains(&note.start));
+    let inside = score.notes().iter().filter(|note| (from..to).contains(&note.start));
     let shifted = inside.map(|note| vmt::Note { start: note.start - from, end: note.end.min(to) - from, ..*note });
-    Score { notes: shifted.collect(), duration: Duration::from_secs(10) }
+    Score::new(shifted.collect(), Duration::from_secs(10)).unwrap()
 }
 
 #[track_caller]

@@ -10,7 +10,7 @@ use vmt_train::prepared::{PAPER_SPLIT, Share};
 use vmt_train::random::Stream;
 use vmt_train::songs::Songs;
 
-const SMALL: Geometry = Geometry { height: 16, width: 16, ..Geometry::PAPER };
+const SMALL: Geometry = Geometry::PAPER.with_size(16, 16).unwrap();
 
 /// Half a minute of quarters.
 fn song(low: u8) -> Vec<u8> {
@@ -20,7 +20,7 @@ fn song(low: u8) -> Vec<u8> {
         pitch: Pitch::new(low + (index % 12) as u8).unwrap(),
         velocity: 80,
     };
-    midi::write(&Score { notes: (0..60).map(note).collect(), duration: Duration::from_secs(30) })
+    midi::write(&Score::new((0..60).map(note).collect(), Duration::from_secs(30)).unwrap()).unwrap()
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_folder_of_midi_is_a_dataset() {
         let fragment = draw(0);
         assert_eq!(fragment, draw(0), "the same stream, the same fragment");
         assert_ne!(fragment.tokens, draw(1).tokens);
-        assert_eq!(fragment.clip.unwrap().frames(), SMALL.frames);
+        assert_eq!(fragment.clip.unwrap().frames(), SMALL.frames());
         // What a model learns is what the runtime lets it say.
         let mut grammar = Grammar::new(1000, 1024).unwrap();
         for token in fragment.tokens {

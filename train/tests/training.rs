@@ -34,7 +34,7 @@ struct Scales {
     notes: usize,
 }
 
-const GEOMETRY: Geometry = Geometry { frames: 40, height: 32, width: 32, frame_ms: 250 };
+const GEOMETRY: Geometry = Geometry::new(40, 32, 32, 250).unwrap();
 
 impl Fragments for Scales {
     fn count(&self) -> usize {

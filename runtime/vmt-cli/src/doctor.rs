@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, time::Instant};
 
 use anyhow::{Result, ensure};
 use ndarray::Array4;
-use vmt::{Backend, Bundle, Clip, Geometry, Token};
+use vmt::{Backend, Bundle, Clip, Token};
 
 use crate::built_in;
 
@@ -47,7 +47,7 @@ fn try_out(bundle: &Bundle, backend: Backend) -> vmt::Result<String> {
     let engine = backend.load(bundle, None)?;
     let loaded = began.elapsed();
     let geometry = engine.geometry();
-    let Geometry { frames, height, width, .. } = geometry;
+    let (frames, height, width) = (geometry.frames(), geometry.height(), geometry.width());
     let clip = Clip::new(Array4::zeros((frames, 3, height, width)), &geometry)?;
     let began = Instant::now();
     engine.open(std::slice::from_ref(&clip))?.step(&[Token::PAD])?;

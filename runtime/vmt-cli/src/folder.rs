@@ -74,7 +74,7 @@ fn compose(pipeline: &Pipeline, film: &Path, outputs: &OutputArgs, start: Durati
     let film = Film::Video(film.into());
     let prepared = outputs.check(&film, start)?;
     let best = pipeline.compose(film, outputs, &prepared)?.swap_remove(0).score;
-    Ok(Outcome::Wrote { music: best.duration, notes: best.notes.len() })
+    Ok(Outcome::Wrote { music: best.duration(), notes: best.notes().len() })
 }
 
 /// The films of `folder` itself, in the order of their names, which is the same everywhere.

@@ -117,9 +117,10 @@ fn threads() -> impl TypedValueParser<Value = NonZeroUsize> {
 fn primer(file: &Path, geometry: Geometry) -> Result<Vec<Token>> {
     let name = || file.display().to_string();
     let bytes = fs::read(file).with_context(name)?;
-    let score = Score::quantise(&midi::read(&bytes, true).with_context(name)?, Duration::from_secs(24 * 3600));
-    let half = geometry.longest_primer();
-    let ends = score.notes.iter().filter(|note| note.start < half).map(|note| note.end.min(half));
+    let score =
+        Score::quantise(&midi::read(&bytes, midi::Sustain::Apply).with_context(name)?, Duration::from_secs(24 * 3600));
+    let half = geometry.max_primer_steps();
+    let ends = score.notes().iter().filter(|note| note.start < half).map(|note| note.end.min(half));
     let seconds = f64::from(half) / f64::from(vmt::STEPS_PER_SECOND);
     let length =
         ends.max().with_context(|| format!("{}: must have a note in its first {seconds} s, but has none", name()))?;

@@ -105,7 +105,7 @@ fn timed<P>(pictures: impl Iterator<Item = Result<P>>, rate: f64) -> impl Iterat
 }
 
 fn squeeze(picture: DynamicImage, geometry: Geometry) -> Result<Array3<u8>> {
-    let Geometry { width, height, .. } = geometry;
+    let (width, height) = (geometry.width(), geometry.height());
     // Downwards, a triangle weighs all pixels that a smaller one covers.
     let picture = picture.resize_exact(width.try_into()?, height.try_into()?, FilterType::Triangle).into_rgb8();
     Ok(ArrayView3::from_shape((height, width, 3), &picture)?.permuted_axes([2, 0, 1]).to_owned())
@@ -147,7 +147,7 @@ mod tests {
             picture.save(folder.path().join(format!("frame{index}.png"))).unwrap();
         }
         fs::write(folder.path().join("notes.txt"), "no picture").unwrap();
-        let windows: Vec<_> = windows(folder.path(), 4.0, ALL, Geometry::PAPER, Geometry::PAPER.frames)
+        let windows: Vec<_> = windows(folder.path(), 4.0, ALL, Geometry::PAPER, Geometry::PAPER.frames())
             .unwrap()
             .collect::<Result<_>>()
             .unwrap();
@@ -176,7 +176,7 @@ mod tests {
         // Twelve seconds of grey pictures, four a second, each brighter than the one before.
         let bytes: Vec<u8> = (0..48).flat_map(|index| [index * 5; 3 * 20 * 10]).collect();
         let read = |bytes, range| {
-            raw(Pipe(bytes), [20, 10], 4.0, range, Geometry::PAPER, Geometry::PAPER.frames)
+            raw(Pipe(bytes), [20, 10], 4.0, range, Geometry::PAPER, Geometry::PAPER.frames())
                 .unwrap()
                 .collect::<Result<Vec<_>>>()
         };
@@ -202,7 +202,7 @@ mod tests {
     fn bad_folders() {
         let check = |folder: &Path, rate, want: &str| {
             let read =
-                || windows(folder, rate, ALL, Geometry::PAPER, Geometry::PAPER.frames)?.collect::<Result<Vec<_>>>();
+                || windows(folder, rate, ALL, Geometry::PAPER, Geometry::PAPER.frames())?.collect::<Result<Vec<_>>>();
             let error = format!("{:#}", read().unwrap_err());
             assert!(error.contains(want), "{error}, not {want}");
         };

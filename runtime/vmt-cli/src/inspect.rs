@@ -18,7 +18,9 @@ impl InspectArgs {
     pub fn run(self) -> Result<()> {
         let bundle = self.bundle.map_or_else(built_in::bundle, |dir| Ok(Bundle::open(dir)?))?;
         let (manifest, [encoder, decoder]) = (bundle.manifest(), bundle.sizes());
-        let vmt::Geometry { frames, height, width, frame_ms } = manifest.geometry;
+        let geometry = manifest.geometry;
+        let (frames, height, width, frame_ms) =
+            (geometry.frames(), geometry.height(), geometry.width(), geometry.frame_ms());
         println!("name         {}", manifest.name);
         println!("description  {}", manifest.description);
         println!("licence      {}", manifest.license);

@@ -229,7 +229,7 @@ impl OutputArgs {
     pub fn write(&self, prepared: &Prepared, takes: &[(&Score, Provenance)]) -> Result<()> {
         let tempo = self.tempo()?;
         let thumbnails = match (self.thumbnails, takes) {
-            (true, [(score, provenance), ..]) => Some(thumbnails(provenance, score.duration)?),
+            (true, [(score, provenance), ..]) => Some(thumbnails(provenance, score.duration())?),
             _ => None,
         };
         let mut drafts = Drafts::default();
@@ -247,7 +247,7 @@ impl OutputArgs {
                     let draft = drafts.of(&path)?;
                     let film = thumbnails.as_ref();
                     let bytes = match kind {
-                        Kind::Midi => midi::write_at(score, tempo),
+                        Kind::Midi => midi::write_at(score, tempo)?,
                         Kind::Png => vmt_render::piano_roll_png(score, film)?,
                         Kind::Svg => vmt_render::piano_roll_svg(score, film)?.into(),
                         Kind::MusicXml => vmt_render::musicxml(score, self.tempo).into(),
@@ -264,7 +264,7 @@ impl OutputArgs {
         drafts.finish()?;
         if let (true, false, [(score, _), ..]) = (self.piped(), self.events, takes) {
             let mut out = io::stdout().lock();
-            out.write_all(&midi::write_at(score, tempo)).and_then(|()| out.flush()).context("standard output")?;
+            out.write_all(&midi::write_at(score, tempo)?).and_then(|()| out.flush()).context("standard output")?;
         }
         Ok(())
     }
@@ -305,21 +305,22 @@ fn thumbnails(provenance: &Provenance, length: Duration) -> Result<Clip> {
         let frames = vmt_render::thumbnails(length, aspect);
         let width = (HEIGHT as f64 * aspect).round().clamp(16.0, 1024.0) as usize;
         // The last picture's share may be some milliseconds longer: no second window.
-        Geometry { frames, height: HEIGHT, width, frame_ms: (length.as_millis() as u64).div_ceil(frames as u64).max(1) }
+        let frame_ms = (length.as_millis() as u64).div_ceil(frames as u64).max(1);
+        Geometry::new(frames, HEIGHT, width, frame_ms).context("the music is too long for --thumbnails")
     };
     let range = provenance.range();
     let first: Option<Result<Window>> = match &provenance.film {
         #[cfg(feature = "video")]
         Film::Video(path) => {
             let video = vmt_video::Video::open(path)?;
-            let geometry = geometry(video.aspect());
-            video.windows_between(range, geometry, geometry.frames).next().map(|window| Ok(window?))
+            let geometry = geometry(video.aspect())?;
+            video.windows_between(range, geometry, geometry.frames()).next().map(|window| Ok(window?))
         }
         #[cfg(not(feature = "video"))]
         Film::Video(_) => None,
         Film::Frames { folder, fps } => {
-            let geometry = geometry(image_sequence::aspect(folder)?);
-            image_sequence::windows(folder, *fps, range, geometry, geometry.frames)?.next()
+            let geometry = geometry(image_sequence::aspect(folder)?)?;
+            image_sequence::windows(folder, *fps, range, geometry, geometry.frames())?.next()
         }
     };
     Ok(first.context("there is no picture to show")??.clip)
@@ -372,7 +373,7 @@ mod tests {
 
     fn score() -> Score {
         let note = |start| Note { start, end: start + 30, pitch: Pitch::new(60).unwrap(), velocity: 80 };
-        Score { notes: vec![note(0), note(50), note(170)], duration: Duration::from_secs(2) }
+        Score::new(vec![note(0), note(50), note(170)], Duration::from_secs(2)).unwrap()
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -443,7 +444,7 @@ mod tests {
         assert_eq!(names(folder.path()), all);
 
         let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
-        assert_eq!(read("a.mid"), midi::write(&score()));
+        assert_eq!(read("a.mid"), midi::write(&score()).unwrap());
         assert_eq!(read("a.wav").len(), 44 + 2 * 48_000 * 4);
         let text = |name| String::from_utf8(read(name)).unwrap();
         assert_eq!(Record::from_json(&text("a.json")).unwrap().score().unwrap(), score());

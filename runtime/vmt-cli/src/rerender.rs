@@ -26,7 +26,7 @@ pub fn run(file: &Path, film: Option<Film>, outputs: &OutputArgs) -> Result<()> 
     let mut outputs = outputs.clone();
     (outputs.tempo, outputs.snap) = (provenance.tempo, provenance.snapped);
     if outputs.show_film() {
-        check_film(&provenance, score.duration)
+        check_film(&provenance, score.duration())
             .with_context(|| format!("the film of {}, which may be named: vmt compose FILM --from ...", at()))?;
     }
     let prepared = outputs.check(&provenance.film, provenance.range().start)?;
@@ -37,7 +37,7 @@ pub fn run(file: &Path, film: Option<Film>, outputs: &OutputArgs) -> Result<()> 
     for path in outputs.paths() {
         say(format!("wrote    {}", path.display()));
     }
-    say(format!("music    {:.2} s: {} notes", score.duration.as_secs_f64(), score.notes.len()));
+    say(format!("music    {:.2} s: {} notes", score.duration().as_secs_f64(), score.notes().len()));
     say(made);
     Ok(())
 }

@@ -18,8 +18,8 @@ pub fn print(outputs: &OutputArgs, takes: &[Composition], loaded: &Loaded) {
     }
     say(format!(
         "music    {:.2} s: {events} events, {} notes, {windows} {}",
-        time(&score.duration),
-        score.notes.len(),
+        time(&score.duration()),
+        score.notes().len(),
         if *windows == 1 { "window" } else { "windows" }
     ));
     if takes.len() > 1 {

@@ -63,7 +63,8 @@ impl Encode {
             })?;
         let name = || self.file.display().to_string();
         let bytes = fs::read(&self.file).with_context(name)?;
-        let score = Score::quantise(&midi::read(&bytes, !self.no_sustain).with_context(name)?, window);
+        let sustain = if self.no_sustain { midi::Sustain::Ignore } else { midi::Sustain::Apply };
+        let score = Score::quantise(&midi::read(&bytes, sustain).with_context(name)?, window);
         let ids = score.tokens().into_iter().map(Token::id).collect();
         println!("{}", serde_json::to_string(&Ids { ids })?);
         Ok(())
@@ -80,11 +81,11 @@ impl Decode {
             Token::new(id).with_context(|| format!("{}: ids[{place}] must be 0..=309, but is {id}", name()))
         };
         let tokens: Vec<Token> = ids.iter().enumerate().map(token).collect::<Result<_>>()?;
-        let mut decoded = Score::decode(tokens, Duration::ZERO);
-        decoded.score.duration = Duration::from_secs(decoded.end_step.into()) / STEPS_PER_SECOND;
-        vmt_files::write(&self.output, &midi::write(&decoded.score))?;
+        let decoded = Score::decode(tokens, Duration::ZERO);
+        let duration = Duration::from_secs(decoded.end_step.into()) / STEPS_PER_SECOND;
+        vmt_files::write(&self.output, &midi::write(&decoded.score.clone().with_duration(duration))?)?;
         println!("wrote     {}", self.output.display());
-        println!("notes     {} in {:.2} s", decoded.score.notes.len(), decoded.score.duration.as_secs_f64());
+        println!("notes     {} in {:.2} s", decoded.score.notes().len(), decoded.score.duration().as_secs_f64());
         println!("unmatched {} note-offs without a note, ignored", decoded.unmatched_offs);
         println!("unclosed  {} notes still open at the end, closed there", decoded.unclosed);
         if !decoded.ended {

@@ -73,7 +73,7 @@ fn a_killed_run_leaves_whole_files_and_the_next_one_finishes() {
     assert_eq!(want.len(), FILMS.len() * FORMATS.len());
     for (name, bytes) in &want {
         match name.rsplit_once('.').unwrap().1 {
-            "mid" => assert!(!vmt::midi::read(bytes, true).unwrap().is_empty()),
+            "mid" => assert!(!vmt::midi::read(bytes, vmt::midi::Sustain::Apply).unwrap().is_empty()),
             "wav" => assert_eq!(bytes.len(), 44 + 48_000 * 4),
             _ => {
                 let film = Video::open(undisturbed.join(name)).unwrap().claimed_duration().unwrap();

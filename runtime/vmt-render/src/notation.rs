@@ -21,7 +21,7 @@ const MEASURE: u32 = 4 * QUARTER;
 pub fn musicxml(score: &Score, tempo: f64) -> String {
     let key = Key::of(score);
     let staves = staves(score, tempo);
-    let sixteenths = score.duration.as_secs_f64() * tempo / 60.0 * f64::from(QUARTER);
+    let sixteenths = score.duration().as_secs_f64() * tempo / 60.0 * f64::from(QUARTER);
     let last = staves.iter().flatten().map(|chord| chord.end).max().unwrap_or(0);
     // A piece that rounding makes a little longer than whole measures gets no empty one.
     let measures = last.max((sixteenths - 0.5).ceil().max(1.0) as u32).div_ceil(MEASURE);
@@ -248,7 +248,7 @@ mod tests {
         let note = |&(start, end, pitch)| Note { start, end, pitch: Pitch::new(pitch).unwrap(), velocity: 90 };
         let mut notes: Vec<_> = notes.iter().map(note).collect();
         notes.sort_by_key(|note| (note.start, note.pitch));
-        Score { notes, duration: Duration::from_secs_f64(seconds) }
+        Score::new(notes, Duration::from_secs_f64(seconds)).unwrap()
     }
 
     fn text<'d>(node: &Node<'d, '_>, name: &str) -> Option<&'d str> {
@@ -374,7 +374,7 @@ mod tests {
             let notes: Vec<_> = notes.into_iter().map(|(start, length, pitch)| (start, start + length, pitch)).collect();
             let score = score(&notes, 15.0);
             let sixteenth = |step: u32| (f64::from(step) / 100.0 * tempo / 15.0).round() as u32;
-            let mut struck: Vec<_> = score.notes.iter().map(|note| (sixteenth(note.start), note.pitch)).collect();
+            let mut struck: Vec<_> = score.notes().iter().map(|note| (sixteenth(note.start), note.pitch)).collect();
             struck.sort();
             struck.dedup();
             let mut written = 0;

@@ -26,7 +26,7 @@ pub type Phrase = Vec<Vec<usize>>;
 /// The phrases of at least four notes that come back in `score`, transposed or not, `most` of them, the largest first.
 /// No note is part of two.
 pub fn phrases(score: &Score, most: usize) -> Vec<Phrase> {
-    let mut search = Search { notes: &score.notes, free: vec![true; score.notes.len()] };
+    let mut search = Search { notes: &score.notes(), free: vec![true; score.notes().len()] };
     let mut candidates = search.candidates();
     candidates.sort_by_key(|(first, second)| (Reverse(first.len()), first[0], second[0]));
     let mut phrases = Vec::new();
@@ -195,9 +195,9 @@ mod tests {
             .map(|&(start, pitch)| Note { start, end: start + 10, pitch: Pitch::new(pitch).unwrap(), velocity: 80 })
             .collect();
         notes.sort_by_key(|note| (note.start, note.pitch));
-        let score = Score { notes, duration: Duration::from_secs(60) };
+        let score = Score::new(notes, Duration::from_secs(60)).unwrap();
         let starts = |phrase: Phrase| {
-            let mut starts: Vec<_> = phrase.iter().map(|passage| score.notes[passage[0]].start).collect();
+            let mut starts: Vec<_> = phrase.iter().map(|passage| score.notes()[passage[0]].start).collect();
             starts.sort();
             starts
         };

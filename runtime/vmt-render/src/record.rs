@@ -136,8 +136,8 @@ impl Record {
         Self {
             format: FORMAT,
             provenance,
-            seconds: score.duration.as_secs_f64(),
-            notes: score.notes.iter().map(record).collect(),
+            seconds: score.duration().as_secs_f64(),
+            notes: score.notes().iter().map(record).collect(),
             events: score.tokens().into_iter().map(Token::id).collect(),
         }
     }
@@ -156,10 +156,8 @@ impl Record {
         let duration = Duration::try_from_secs_f64(self.seconds).ok();
         let duration = duration.filter(|duration| *duration <= Duration::from_secs(LONGEST.into()));
         let duration = duration.ok_or_else(|| broken(format!("{} seconds are not 0 to a day", self.seconds)))?;
-        let score = Score { notes: self.notes.iter().map(note).collect::<Result<_>>()?, duration };
-        if !score.notes.is_sorted_by_key(|note| note.start) {
-            return Err(broken("its notes are not in order".to_owned()));
-        }
+        let score = Score::new(self.notes.iter().map(note).collect::<Result<_>>()?, duration)
+            .map_err(|_| broken("its notes are not in order".to_owned()))?;
         if !score.tokens().into_iter().map(Token::id).eq(self.events.iter().copied()) {
             return Err(broken("its events are not those of its notes".to_owned()));
         }
@@ -256,8 +254,7 @@ mod tests {
 
     fn json() -> String {
         let note = |start, end, pitch| Note { start, end, pitch: Pitch::new(pitch).unwrap(), velocity: 77 };
-        let score =
-            Score { notes: vec![note(0, 29, 60), note(7, 100, 67)], duration: Duration::from_nanos(1_001_000_001) };
+        let score = Score::new(vec![note(0, 29, 60), note(7, 100, 67)], Duration::from_nanos(1_001_000_001)).unwrap();
         Record::new(&score, provenance(video())).to_json().unwrap()
     }
 
@@ -266,7 +263,7 @@ mod tests {
         let every_step = (1..6000).map(|end| Note { start: end - 1, end, pitch: Pitch::MIN, velocity: 1 });
         let frames = Film::Frames { folder: "pictures".into(), fps: 29.97 };
         for (notes, nanos, film) in [(vec![], 0, video()), (every_step.collect(), 3_600_000_000_007, frames)] {
-            let score = Score { notes, duration: Duration::from_nanos(nanos) };
+            let score = Score::new(notes, Duration::from_nanos(nanos)).unwrap();
             let record = Record::new(&score, provenance(film));
             let again = Record::from_json(&record.to_json().unwrap()).unwrap();
             assert_eq!(again, record);

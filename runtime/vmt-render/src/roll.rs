@@ -86,7 +86,7 @@ impl Drawing {
         let size = format!(r#"width="{width}" height="{height}""#);
         let view = format!(r#"viewBox="0 0 {width} {height}""#);
         let opening = format!("<svg xmlns=\"http://www.w3.org/2000/svg\" {size} {view} role=\"img\">\n");
-        let (notes, seconds) = (score.notes.len(), score.duration.as_secs_f64());
+        let (notes, seconds) = (score.notes().len(), score.duration().as_secs_f64());
         let mut parts = Vec::new();
         // Writing to a String cannot fail, but the macro cannot know.
         let mut draw = || -> std::result::Result<(), std::fmt::Error> {
@@ -116,10 +116,10 @@ struct Layout {
 
 impl Layout {
     fn new(score: &Score) -> Self {
-        let pitches = || score.notes.iter().map(|note| note.pitch.get());
+        let pitches = || score.notes().iter().map(|note| note.pitch.get());
         let low = pitches().min().map_or(36, |low| low / 12 * 12).min(36);
         let high = pitches().max().map_or(96, |high| high.div_ceil(12) * 12).max(96);
-        Self { low, high, seconds: score.duration.as_secs_f64(), width: Self::width(score.duration) }
+        Self { low, high, seconds: score.duration().as_secs_f64(), width: Self::width(score.duration()) }
     }
 
     /// Of the roll: 100 to a second in a short film, less in a longer one, until an hour is a texture.
@@ -197,14 +197,14 @@ impl Layout {
 
     fn draw_notes(&self, parts: &mut Vec<String>, score: &Score) -> std::fmt::Result {
         let phrases = phrases(score, PHRASES.len());
-        let mut colours = vec![NOTE; score.notes.len()];
+        let mut colours = vec![NOTE; score.notes().len()];
         let mut boxes = String::new();
         for (phrase, colour) in phrases.iter().zip(PHRASES) {
             self.draw_boxes(&mut boxes, score, phrase, colour)?;
             phrase.iter().flatten().for_each(|&note| colours[note] = colour);
         }
         parts.push(boxes);
-        for (notes, colours) in score.notes.chunks(PART).zip(colours.chunks(PART)) {
+        for (notes, colours) in score.notes().chunks(PART).zip(colours.chunks(PART)) {
             let mut svg = String::new();
             for (note, colour) in notes.iter().zip(colours) {
                 let [x, y, width, height] = self.note(note);
@@ -223,7 +223,7 @@ impl Layout {
         const PADDING: f64 = 3.0;
         writeln!(svg, r#"<g fill="{colour}" fill-opacity=".07" stroke="{colour}" stroke-opacity=".75">"#)?;
         for passage in phrase {
-            let Some(Extent { steps, pitches }) = extent(&score.notes, passage) else { continue };
+            let Some(Extent { steps, pitches }) = extent(&score.notes(), passage) else { continue };
             let [left, right] = [steps.start, steps.end].map(|step| self.x_of(step));
             let [top, bottom] = [self.y(pitches.end().get()), self.y(pitches.start().get()) + ROW];
             let (x, y) = (left - PADDING, top - PADDING);
@@ -281,14 +281,14 @@ mod tests {
                 .map(|(later, higher)| note(start + later, start + later + 18, pitch + higher, 110))
         };
         let notes = [&motive(0, 60)[..], &[note(80, 120, 40, 30)], &motive(120, 63)].concat();
-        Score { notes, duration: Duration::from_secs(2) }
+        Score::new(notes, Duration::from_secs(2)).unwrap()
     }
 
     /// Two pictures, red and blue.
     fn film() -> Clip {
         let colours = [[220, 20, 20], [20, 20, 220]];
         let pictures = Array4::from_shape_fn((2, 3, 30, 40), |(index, channel, ..)| colours[index][channel]);
-        Clip::new(pictures, &Geometry { frames: 2, height: 30, width: 40, frame_ms: 1000 }).unwrap()
+        Clip::new(pictures, &Geometry::new(2, 30, 40, 1000).unwrap()).unwrap()
     }
 
     #[test]
@@ -305,9 +305,9 @@ mod tests {
 
     #[test]
     fn notes_are_where_they_should_be() {
-        let (mut score, film) = (score(), film());
+        let (score, film) = (score(), film());
         // Without what comes back there are no boxes, and all that shines is a note.
-        score.notes.truncate(5);
+        let score = Score::new(score.notes()[..5].to_vec(), score.duration()).unwrap();
         let png = piano_roll_png(&score, Some(&film)).unwrap();
         let picture = image::load_from_memory(&png).unwrap().into_rgba8();
         let layout = Layout::new(&score);
@@ -318,7 +318,7 @@ mod tests {
         let brightness = |x, y| at(x, y)[..3].iter().map(|&value| u32::from(value)).sum::<u32>();
         assert_eq!(at(1.0, 1.0)[3], 0, "the corners are round");
         let sounding = |step: u32, pitch: u8| {
-            score.notes.iter().any(|note| note.pitch.get() == pitch && (note.start..note.end).contains(&step))
+            score.notes().iter().any(|note| note.pitch.get() == pitch && (note.start..note.end).contains(&step))
         };
         for pitch in 36..=96 {
             for step in (7..200).step_by(10) {
@@ -340,7 +340,7 @@ mod tests {
         for (seconds, width) in
             [(0.0, 600.0), (0.5, 600.0), (10.0, 1000.0), (30.0, 1200.0), (139.0, 3475.0), (3600.0, 6000.0)]
         {
-            let score = Score { notes: Vec::new(), duration: Duration::from_secs_f64(seconds) };
+            let score = Score::new(Vec::new(), Duration::from_secs_f64(seconds)).unwrap();
             assert_eq!(Layout::new(&score).width, width);
             piano_roll_png(&score, None).unwrap();
         }

@@ -67,7 +67,7 @@ impl SoundFont {
 /// How loud the music is shows when all of it is played, so until then it lies in `scratch`, an empty file, with 23 MB a
 /// minute: memory does not grow with its length.
 pub fn wav(score: &Score, font: &SoundFont, mut scratch: impl Read + Write + Seek, mut out: impl Write) -> Result<()> {
-    let header = header(score.duration)?;
+    let header = header(score.duration())?;
     let mut peak = 0.0_f32;
     let mut played = BufWriter::new(&mut scratch);
     play(score, font, |sample| {
@@ -82,7 +82,7 @@ pub fn wav(score: &Score, font: &SoundFont, mut scratch: impl Read + Write + See
     out.write_all(&header)?;
     let mut played = BufReader::new(scratch);
     let mut sample = [0; 4];
-    for _ in 0..2 * frames(score.duration) {
+    for _ in 0..2 * frames(score.duration()) {
         played.read_exact(&mut sample)?;
         let sample = f32::from_le_bytes(sample) * gain * f32::from(i16::MAX);
         out.write_all(&(sample.round() as i16).to_le_bytes())?;
@@ -112,8 +112,8 @@ fn header(duration: Duration) -> Result<Vec<u8>> {
 
 /// Plays `score`; `each` takes the samples, left and right in turn, the end faded.
 fn play(score: &Score, font: &SoundFont, mut each: impl FnMut(f32) -> Result<()>) -> Result<()> {
-    let starts = score.notes.iter().map(|note| (note.start, true, note));
-    let ends = score.notes.iter().map(|note| (note.end, false, note));
+    let starts = score.notes().iter().map(|note| (note.start, true, note));
+    let ends = score.notes().iter().map(|note| (note.end, false, note));
     let mut strokes: Vec<_> = starts.chain(ends).collect();
     // A key that is struck again comes up first.
     strokes.sort_by_key(|&(step, on, _)| (step, on));
@@ -121,7 +121,7 @@ fn play(score: &Score, font: &SoundFont, mut each: impl FnMut(f32) -> Result<()>
 
     guarded(|| {
         let mut synthesizer = font.synthesizer()?;
-        let frames = frames(score.duration);
+        let frames = frames(score.duration());
         let fade = self::frames(FADE).min(frames / 4).max(1);
         let [mut left, mut right] = [[0.0; SAMPLES_PER_STEP]; 2];
         let mut played = 0;
@@ -175,7 +175,7 @@ mod tests {
     /// Notes as (start, end, pitch, velocity), in steps; the length in milliseconds.
     fn score(notes: &[(u32, u32, u8, u8)], ms: u64) -> Score {
         let note = |&(start, end, pitch, velocity)| Note { start, end, pitch: Pitch::new(pitch).unwrap(), velocity };
-        Score { notes: notes.iter().map(note).collect(), duration: Duration::from_millis(ms) }
+        Score::new(notes.iter().map(note).collect(), Duration::from_millis(ms)).unwrap()
     }
 
     /// The samples of the file, left and right.

@@ -120,7 +120,7 @@ impl Video {
     /// A packet that cannot be decoded is passed over, as players do: the picture before it stays. It is an error if
     /// no picture at all can be decoded, or if the file ends over a second before its header says.
     pub fn windows(self, geometry: Geometry) -> impl Iterator<Item = Result<Window, Error>> {
-        self.windows_between(Duration::ZERO..Duration::MAX, geometry, geometry.frames)
+        self.windows_between(Duration::ZERO..Duration::MAX, geometry, geometry.frames())
     }
 
     /// The same for a part of it, which need not be there ([`vmt::excerpt`]), in windows that each begin `hop` pictures

@@ -44,7 +44,7 @@ impl Pixels {
         let source = format!("video_size={width}x{height}:pix_fmt={name}:time_base=1/1");
         // `scale` reads the colour matrix and the range from the frame. `copy` turns the rows of a picture that is stored
         // upside down, whose stride is negative, which `stride` and `data` below cannot say.
-        let Geometry { width, height, .. } = self.geometry;
+        let (width, height) = (self.geometry.width(), self.geometry.height());
         let chain = format!("{}scale={width}:{height}:flags=area,format=rgb24,copy", self.upright);
 
         let mut graph = filter::Graph::new();
@@ -85,7 +85,7 @@ mod tests {
             let pixels = values.map(|value| [value; 3]);
             picture.data_mut(0)[row * stride..][..6].copy_from_slice(pixels.as_flattened());
         }
-        let geometry = Geometry { width: 2, height: 2, ..Geometry::PAPER };
+        let geometry = Geometry::PAPER.with_size(2, 2).unwrap();
         let matrix = [a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30];
         let got = Pixels::new(geometry, Some(matrix)).of(&picture).unwrap();
         let want = want.map(|row| row.map(|value| value * 10));

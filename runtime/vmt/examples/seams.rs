@@ -29,7 +29,7 @@ const MEASURES: [&str; 5] = ["held", "density", "register", "key", "repetition"]
 fn main() -> Result<(), Box<dyn Error>> {
     let mut found = [const { [const { Vec::new() }; MEASURES.len()] }; 2];
     for path in std::env::args().skip(1) {
-        let notes = midi::read(&std::fs::read(&path)?, false)?;
+        let notes = midi::read(&std::fs::read(&path)?, midi::Sustain::Ignore)?;
         let end = notes.iter().map(|note| note.end).fold(0.0, f64::max);
         for (place, first) in [FIRST, FIRST + STEP / 2.0].into_iter().enumerate() {
             let moments = (0..).map(|index| first + STEP * f64::from(index)).take_while(|moment| moment + SIDE <= end);

@@ -16,7 +16,7 @@ fn numbers(value: &Value) -> Vec<u16> {
 fn sorted(score: &Score) -> Vec<Vec<u16>> {
     let row =
         |note: &vmt::Note| vec![note.start as u16, note.end as u16, note.pitch.get().into(), note.velocity.into()];
-    let mut rows: Vec<_> = score.notes.iter().map(row).collect();
+    let mut rows: Vec<_> = score.notes().iter().map(row).collect();
     rows.sort();
     rows
 }
@@ -41,7 +41,8 @@ fn magentas_cases() {
         let file = case["file"].as_str().unwrap();
         let bytes = fs::read(format!("{FOLDER}/{file}")).unwrap();
         let window = Duration::from_secs(10);
-        let [dry, held] = [false, true].map(|sustain| Score::quantise(&midi::read(&bytes, sustain).unwrap(), window));
+        let [dry, held] = [midi::Sustain::Ignore, midi::Sustain::Apply]
+            .map(|sustain| Score::quantise(&midi::read(&bytes, sustain).unwrap(), window));
         assert_eq!(ids(&dry), numbers(&case["ids_nosustain"]), "{file} without sustain");
         assert_eq!(ids(&held), numbers(&case["ids_sustain"]), "{file} with sustain");
         assert_eq!(sorted(&held), rows(&case["quantized_notes"]), "{file} on the grid");
@@ -62,7 +63,7 @@ fn a_cut_file_is_an_error() {
         if path.extension().is_some_and(|extension| extension == "mid") {
             let bytes = fs::read(&path).unwrap();
             for length in 0..bytes.len() {
-                let error = midi::read(&bytes[..length], true).unwrap_err().to_string();
+                let error = midi::read(&bytes[..length], midi::Sustain::Apply).unwrap_err().to_string();
                 let cut = ["it has no header", "is missing or cut short"].iter().any(|reason| error.ends_with(reason));
                 assert!(cut, "{length} bytes of {}: {error}", path.display());
             }

@@ -15,7 +15,7 @@ fn a_film_becomes_music() {
             music(&place.demo(&format!("--bundle %onnx/{bundle} --max-polyphony 88 --engine {engine}")), 12_000)
         });
         for score in &pieces {
-            assert!(score.notes.len() > 20, "{} notes", score.notes.len());
+            assert!(score.notes().len() > 20, "{} notes", score.notes().len());
         }
         assert_eq!(pieces[1], pieces[2], "auto is ort where it is there");
     }
@@ -67,7 +67,7 @@ fn guidance_steers_and_is_recorded() {
 fn a_raw_model_is_written_too() {
     let place = Place::new();
     let raw = place.demo("--unconstrained");
-    assert!(midi::read(&raw, true).is_ok() && milliseconds(&raw) >= 12_000);
+    assert!(midi::read(&raw, midi::Sustain::Apply).is_ok() && milliseconds(&raw) >= 12_000);
     assert!(raw != place.demo(""));
 }
 

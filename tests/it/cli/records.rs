@@ -199,10 +199,10 @@ fn a_record_may_be_long() {
         let pitch = vmt::Pitch::new(21 + (index * 37 % 88) as u8).unwrap();
         vmt::Note { start, end: start + 50, pitch, velocity: 1 + (index % 127) as u8 }
     };
-    let score = Score { notes: (0..100_000).map(note).collect(), duration: Duration::from_secs(24 * 3600) };
+    let score = Score::new((0..100_000).map(note).collect(), Duration::from_secs(24 * 3600)).unwrap();
     let seconds = |step: u32| f64::from(step) / 100.0;
     record["notes"] = score
-        .notes
+        .notes()
         .iter()
         .map(|note| {
             serde_json::json!({"start": seconds(note.start), "end": seconds(note.end), "pitch": note.pitch.get(),
@@ -213,7 +213,7 @@ fn a_record_may_be_long() {
     record["seconds"] = 86_400.into();
     fs::write(place.path("b.json"), record.to_string()).unwrap();
     place.vmt("compose --from @b.json -o @b.mid -o @b.svg -o @b.png -o @b.musicxml");
-    let again = midi::read(&fs::read(place.path("b.mid")).unwrap(), true).unwrap();
+    let again = midi::read(&fs::read(place.path("b.mid")).unwrap(), midi::Sustain::Apply).unwrap();
     assert_eq!(again.len(), 100_000);
     let files = ["b.mid", "b.svg", "b.png", "b.musicxml"].map(|name| fs::remove_file(place.path(name)));
     assert!(files.iter().all(Result::is_ok));

@@ -29,7 +29,7 @@ fn tokens_to_midi_and_back() {
 }
 
 fn ids(midi: &Path) -> serde_json::Value {
-    let notes = midi::read(&fs::read(midi).unwrap(), true).unwrap();
+    let notes = midi::read(&fs::read(midi).unwrap(), midi::Sustain::Apply).unwrap();
     Score::quantise(&notes, Duration::from_secs(20)).tokens().into_iter().map(Token::id).collect()
 }
 

@@ -11,23 +11,23 @@ use crate::random::Stream;
 /// (Wu and Yang 2020, "The Jazz Transformer"; as in MusPy, Dong et al. 2020). 0 without notes.
 pub fn pitch_class_entropy(score: &Score) -> f64 {
     let mut counts = [0; 12];
-    for note in &score.notes {
+    for note in score.notes() {
         counts[usize::from(note.pitch.get() % 12)] += 1;
     }
-    let shares = counts.iter().filter(|&&count| count > 0).map(|&count| f64::from(count) / score.notes.len() as f64);
+    let shares = counts.iter().filter(|&&count| count > 0).map(|&count| f64::from(count) / score.notes().len() as f64);
     shares.fold(0.0, |entropy, share| entropy - share * share.log2())
 }
 
 /// Notes that begin, per second of the piece.
 pub fn notes_per_second(score: &Score) -> f64 {
-    score.notes.len() as f64 / score.duration.as_secs_f64()
+    score.notes().len() as f64 / score.duration().as_secs_f64()
 }
 
 /// Notes that sound at once, a mean over the time in which any does (Mogren 2016, "C-RNN-GAN"; as in MusPy), on the
 /// grid of 10 ms. 0 without notes.
 pub fn polyphony(score: &Score) -> f64 {
     let (mut sum, mut time, mut sounded) = (0, 0, 0);
-    for note in &score.notes {
+    for note in score.notes() {
         sum += note.end - note.start;
         time += note.end.saturating_sub(sounded.max(note.start));
         sounded = sounded.max(note.end);
@@ -41,8 +41,8 @@ pub fn scale_consistency(score: &Score) -> f64 {
     // Each natural minor scale has the notes of a major one.
     const MAJOR: [u8; 7] = [0, 2, 4, 5, 7, 9, 11];
     let fits =
-        |tonic: u8| score.notes.iter().filter(|note| MAJOR.contains(&((note.pitch.get() + 12 - tonic) % 12))).count();
-    (0..12).map(fits).max().unwrap_or(0) as f64 / score.notes.len().max(1) as f64
+        |tonic: u8| score.notes().iter().filter(|note| MAJOR.contains(&((note.pitch.get() + 12 - tonic) % 12))).count();
+    (0..12).map(fits).max().unwrap_or(0) as f64 / score.notes().len().max(1) as f64
 }
 
 /// The longest time without a sound, in seconds, beginning and end included.
@@ -61,7 +61,7 @@ pub fn register(score: &Score) -> Option<f64> {
 }
 
 fn mean_of_notes(score: &Score, value: impl Fn(&Note) -> u8) -> Option<f64> {
-    (!score.notes.is_empty()).then(|| mean(score.notes.iter().map(|note| f64::from(value(note)))))
+    (!score.notes().is_empty()).then(|| mean(score.notes().iter().map(|note| f64::from(value(note)))))
 }
 
 /// Notes that begin this soon after the first of an onset belong to it, in steps of 10 ms.
@@ -72,7 +72,7 @@ const ONSET: u32 = 3 * STEPS_PER_SECOND / 100;
 /// An onset is a note and all that begin less than 30 ms after it: a chord is not played at once.
 pub fn onset_repetition(score: &Score) -> Option<f64> {
     let mut onsets: Vec<(u32, BTreeSet<_>)> = Vec::new();
-    for note in &score.notes {
+    for note in score.notes() {
         match onsets.last_mut().filter(|(start, _)| note.start < start + ONSET) {
             Some((_, keys)) => drop(keys.insert(note.pitch)),
             None => onsets.push((note.start, [note.pitch].into())),
@@ -184,7 +184,7 @@ mod tests {
     /// Notes `(start, end, pitch, velocity)` in steps, in a window of 10 s.
     fn score(notes: &[(u32, u32, u8, u8)]) -> Score {
         let note = |&(start, end, pitch, velocity)| Note { start, end, pitch: Pitch::new(pitch).unwrap(), velocity };
-        Score { notes: notes.iter().map(note).collect(), duration: Duration::from_secs(10) }
+        Score::new(notes.iter().map(note).collect(), Duration::from_secs(10)).unwrap()
     }
 
     fn near(got: f64, want: f64) {

@@ -149,7 +149,7 @@ fn write_pair(name: &str, path: &Path, out: &Path, options: &Options) -> Result<
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         path.with_file_name(format!(".{file}.part"))
     });
-    fs::write(&music_part, midi::write(&song.fragment(0.0, seconds)))?;
+    fs::write(&music_part, midi::write(&song.fragment(0.0, seconds))?)?;
     encode(&scene, count, options, &film_part)?;
     fs::rename(&film_part, &film)?;
     fs::rename(&music_part, &music)?;

@@ -205,7 +205,8 @@ fn names(folder: &Path) -> Result<Vec<String>> {
 #[cfg(feature = "video")]
 fn read(path: &Path, side: usize, left: &mut usize) -> Result<Array4<u8>> {
     use ndarray::Axis;
-    let geometry = vmt::Geometry { frames: SPAN, height: side, width: side, frame_ms: FRAME_MS };
+    let geometry =
+        vmt::Geometry::new(SPAN, side, side, FRAME_MS).context("a picture must have 1-4096 rows and columns")?;
     let mut pictures = Array4::zeros((0, 3, side, side));
     for window in vmt_video::Video::open(path)?.windows(geometry) {
         let clip = window?.clip;

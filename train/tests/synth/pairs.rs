@@ -22,7 +22,7 @@ fn folder_of(names: &[&str]) -> tempfile::TempDir {
     for (seed, name) in (10..).zip(names) {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, midi::write(&song(seed).fragment(0.0, 12.0))).unwrap();
+        fs::write(path, midi::write(&song(seed).fragment(0.0, 12.0)).unwrap()).unwrap();
     }
     folder
 }
@@ -35,9 +35,9 @@ fn pairs_are_what_the_scene_shows() {
     write_pairs(songs.path(), out.path(), &options, |_| {}).unwrap();
 
     let song = Song::read(&songs.path().join("a/a.mid")).unwrap();
-    let written = midi::read(&fs::read(out.path().join("a.mid")).unwrap(), true).unwrap();
+    let written = midi::read(&fs::read(out.path().join("a.mid")).unwrap(), midi::Sustain::Apply).unwrap();
     let length = Duration::from_secs(20);
-    assert_eq!(Score::quantise(&written, length).notes, Score::quantise(&song.notes, length).notes);
+    assert_eq!(Score::quantise(&written, length).notes(), Score::quantise(&song.notes, length).notes());
 
     let windows: Vec<_> =
         Video::open(out.path().join("a.mp4")).unwrap().windows(Geometry::PAPER).collect::<Result<_, _>>().unwrap();

@@ -70,5 +70,5 @@ pub fn certainty(values: &[f64]) -> f64 {
 }
 
 pub fn look(scene: &Scene, time: f64) -> Array2<f64> {
-    light(scene.picture(time, SMALL.height, SMALL.width).view())
+    light(scene.picture(time, SMALL.height(), SMALL.width()).view())
 }

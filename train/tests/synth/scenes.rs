@@ -22,13 +22,16 @@ fn the_same_seed_draws_the_same_pictures() {
 fn a_clip_is_made_of_pictures() {
     let song = song(3);
     let scene = Scene::new(&song, 5, Channels::all());
-    let wide = Geometry { height: 48, width: 64, ..Geometry::PAPER };
+    let wide = Geometry::PAPER.with_size(48, 64).unwrap();
     for geometry in [SMALL, Geometry::PAPER, wide] {
         let clip = scene.clip(7.3, &geometry);
-        assert_eq!(clip.frames(), geometry.frames);
+        assert_eq!(clip.frames(), geometry.frames());
         for frame in [0, 17, 39] {
             let time = 7.3 + geometry.time(frame).as_secs_f64();
-            assert_eq!(clip.pixels().index_axis(Axis(0), frame), scene.picture(time, geometry.height, geometry.width));
+            assert_eq!(
+                clip.pixels().index_axis(Axis(0), frame),
+                scene.picture(time, geometry.height(), geometry.width())
+            );
         }
     }
 }

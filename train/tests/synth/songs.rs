@@ -4,7 +4,7 @@ use vmt::{Geometry, PerformedNote};
 use vmt_train::music::{Mode, Song};
 
 /// Large enough to see a dancer, small enough for hundreds of clips.
-pub const SMALL: Geometry = Geometry { height: 64, width: 64, ..Geometry::PAPER };
+pub const SMALL: Geometry = Geometry::PAPER.with_size(64, 64).unwrap();
 
 /// Numbers that look random, `0.0..1.0`.
 pub fn units(seed: u64) -> impl FnMut() -> f64 {

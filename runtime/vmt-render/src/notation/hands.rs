@@ -23,7 +23,7 @@ pub fn staves(score: &Score, tempo: f64) -> [Vec<Chord>; 2] {
         |step: u32| (f64::from(step) / f64::from(STEPS_PER_SECOND) * tempo / 60.0 * f64::from(QUARTER)).round() as u32;
     let mut staves: [Vec<Chord>; 2] = [const { Vec::new() }; 2];
     let mut last: [Option<Note>; 2] = [None; 2];
-    for note in &score.notes {
+    for note in score.notes() {
         let (start, pitch) = (sixteenth(note.start), (note.pitch.get(), note.velocity));
         let mut struck = staves.iter().filter_map(|staff| staff.last()).filter(|chord| chord.start == start);
         // Two notes of one pitch within a sixteenth are written as one.

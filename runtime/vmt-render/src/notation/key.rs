@@ -18,7 +18,7 @@ impl Key {
         const MAJOR: [f64; 12] = [6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88];
         const MINOR: [f64; 12] = [6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17];
         let mut durations = [0.0; 12];
-        for note in &score.notes {
+        for note in score.notes() {
             // Longer notes weigh more, up to a second.
             durations[usize::from(note.pitch.get() % 12)] += f64::from((note.end - note.start).min(STEPS_PER_SECOND));
         }
@@ -92,7 +92,7 @@ mod tests {
             let note = |start, end, pitch| Note { start, end, pitch: Pitch::new(pitch).unwrap(), velocity: 90 };
             let scale = (0..7).map(|index| note(index * 50, index * 50 + 50, tonic + steps[index as usize]));
             let notes = scale.chain([note(350, 450, tonic)]).collect();
-            (Key::of(&Score { notes, duration: Duration::from_secs(5) }).fifths, fifths)
+            (Key::of(&Score::new(notes, Duration::from_secs(5)).unwrap()).fifths, fifths)
         };
         let (major, minor) = ([0, 2, 4, 5, 7, 9, 11], [0, 2, 3, 5, 7, 8, 11]);
         for (got, want) in

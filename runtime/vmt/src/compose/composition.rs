@@ -1,4 +1,4 @@
-//! What composing gives: what is played, and in the end a score and how it came about.
+//! The output of composing: events while it runs, in the end scores.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::music::{Event, Score};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Progress {
-    /// The moment of the film that has its music.
+    /// How far into the film the music goes.
     pub time: Duration,
     /// Events so far.
     pub events: usize,
 }
 
-/// Something that was just played.
+/// An event of a take.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Played {
@@ -23,25 +23,25 @@ pub struct Played {
     pub take: usize,
     /// When in the film; of a pause, when it is over.
     pub time: Duration,
-    /// What.
+    /// The event.
     pub event: Event,
 }
 
-/// A score and how it came about.
+/// A score, and how it was composed.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Composition {
     /// The music, as long as the film.
     pub score: Score,
-    /// Windows of the film that the music was composed for.
+    /// Windows that the film would fill side by side, as far as the music goes.
     pub windows: usize,
-    /// Events after the primer, [`Event::End`]s among them: what the model said, and the few that a seam needs.
+    /// Events after the primer, [`Event::End`]s among them: those that were sampled, and the few that a seam needs.
     pub events: usize,
-    /// The model's natural logarithmic probability of an event, on average.
+    /// The mean natural logarithm of the model's probability of an event.
     pub log_probability: f64,
     /// Which of the takes it is, from 0.
     pub take: usize,
-    /// How good a take it is.
+    /// How the takes are ranked.
     pub rank: Rank,
     /// Whether the film's end was reached; if not, the music is as long as it had become.
     pub complete: bool,

@@ -88,7 +88,7 @@ impl Options {
     /// How many pictures each window must begin behind the one before, for a model of this `geometry`: a quarter of a window,
     /// or a whole one where the piece is unconstrained.
     pub fn hop(&self, geometry: &Geometry) -> usize {
-        if self.unconstrained { geometry.frames } else { geometry.hop() }
+        if self.unconstrained { geometry.frames() } else { geometry.hop() }
     }
 
     /// Checks that all of them are in their ranges and go together, for a model of this `geometry`.
@@ -112,7 +112,7 @@ impl Options {
 
     fn check_primer(&self, geometry: Geometry) -> Result<()> {
         let refuse = |want, got| Err(Error::Option { option: "primer", want, got });
-        let most = geometry.longest_primer();
+        let most = geometry.max_primer_steps();
         // A step more, so that keys may come up at the end.
         let mut grammar = Grammar::new(most + 1, usize::MAX)?.open_ended();
         for (place, &token) in self.primer.iter().enumerate() {

@@ -1,41 +1,41 @@
-//! Which of several takes to keep.
+//! Ranking takes by likelihood and penalties.
 
 use std::collections::HashSet;
 
 use crate::music::{Note, Score};
 
-/// Notes in a phrase whose coming back counts as repetition.
+/// Notes in a phrase whose recurrence counts as repetition.
 const PHRASE: usize = 4;
-/// The share of phrases that may have been heard before: music does repeat itself.
+/// The share of phrases that may occur again without penalty: music does repeat itself.
 const REPEATED: f64 = 0.5;
-/// What it costs if all are.
+/// The penalty if all do.
 const REPETITION: f64 = 2.0;
 
-/// Seconds that nothing may sound.
+/// Seconds of silence without penalty.
 const PAUSE: f64 = 2.0;
-/// What each second more costs.
+/// The penalty for each second more.
 const SILENCE: f64 = 0.1;
 
-/// Notes a second that pass where no density is asked for.
+/// Notes a second without penalty where no density is asked for.
 const DENSITIES: [f64; 2] = [0.5, 15.0];
-/// How many times what is asked for, or less, passes.
+/// The factor by which the density may miss the one asked for.
 const TOLERANCE: f64 = 1.25;
-/// What half as many as that costs, or twice as many.
+/// The penalty for each halving or doubling beyond.
 const DENSITY: f64 = 0.5;
 
-/// How good a take is: what the model thinks of it, less what its likelihood does not show. The unit is the model's
-/// natural logarithmic probability of an event.
+/// The rank of a take: its likelihood less penalties for what that does not show. The unit is the natural logarithm of the
+/// model's probability of an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Rank {
-    /// The model's logarithmic probability of an event, on average.
+    /// The mean logarithm of the model's probability of an event.
     pub likelihood: f64,
-    /// Costs of degenerate repetition: 4 for the share of phrases that were heard before as far as it is above a half. A
-    /// phrase is four notes in a row, with the times between them (Welleck et al. 2020, seq-rep-4).
+    /// Penalty for degenerate repetition: 4 times the share of phrases that occurred before, as far as it is above a half. A
+    /// phrase is four notes in a row, with the times between them (seq-rep-4, Welleck et al. 2020).
     pub repetition: f64,
-    /// Costs of gaps: 0.1 for each second that the longest silence has above 2 s.
+    /// Penalty for gaps: 0.1 for each second that the longest silence has above 2 s.
     pub silence: f64,
-    /// Costs of too few notes or too many: 0.5 for each halving or doubling beyond 0.5-15 notes a second, or beyond
+    /// Penalty for too few notes or too many: 0.5 for each halving or doubling beyond 0.5-15 notes a second, or beyond
     /// 1.25 times the density that was asked for, or its 1.25th part.
     pub density: f64,
 }
@@ -43,12 +43,12 @@ pub struct Rank {
 impl Rank {
     /// Of a score whose events have this `likelihood` on average, where so many notes a second were asked for.
     pub fn new(score: &Score, likelihood: f64, density: Option<f64>) -> Self {
-        let repetition = REPETITION * (repeated(&score.notes) - REPEATED).max(0.0) / (1.0 - REPEATED);
+        let repetition = REPETITION * (repeated(&score.notes()) - REPEATED).max(0.0) / (1.0 - REPEATED);
         let silence = SILENCE * (score.longest_silence() - PAUSE).max(0.0);
         let [few, many] = density.map_or(DENSITIES, |wanted| [wanted / TOLERANCE, wanted * TOLERANCE]);
-        let seconds = score.duration.as_secs_f64().max(1.0);
+        let seconds = score.duration().as_secs_f64().max(1.0);
         // Silence is as bad as one note.
-        let played = score.notes.len().max(1) as f64 / seconds;
+        let played = score.notes().len().max(1) as f64 / seconds;
         let density = DENSITY * (few / played).max(played / many).max(1.0).log2();
         Self { likelihood, repetition, silence, density }
     }
@@ -59,7 +59,7 @@ impl Rank {
     }
 }
 
-/// The share of phrases that were heard before.
+/// The share of phrases that occurred before.
 fn repeated(notes: &[Note]) -> f64 {
     let phrase =
         |notes: &[Note]| -> Vec<_> { notes.iter().map(|note| (note.pitch, note.start - notes[0].start)).collect() };
@@ -83,7 +83,7 @@ mod tests {
             pitch: Pitch::new(pitch).unwrap(),
             velocity: 77,
         };
-        Score { notes: notes.into_iter().map(note).collect(), duration: Duration::from_secs(seconds) }
+        Score::new(notes.into_iter().map(note).collect(), Duration::from_secs(seconds)).unwrap()
     }
 
     #[track_caller]

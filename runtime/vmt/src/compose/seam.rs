@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::music::{Event, Note, Player, Score, Shift, Token, VelocityBin};
+use crate::music::{Event, Note, Player, Score, Shift, Token, VelocityBin, tokens_up_to};
 
 /// What a take has played so far, in steps of the whole film.
 #[derive(Clone, Debug, Default)]
@@ -79,7 +79,7 @@ impl Take {
     pub fn since(&mut self, start: u32) -> (Vec<Token>, Option<Event>) {
         let began = self.player.notes().filter(|note| note.start >= start);
         let moved = began.map(|note| Note { start: note.start - start, end: note.end - start, ..*note });
-        let beginning = Score { notes: moved.collect(), duration: Duration::ZERO }.up_to(self.clock() - start);
+        let beginning = tokens_up_to(moved.collect(), self.clock() - start);
         let last = beginning.iter().rev().map(|&token| token.into()).find(|event| matches!(event, Event::Velocity(_)));
         let own = Event::Velocity(VelocityBin::of(self.player.velocity()));
         let velocity = last.filter(|&event| event != own);
@@ -90,7 +90,7 @@ impl Take {
 
     /// All that was played and released, for a film of this `duration`.
     pub fn score(&self, duration: Duration) -> Score {
-        Score { notes: self.player.sorted_notes(), duration }
+        Score::of_sorted(self.player.sorted_notes(), duration)
     }
 }
 

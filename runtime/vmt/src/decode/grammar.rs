@@ -326,7 +326,7 @@ mod tests {
             let decoded = Score::decode(tokens.iter().copied(), Duration::ZERO);
             prop_assert!(decoded.ended);
             prop_assert_eq!((decoded.unmatched_offs, decoded.unclosed, decoded.end_step), (0, 0, steps));
-            let notes = decoded.score.notes;
+            let notes = decoded.score.notes();
             prop_assert_eq!(notes.len(), tokens.iter().filter(|&&token| matches!(token.into(), Event::NoteOn(_))).count());
             for (index, note) in notes.iter().enumerate() {
                 // Sorted by start: a later note of the same key begins after this one's end.

@@ -89,8 +89,6 @@ fn bundle(path: &Path, reason: String) -> Error {
 
 fn parse(yaml: &str, path: &Path) -> Result<Manifest> {
     let manifest: Manifest = serde_yaml::from_str(yaml).map_err(|error| bundle(path, error.to_string()))?;
-    let geometry = manifest.geometry;
-    let sides = [geometry.frames, geometry.height, geometry.width];
     let format = manifest.format;
     let wrong = if !(OLDEST_FORMAT..=FORMAT).contains(&format) {
         let when = if format > FORMAT { "a newer" } else { "an older" };
@@ -101,8 +99,6 @@ fn parse(yaml: &str, path: &Path) -> Result<Manifest> {
         format!("`conditions` need format 3 at least, but `format` is {format}")
     } else if manifest.vocabulary != PERFORMANCE_310 {
         format!("`vocabulary` must be {PERFORMANCE_310}, but is {}", manifest.vocabulary)
-    } else if !sides.iter().all(|side| (1..=4096).contains(side)) || !(1..=60_000).contains(&geometry.frame_ms) {
-        format!("`geometry` must be 1..=4096 frames, rows and columns of 1..=60000 ms, but is {geometry:?}")
     } else if manifest.max_tokens < 2 {
         format!("`max_tokens` must be at least 2, but is {}", manifest.max_tokens)
     } else if let Some((graph, name)) = named_twice(&manifest) {

@@ -69,7 +69,7 @@ impl<G: Graph> OnnxEngine<G> {
 
         let engine = Self { library, manifest, encoder, decoder };
         let geometry = engine.geometry();
-        let blank = Clip::new(ndarray::Array4::zeros((1, 3, geometry.height, geometry.width)), &geometry)?;
+        let blank = Clip::new(ndarray::Array4::zeros((1, 3, geometry.height(), geometry.width())), &geometry)?;
         let mut session = engine.open_onnx(&[blank, Clip::without_video(&geometry)])?;
         session.step(&[Token::PAD; 2])?;
         session.step(&[Token::PAD; 2])?;
@@ -87,7 +87,7 @@ impl<G: Graph> OnnxEngine<G> {
         let longest = clips.iter().map(Clip::frames).max().ok_or_else(|| self.error("no clip to encode".into()))?;
         // Without any video there is a slot for what stands in for it.
         let longest = longest.max(1);
-        let mut pixels = ndarray::Array5::zeros((clips.len(), longest, 3, want.height, want.width));
+        let mut pixels = ndarray::Array5::zeros((clips.len(), longest, 3, want.height(), want.width()));
         let mut mask = Array2::zeros((clips.len(), longest));
         for (lane, clip) in clips.iter().enumerate() {
             let frames = clip.pixels();

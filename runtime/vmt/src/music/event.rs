@@ -1,4 +1,4 @@
-//! The vocabulary: 310 events in a fixed order, which is a file format (Oore et al. 2018; Magenta's performance encoding).
+//! The vocabulary: 310 events in a fixed order, which is a file format (performance encoding, Oore et al. 2018; Magenta).
 
 use std::fmt;
 use std::time::Duration;

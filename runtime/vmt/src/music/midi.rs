@@ -15,18 +15,31 @@ const DRUMS: u8 = 9;
 /// The controller of the sustain pedal.
 const PEDAL: u8 = 64;
 
-/// The notes of a file, as pretty_midi pairs them; drums are left out.
+/// What the sustain pedal (controller 64) does to the notes of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sustain {
+    /// It holds them until it is released or the key is struck again, as in Magenta.
+    Apply,
+    /// Nothing: a note ends when its key comes up.
+    Ignore,
+}
+
+/// The notes of a file, as pretty_midi pairs them; drums are left out. An instrument is a channel of a track.
 ///
-/// With `sustain`, the pedal holds notes until it is released or the key is struck again, as in Magenta. An instrument
-/// is a channel of a track.
-pub fn read(bytes: &[u8], sustain: bool) -> Result<Vec<PerformedNote>> {
+/// # Errors
+///
+/// [`Error::Midi`] for bytes that are no Standard MIDI File of format 0 or 1.
+pub fn read(bytes: &[u8], sustain: Sustain) -> Result<Vec<PerformedNote>> {
     let (division, tracks) = parse(bytes)?;
     let clock = Clock::new(division, &tracks)?;
     let instruments: Vec<Instrument> = tracks.iter().flat_map(instruments).collect();
     let end = instruments.iter().map(Instrument::end).max().unwrap_or(0);
     let mut performed = Vec::new();
     for instrument in instruments {
-        let notes = if sustain { instrument.sustained(end) } else { instrument.notes };
+        let notes = match sustain {
+            Sustain::Apply => instrument.sustained(end),
+            Sustain::Ignore => instrument.notes,
+        };
         performed.extend(notes.iter().map(|note| PerformedNote {
             start: clock.seconds(note.start),
             end: clock.seconds(note.end),
@@ -40,16 +53,24 @@ pub fn read(bytes: &[u8], sustain: bool) -> Result<Vec<PerformedNote>> {
 /// A file of one track: 120 bpm, one tick a millisecond, an acoustic grand; it ends when the piece does.
 ///
 /// At a moment when a key comes up and is struck again, it comes up first, so that it sounds again.
-pub fn write(score: &Score) -> Vec<u8> {
+///
+/// # Errors
+///
+/// [`Error::Option`] for a score of more notes than fit into the 4 GB of a track.
+pub fn write(score: &Score) -> Result<Vec<u8>> {
     write_at(score, Tempo::default())
 }
 
 /// The same at another tempo, which changes the count of beats and not the music: a moment is off by at most half a tick,
 /// under 0.2 ms, and by nothing where a step of 10 ms can be a whole number of ticks.
-pub fn write_at(score: &Score, tempo: Tempo) -> Vec<u8> {
+///
+/// # Errors
+///
+/// As [`write`].
+pub fn write_at(score: &Score, tempo: Tempo) -> Result<Vec<u8>> {
     let tick = |step| tempo.tick_of(step);
     let mut strokes = Vec::new();
-    for note in &score.notes {
+    for note in score.notes() {
         let (key, vel) = (note.pitch.get().into(), note.velocity.clamp(1, 127).into());
         strokes.push((tick(note.end), false, MidiMessage::NoteOff { key, vel: 64.into() }));
         strokes.push((tick(note.start), true, MidiMessage::NoteOn { key, vel }));
@@ -64,7 +85,7 @@ pub fn write_at(score: &Score, tempo: Tempo) -> Vec<u8> {
         TrackEvent { delta, kind }
     };
     let midi = |message| TrackEventKind::Midi { channel: 0.into(), message };
-    let end = tempo.tick(score.duration.as_nanos());
+    let end = tempo.tick(score.duration().as_nanos());
     let end = strokes.last().map_or(end, |&(tick, ..)| end.max(tick));
     let mut track = vec![
         event(0, TrackEventKind::Meta(MetaMessage::Tempo(tempo.micros().into()))),
@@ -75,8 +96,12 @@ pub fn write_at(score: &Score, tempo: Tempo) -> Vec<u8> {
 
     let header = Header::new(Format::SingleTrack, Timing::Metrical(u15::new(tempo.ticks())));
     let mut bytes = Vec::new();
-    Smf { header, tracks: vec![track] }.write(&mut bytes).expect("the track is smaller than 4 GB");
-    bytes
+    Smf { header, tracks: vec![track] }.write(&mut bytes).map_err(|_| Error::Option {
+        option: "a MIDI track",
+        want: "smaller than 4 GB",
+        got: format!("of {} notes", score.notes().len()),
+    })?;
+    Ok(bytes)
 }
 
 fn bad<T>(reason: impl Into<String>) -> Result<T> {
@@ -312,7 +337,7 @@ mod tests {
 
     #[track_caller]
     fn check(division: [u8; 2], events: &[u8], notes: &str) {
-        let performed = read(&file(division, events), true).unwrap();
+        let performed = read(&file(division, events), Sustain::Apply).unwrap();
         assert_eq!(Score::quantise(&performed, Duration::from_secs(100)).to_string(), notes);
     }
 
@@ -345,7 +370,7 @@ mod tests {
 
     #[track_caller]
     fn refused(bytes: &[u8], reason: &str) {
-        assert_eq!(read(bytes, true).unwrap_err().to_string(), format!("not a readable MIDI file: {reason}"));
+        assert_eq!(read(bytes, Sustain::Apply).unwrap_err().to_string(), format!("not a readable MIDI file: {reason}"));
     }
 
     #[test]
@@ -367,24 +392,21 @@ mod tests {
     #[test]
     fn a_file_ends_with_its_piece_and_not_before_its_last_note() {
         let length = |score: &Score| {
-            let bytes = write(score);
+            let bytes = write(score).unwrap();
             let smf = Smf::parse(&bytes).unwrap();
             assert_eq!(smf.tracks[0].last().unwrap().kind, TrackEventKind::Meta(MetaMessage::EndOfTrack));
             smf.tracks[0].iter().map(|event| event.delta.as_int()).sum::<u32>()
         };
-        let mut score = Score { duration: Duration::from_micros(10_000_500), ..Score::default() };
-        assert_eq!(length(&score), 10_001);
+        let silence = |duration| Score::new(Vec::new(), duration).unwrap();
+        assert_eq!(length(&silence(Duration::from_micros(10_000_500))), 10_001);
         let crossing = PerformedNote { start: 9.999, end: 12.0, pitch: 60, velocity: 64 };
-        score.notes = Score::quantise(&[crossing], Duration::from_secs(10)).notes;
-        score.duration = Duration::from_secs(10);
-        assert_eq!(length(&score), 10_010);
-        score.duration = Duration::MAX;
-        assert!(length(&score) > 10_010);
+        assert_eq!(length(&Score::quantise(&[crossing], Duration::from_secs(10))), 10_010);
+        assert!(length(&silence(Duration::MAX)) > 10_010);
     }
 
     /// Wants notes of a piano that last, or an error that says what is wrong.
     fn check_read(bytes: &[u8]) -> Result<(), TestCaseError> {
-        for sustain in [false, true] {
+        for sustain in [Sustain::Ignore, Sustain::Apply] {
             match read(bytes, sustain) {
                 Ok(notes) => {
                     for note in notes {
@@ -405,18 +427,18 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(score in normal_scores(1500)) {
-            let bytes = write(&score);
-            for sustain in [false, true] {
-                prop_assert_eq!(&Score::quantise(&read(&bytes, sustain).unwrap(), score.duration), &score);
+            let bytes = write(&score).unwrap();
+            for sustain in [Sustain::Ignore, Sustain::Apply] {
+                prop_assert_eq!(&Score::quantise(&read(&bytes, sustain).unwrap(), score.duration()), &score);
             }
             let ticks: u32 = Smf::parse(&bytes).unwrap().tracks[0].iter().map(|event| event.delta.as_int()).sum();
-            prop_assert_eq!(Duration::from_millis(ticks.into()), score.duration);
+            prop_assert_eq!(Duration::from_millis(ticks.into()), score.duration());
         }
 
         #[test]
         fn a_tempo_changes_no_time(score in normal_scores(1500), bpm in 20.0..=400.0_f64) {
-            let bytes = write_at(&score, Tempo::new(bpm).unwrap());
-            prop_assert_eq!(&Score::quantise(&read(&bytes, true).unwrap(), score.duration), &score);
+            let bytes = write_at(&score, Tempo::new(bpm).unwrap()).unwrap();
+            prop_assert_eq!(&Score::quantise(&read(&bytes, Sustain::Apply).unwrap(), score.duration()), &score);
         }
 
         #[test]
@@ -426,12 +448,12 @@ mod tests {
             let between = |number: u64| number * u64::from(tempo.micros()) % 40_000 == 20_000;
             prop_assume!(!(0..1500).any(between));
             score.snap(tempo);
-            for (index, note) in score.notes.iter().enumerate() {
+            for (index, note) in score.notes().iter().enumerate() {
                 prop_assert!(note.start < note.end && note.end <= 1500);
-                prop_assert!(score.notes[index + 1..].iter().all(|next| next.pitch != note.pitch || next.start >= note.end));
+                prop_assert!(score.notes()[index + 1..].iter().all(|next| next.pitch != note.pitch || next.start >= note.end));
             }
-            let bytes = write_at(&score, tempo);
-            prop_assert_eq!(&Score::quantise(&read(&bytes, true).unwrap(), score.duration), &score);
+            let bytes = write_at(&score, tempo).unwrap();
+            prop_assert_eq!(&Score::quantise(&read(&bytes, Sustain::Apply).unwrap(), score.duration()), &score);
             let mut tick = 0;
             for event in &Smf::parse(&bytes).unwrap().tracks[0] {
                 tick += event.delta.as_int();
@@ -460,7 +482,7 @@ mod tests {
             events in proptest::collection::vec((0..4_u8, 0x8c..0xc0_u8, 58..66_u8, 0..128_u8), 0..200)
         ) {
             let events: Vec<u8> = events.into_iter().flat_map(|(delta, status, a, b)| [delta, status, a, b]).collect();
-            for sustain in [false, true] {
+            for sustain in [Sustain::Ignore, Sustain::Apply] {
                 let performed = read(&file(MILLISECONDS, &events), sustain).unwrap();
                 prop_assert!(performed.iter().all(|note| note.start < note.end));
             }
@@ -468,8 +490,8 @@ mod tests {
 
         #[test]
         fn no_cut_makes_it_panic(score in normal_scores(1500), cut: prop::sample::Index) {
-            let bytes = write(&score);
-            prop_assert!(read(&bytes[..cut.index(bytes.len())], true).is_err());
+            let bytes = write(&score).unwrap();
+            prop_assert!(read(&bytes[..cut.index(bytes.len())], Sustain::Apply).is_err());
         }
     }
 }

@@ -15,5 +15,6 @@ pub(crate) use event::{steps, time};
 pub use note::{Note, PerformedNote};
 pub(crate) use player::Player;
 pub use scale::Scale;
+pub(crate) use score::tokens_up_to;
 pub use score::{Decoded, Score};
 pub use tempo::Tempo;

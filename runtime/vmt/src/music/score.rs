@@ -8,17 +8,17 @@ use super::event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VelocityBin};
 use super::note::{Note, PerformedNote};
 use super::player::Player;
 use super::tempo::Tempo;
+use crate::error::{Error, Result};
 
 /// A piece of music.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Score {
-    /// The notes in the order in which they are played: by start as it was before rounding, then by pitch.
-    pub notes: Vec<Note>,
-    /// The length of the piece, which is its video's.
-    pub duration: Duration,
+    /// By start, each of a step at least.
+    notes: Vec<Note>,
+    duration: Duration,
 }
 
-/// What tokens said, and what was wrong with them.
+/// The music of tokens, and what was wrong with them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded {
     /// The music.
@@ -34,6 +34,46 @@ pub struct Decoded {
 }
 
 impl Score {
+    /// Notes in the order of their starts, for a film of this `duration`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for a note that begins before the one ahead of it, ends before it has lasted a step, or has no MIDI
+    /// velocity.
+    pub fn new(notes: Vec<Note>, duration: Duration) -> Result<Self> {
+        let refuse = |want, note: &Note| Err(Error::Option { option: "a note", want, got: format!("{note:?}") });
+        for (index, note) in notes.iter().enumerate() {
+            if note.end <= note.start || !(1..=127).contains(&note.velocity) {
+                return refuse("at least a step long and of a velocity of 1-127", note);
+            }
+            if index > 0 && note.start < notes[index - 1].start {
+                return refuse("behind those that begin before it", note);
+            }
+        }
+        Ok(Self { notes, duration })
+    }
+
+    /// The notes in the order in which they are played: by start as it was before rounding, then by pitch.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// The length of the piece, which is its film's; a note may end a step later.
+    pub fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    /// The same music as a piece of another length.
+    pub fn with_duration(self, duration: Duration) -> Self {
+        Self { duration, ..self }
+    }
+
+    /// Notes that a caller has sorted.
+    pub(crate) fn of_sorted(notes: Vec<Note>, duration: Duration) -> Self {
+        debug_assert!(notes.is_sorted_by_key(|note| note.start));
+        Self { notes, duration }
+    }
+
     /// Puts the notes that begin within `0..duration` on the grid; they end with it at the latest.
     ///
     /// A note lasts at least one step, so one that begins just before `duration` may end one step after it. Keys that a
@@ -45,66 +85,21 @@ impl Score {
         let on_grid = |note: &PerformedNote| {
             let start = step(note.start);
             let end = step(note.end.min(window)).max(start.checked_add(1)?);
-            Some(Note { start, end, pitch: Pitch::new(note.pitch)?, velocity: note.velocity })
+            Some(Note { start, end, pitch: Pitch::new(note.pitch)?, velocity: note.velocity.clamp(1, 127) })
         };
         Self { notes: performed.into_iter().filter_map(on_grid).collect(), duration }
     }
 
     /// The tokens of the piece, [`Event::End`] last. The silence after the last note is not among them.
     pub fn tokens(&self) -> Vec<Token> {
-        // Within a step, the order is by note, and a note's start comes before its end.
-        let indexed = || self.notes.iter().enumerate();
-        let starts = indexed().map(|(index, note)| (note.start, index, false));
-        let ends = indexed().map(|(index, note)| (note.end, index, true));
-        let mut changes: Vec<_> = starts.chain(ends).collect();
-        changes.sort();
-
-        let mut events = Vec::new();
-        let mut clock = 0;
-        let mut bin = None; // So that the first note always says how hard it is struck.
-        for (step, index, is_end) in changes {
-            let note = self.notes[index];
-            events.extend(Shift::over(step - clock).map(Event::TimeShift));
-            clock = step;
-            if is_end {
-                events.push(Event::NoteOff(note.pitch));
-                continue;
-            }
-            let struck = VelocityBin::of(note.velocity);
-            if bin.replace(struck) != Some(struck) {
-                events.push(Event::Velocity(struck));
-            }
-            events.push(Event::NoteOn(note.pitch));
-        }
-        events.push(Event::End);
-        events.into_iter().map(Token::from).collect()
+        tokens(&self.notes)
     }
 
-    /// The tokens of the first `steps`, silence included and without [`Event::End`]: what sounds then is still down.
+    /// The tokens of the first `steps`, silence included and without [`Event::End`]: the notes that sound then are still held.
     ///
-    /// They are what the [`Grammar`](crate::Grammar) takes: a key that is struck while it is down comes up first.
+    /// They pass the grammar: a key that is struck while it is down comes up first.
     pub fn beginning(&self, steps: u32) -> Vec<Token> {
-        let notes = self.notes.iter().filter(|note| note.start < steps).copied().collect();
-        Self { notes, duration: self.duration }.up_to(steps)
-    }
-
-    /// The same with what happens at the last moment; no note may begin later.
-    pub(crate) fn up_to(&self, steps: u32) -> Vec<Token> {
-        // What sounds at the end ends later.
-        let until = |note: &Note| Note { end: note.end.min(steps.saturating_add(1)), ..*note };
-        let mut notes: Vec<Note> = self.notes.iter().map(until).collect();
-        untangle(&mut notes);
-        let (mut clock, mut beginning) = (0, Vec::new());
-        for token in (Self { notes, duration: self.duration }).tokens() {
-            let pause = token.steps();
-            if token == Token::END || clock + pause > steps {
-                break;
-            }
-            clock += pause;
-            beginning.push(token);
-        }
-        beginning.extend(Shift::over(steps - clock).map(|shift| Token::from(Event::TimeShift(shift))));
-        beginning
+        tokens_up_to(self.notes.iter().filter(|note| note.start < steps).copied().collect(), steps)
     }
 
     /// Moves every onset to the nearest sixteenth of `tempo`, or rather to the step nearest to that; see
@@ -119,7 +114,8 @@ impl Score {
             let number = tempo.nearest(note.start);
             let inside = |number: &u32| tempo.sixteenth(*number) < end;
             note.start = tempo.sixteenth(Some(number).filter(inside).unwrap_or(number.saturating_sub(1)));
-            note.end = Some(note.end).filter(|&end| end > note.start).unwrap_or(note.start + length).min(end);
+            note.end =
+                Some(note.end).filter(|&end| end > note.start).unwrap_or(note.start.saturating_add(length)).min(end);
         }
         untangle(&mut self.notes);
     }
@@ -157,6 +153,54 @@ impl Score {
             ended,
         }
     }
+}
+
+fn tokens(notes: &[Note]) -> Vec<Token> {
+    // Within a step, the order is by note, and a note's start comes before its end.
+    let indexed = || notes.iter().enumerate();
+    let starts = indexed().map(|(index, note)| (note.start, index, false));
+    let ends = indexed().map(|(index, note)| (note.end, index, true));
+    let mut changes: Vec<_> = starts.chain(ends).collect();
+    changes.sort();
+
+    let mut events = Vec::new();
+    let mut clock = 0;
+    let mut bin = None; // So that the first note always says how hard it is struck.
+    for (step, index, is_end) in changes {
+        let note = notes[index];
+        events.extend(Shift::over(step - clock).map(Event::TimeShift));
+        clock = step;
+        if is_end {
+            events.push(Event::NoteOff(note.pitch));
+            continue;
+        }
+        let struck = VelocityBin::of(note.velocity);
+        if bin.replace(struck) != Some(struck) {
+            events.push(Event::Velocity(struck));
+        }
+        events.push(Event::NoteOn(note.pitch));
+    }
+    events.push(Event::End);
+    events.into_iter().map(Token::from).collect()
+}
+
+/// The tokens of the first `steps` of any notes that begin by then, with what happens at the last moment: what
+/// [`Score::beginning`] is, but for notes that begin just then.
+pub(crate) fn tokens_up_to(mut notes: Vec<Note>, steps: u32) -> Vec<Token> {
+    // What sounds at the end ends later.
+    notes.iter_mut().for_each(|note| note.end = note.end.min(steps.saturating_add(1)));
+    untangle(&mut notes);
+    let (mut clock, mut beginning) = (0, Vec::new());
+    for token in tokens(&notes) {
+        let pause = token.steps();
+        if token == Token::END || clock + pause > steps {
+            break;
+        }
+        clock += pause;
+        beginning.push(token);
+    }
+    beginning.extend(Shift::over(steps - clock).map(|shift| Token::from(Event::TimeShift(shift))));
+    beginning
 }
 
 /// Sorts notes, and ends those that sound into the next of their key there.
@@ -333,7 +377,7 @@ pub(crate) mod tests {
                 }
             }
             notes.sort_by_key(|note| (note.start, note.pitch));
-            Score { notes, duration: Duration::from_millis(u64::from(steps) * 10) }
+            Score::new(notes, Duration::from_millis(u64::from(steps) * 10)).unwrap()
         })
     }
 

@@ -32,7 +32,7 @@ impl Clip {
     /// Checks that this is a clip for a model of this `geometry`: `[0..=geometry.frames, 3, height, width]`.
     pub fn check(&self, geometry: &Geometry) -> Result<()> {
         let (count, channels, height, width) = self.pixels.dim();
-        if count > geometry.frames || (channels, height, width) != (3, geometry.height, geometry.width) {
+        if count > geometry.frames() || (channels, height, width) != (3, geometry.height(), geometry.width()) {
             return Err(geometry.refuse(self.pixels.shape()));
         }
         Ok(())
@@ -40,7 +40,7 @@ impl Clip {
 
     /// No video at all: the model writes as it does when it sees nothing.
     pub fn without_video(geometry: &Geometry) -> Self {
-        let pixels = Array4::zeros((0, 3, geometry.height, geometry.width));
+        let pixels = Array4::zeros((0, 3, geometry.height(), geometry.width()));
         Self { pixels, conditions: Arc::default() }
     }
 

@@ -7,23 +7,78 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::music::{STEPS_PER_SECOND, steps};
 
-/// What a model expects to see: `frames` pictures of `height` x `width`, one every `frame_ms` milliseconds.
+/// The shape of a model's input: windows of `frames` pictures of `height` x `width`, one every `frame_ms` milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Fields")]
 pub struct Geometry {
-    /// Pictures in a full window; a shorter window holds fewer.
-    pub frames: usize,
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-    /// Milliseconds that each picture stands for.
-    pub frame_ms: u64,
+    frames: usize,
+    height: usize,
+    width: usize,
+    frame_ms: u64,
+}
+
+/// As it is written in files.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    frames: usize,
+    height: usize,
+    width: usize,
+    frame_ms: u64,
+}
+
+impl TryFrom<Fields> for Geometry {
+    type Error = String;
+
+    fn try_from(fields: Fields) -> Result<Self, String> {
+        let Fields { frames, height, width, frame_ms } = fields;
+        Self::new(frames, height, width, frame_ms).ok_or_else(|| {
+            let want = "1-4096 frames, rows and columns, and 1-86400000 ms (a day) a frame";
+            format!("must be {want}, but is {frames} frames of {height} x {width}, {frame_ms} ms each")
+        })
+    }
 }
 
 impl Geometry {
     /// The paper's clip (section 2): 40 pictures of 128 x 128 in 10 s.
     pub const PAPER: Self = Self { frames: 40, height: 128, width: 128, frame_ms: 250 };
+
+    /// `None` unless `frames`, `height` and `width` are 1-4096, and `frame_ms` is 1-86,400,000 (a day).
+    pub const fn new(frames: usize, height: usize, width: usize, frame_ms: u64) -> Option<Self> {
+        const fn fits(count: usize) -> bool {
+            1 <= count && count <= 4096
+        }
+        if fits(frames) && fits(height) && fits(width) && 1 <= frame_ms && frame_ms <= 86_400_000 {
+            Some(Self { frames, height, width, frame_ms })
+        } else {
+            None
+        }
+    }
+
+    /// The same for pictures of another size; `None` where that is out of range.
+    pub const fn with_size(self, height: usize, width: usize) -> Option<Self> {
+        Self::new(self.frames, height, width, self.frame_ms)
+    }
+
+    /// Pictures in a full window; a film's last window may hold fewer.
+    pub const fn frames(&self) -> usize {
+        self.frames
+    }
+
+    /// Rows of a picture.
+    pub const fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Columns of a picture.
+    pub const fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Milliseconds that each picture stands for.
+    pub const fn frame_ms(&self) -> u64 {
+        self.frame_ms
+    }
 
     /// The error for a clip of another shape than `[1..=frames, 3, height, width]`.
     pub(crate) fn refuse(&self, got: &[usize]) -> Error {
@@ -66,8 +121,9 @@ impl Geometry {
         let shared = self.frames - self.lookahead() - self.hop();
         steps(self.lasts(shared)).saturating_sub(STEPS_PER_SECOND).max(1)
     }
+
     /// The most steps of [`Options::primer`](crate::Options::primer): half a window.
-    pub fn longest_primer(&self) -> u32 {
+    pub fn max_primer_steps(&self) -> u32 {
         steps(self.lasts(self.frames / 2))
     }
 }

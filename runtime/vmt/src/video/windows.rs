@@ -151,7 +151,7 @@ where
     }
 
     fn window(&mut self) -> Result<Option<Window>, E> {
-        let length = self.geometry.frames;
+        let length = self.geometry.frames();
         if !(1..=length).contains(&self.hop) {
             let (want, got) = ("at least 1 picture and at most a window", self.hop.to_string());
             return Err(Error::Option { option: "hop", want, got }.into());
@@ -188,7 +188,7 @@ where
         let moment = self.geometry.time(index);
         let over = self.advance(moment)?;
         // However little a film is longer than so many whole windows, there is a picture of that.
-        let needed = if index.is_multiple_of(self.geometry.frames) { self.geometry.lasts(index) } else { moment };
+        let needed = if index.is_multiple_of(self.geometry.frames()) { self.geometry.lasts(index) } else { moment };
         if over && self.end() <= needed { Ok(None) } else { self.picture() }
     }
 
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     /// Tiny pictures, so that a failing test can be read.
-    const TINY: Geometry = Geometry { height: 1, width: 1, ..Geometry::PAPER };
+    const TINY: Geometry = Geometry::PAPER.with_size(1, 1).unwrap();
 
     fn at(ms: u64, duration: u64, picture: u8) -> Result<Frame<u8>> {
         Ok(Frame { time: Duration::from_millis(ms), duration: Duration::from_millis(duration), picture })
