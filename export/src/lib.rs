@@ -21,6 +21,7 @@ use ::vmt::{
     },
     sha256,
 };
+use vmt_files::Drafts;
 use vmt_train::{Model, ModelConfig, recipe::MAX_TOKENS};
 
 pub use crate::graph::Storage;
@@ -83,22 +84,22 @@ pub fn export(
     };
     let mut manifest = manifest(config, about, &graphs);
 
-    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let place = || out.display().to_string();
+    let parent = vmt_files::parent(out);
     fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
-    let folder = tempfile::Builder::new().prefix(".vmt-export-").tempdir_in(parent)?;
-    let write = |name: &str, bytes: &[u8]| {
-        let path = folder.path().join(name);
-        fs::write(&path, bytes).with_context(|| path.display().to_string())
-    };
+    let mut drafts = Drafts::default();
+    let folder = drafts.of(out).with_context(place)?;
+    fs::create_dir(&folder).with_context(place)?;
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).with_context(place);
     write(&manifest.encoder.file, &graphs.encoder)?;
     write(&manifest.decoder.file, &graphs.decoder)?;
     write(MODEL, serde_yaml::to_string(config)?.as_bytes())?;
     write(MANIFEST, serde_yaml::to_string(&manifest)?.as_bytes())?;
 
-    let worst = parity::compare(model, config.geometry, &Bundle::open(folder.path())?)?;
+    let worst = parity::compare(model, config.geometry, &Bundle::open(&folder)?)?;
     manifest.parity = worst.iter().map(|(&engine, worst)| (engine.to_owned(), worst.rounded())).collect();
     write(MANIFEST, serde_yaml::to_string(&manifest)?.as_bytes())?;
-    replace(folder, out)?;
+    drafts.finish()?;
     Ok(worst)
 }
 
@@ -135,21 +136,6 @@ fn manifest(config: &ModelConfig, about: &About, graphs: &Graphs) -> Manifest {
         state: graphs.state.clone(),
         parity: BTreeMap::new(),
     }
-}
-
-/// Puts `folder` at `out`; what was there goes only once the new one is ready to take its place.
-fn replace(folder: tempfile::TempDir, out: &Path) -> Result<()> {
-    let place = || out.display().to_string();
-    let old =
-        tempfile::Builder::new().prefix(".vmt-old-").tempdir_in(folder.path().parent().unwrap_or(Path::new(".")))?;
-    if out.exists() {
-        fs::rename(out, old.path().join("bundle")).with_context(place)?;
-    }
-    let folder = folder.keep();
-    // A temporary folder is its owner's alone; a bundle is for everyone.
-    #[cfg(unix)]
-    fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).with_context(place)?;
-    fs::rename(&folder, out).with_context(place)
 }
 
 /// Rounds every weight to what two bytes can hold.
