@@ -16,12 +16,12 @@ use crate::{rerender, summary, usage};
 
 /// Composes piano music for a video
 ///
-/// The music is as long as the video. A video longer than the model's window (10 s) is one piece, composed in windows that
-/// overlap. The same bundle, video, seed and options give the same file again.
+/// The music is as long as the video. A video longer than the model's window (10 s) is one piece, composed in windows
+/// that overlap. The same bundle, video, seed and options give the same file again.
 ///
 /// A folder instead of a video stands for the videos in it, without subfolders: -o names a folder too, and FILM.mp4
-/// becomes FILM.mid there. A film whose files exist and are not older is skipped; delete them to compose again. A film that
-/// cannot be read does not stop the others; a table at the end tells how each of them went.
+/// becomes FILM.mid there. A film whose files exist and are not older is skipped; delete them to compose again. A film
+/// that cannot be read does not stop the others; a table at the end tells how each of them went.
 #[derive(clap::Args)]
 #[command(mut_args = beside_from)]
 pub struct ComposeArgs {

@@ -18,7 +18,7 @@ use crate::shard::Shard;
 const FILMS: [&str; 16] =
     ["3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "ts", "vob", "webm", "wmv"];
 
-/// How it went with a film.
+/// What became of a film.
 enum Outcome {
     Wrote { music: Duration, notes: usize },
     Skipped,
@@ -83,7 +83,7 @@ fn films(folder: &Path) -> Result<Vec<PathBuf>> {
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry.with_context(|| folder.display().to_string())?.path();
         let kind = path.extension().map(|extension| extension.to_ascii_lowercase());
-        // What is hidden may be a film that another process is writing.
+        // Hidden files may be ones that another program is writing.
         let is_film =
             kind.is_some_and(|kind| FILMS.iter().any(|known| kind == *known)) && !name(&path).starts_with('.');
         if is_film && !path.is_dir() {

@@ -12,7 +12,8 @@ use image::{DynamicImage, RgbImage};
 use ndarray::{Array3, ArrayView3};
 use vmt::{Frame, Geometry, Window};
 
-/// Reads the PNG and JPEG files of `folder`, `rate` of them a second, in the natural order of their names: 9 before 10.
+/// Reads the PNG and JPEG files of `folder`, `rate` of them per second, in the natural order of their names (9 before
+/// 10), in windows that each begin `hop` frames after the one before.
 pub fn windows(
     folder: &Path,
     rate: f64,
@@ -27,7 +28,7 @@ pub fn windows(
     }))
 }
 
-/// How many times as wide as high the first picture is.
+/// Width over height of the first image.
 pub fn aspect(folder: &Path) -> Result<f64> {
     let first = &files(folder)?[0];
     let (width, height) = image::image_dimensions(first).with_context(|| first.display().to_string())?;
@@ -50,7 +51,8 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Reads raw pictures, 3 bytes a pixel (RGB), `rate` of them a second, until `stream` ends.
+/// Reads raw frames, 3 bytes a pixel (RGB), `rate` of them per second, until `stream` ends, in windows that each begin
+/// `hop` frames after the one before.
 pub fn raw(
     mut stream: impl Read,
     [width, height]: [u32; 2],
@@ -96,7 +98,7 @@ pub fn check_rate(rate: f64) -> Result<()> {
     Ok(())
 }
 
-/// Each picture ends where the next begins, in whole nanoseconds.
+/// Each frame ends where the next begins, in whole nanoseconds.
 fn timed<P>(pictures: impl Iterator<Item = Result<P>>, rate: f64) -> impl Iterator<Item = Result<Frame<P>>> {
     let time = move |index: usize| Duration::from_secs_f64(index as f64 / rate);
     pictures.enumerate().map(move |(index, picture)| {
@@ -106,7 +108,7 @@ fn timed<P>(pictures: impl Iterator<Item = Result<P>>, rate: f64) -> impl Iterat
 
 fn squeeze(picture: DynamicImage, geometry: Geometry) -> Result<Array3<u8>> {
     let (width, height) = (geometry.width(), geometry.height());
-    // Downwards, a triangle weighs all pixels that a smaller one covers.
+    // When scaling down, the triangle filter covers all pixels of the larger image.
     let picture = picture.resize_exact(width.try_into()?, height.try_into()?, FilterType::Triangle).into_rgb8();
     Ok(ArrayView3::from_shape((height, width, 3), &picture)?.permuted_axes([2, 0, 1]).to_owned())
 }

@@ -18,8 +18,8 @@ pub struct InputArgs {
     #[cfg(feature = "video")]
     #[arg(required_unless_present_any = ["frames", "from"])]
     video: Option<PathBuf>,
-    /// A folder of PNG or JPEG images, in the order of their names, instead of a video; - reads raw frames from standard
-    /// input, 3 bytes a pixel (FFmpeg's rgb24), and needs --size
+    /// A folder of PNG or JPEG images, in the order of their names, instead of a video; - reads raw frames from
+    /// standard input, 3 bytes a pixel (FFmpeg's rgb24), and needs --size
     #[arg(long, value_name = "DIR", requires = "fps")]
     #[cfg_attr(feature = "video", arg(conflicts_with = "video"))]
     #[cfg_attr(not(feature = "video"), arg(required_unless_present = "from"))]
@@ -72,8 +72,8 @@ impl InputArgs {
         Ok(range)
     }
 
-    /// The windows of `film` in `range`, each `hop` frames behind the one before, and the length of that part as far as the
-    /// film's header tells.
+    /// The windows of `film` in `range`, each `hop` frames behind the one before, and the length of that part as far as
+    /// the film's header tells.
     pub fn windows(
         &self,
         film: &Film,

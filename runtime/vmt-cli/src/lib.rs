@@ -43,8 +43,8 @@ enum Command {
     Tokens(tokens::Command),
 }
 
-/// Runs the command `args` (the program's name first) and returns its exit code: 0 if it is done, 1 if it failed, 2 if the
-/// call is wrong. Results go to standard output, errors to standard error.
+/// Runs the command `args` (the program's name first) and returns its exit code: 0 if it is done, 1 if it failed, 2 if
+/// the call is wrong. Results go to standard output, errors to standard error.
 pub fn run(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
     let Err(error) = execute(args) else { return ExitCode::SUCCESS };
     match error.downcast::<clap::Error>() {

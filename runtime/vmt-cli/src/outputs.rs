@@ -20,8 +20,8 @@ use crate::{image_sequence, paths, usage};
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// The file to write: .mid, .wav, .mp4 or .mkv (the film with its music), .png or .svg (a piano roll), .musicxml or
-    /// .json; may be given several times. Existing files are replaced. - writes MIDI to standard output; for a folder of
-    /// films, it is a folder
+    /// .json; may be given several times. Existing files are replaced. - writes MIDI to standard output; for a folder
+    /// of films, it is a folder
     #[arg(short, long, value_name = "FILE", required_unless_present = "events")]
     #[arg(value_parser = OsStringValueParser::new().try_map(Output::new))]
     output: Vec<Output>,
@@ -166,7 +166,7 @@ impl OutputArgs {
         move |line| if piped { eprintln!("{line}") } else { println!("{line}") }
     }
 
-    /// Finds what would go wrong after minutes of work, before it. The film is watched from `start` on.
+    /// Finds what would go wrong after minutes of work, before it. The music is for the film from `start` on.
     pub fn check(&self, film: &Film, start: Duration) -> Result<Prepared> {
         self.tempo()?;
         let streamed = matches!(film, Film::Frames { folder, .. } if paths::is_standard(folder));
@@ -189,15 +189,12 @@ impl OutputArgs {
                     return Err(usage::wrong(path_is("needs a video to copy, not --frames")).into());
                 };
                 let begins = start.is_zero() || path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("mp4"));
-                usage::ensure(
-                    begins,
-                    path_is("only an .mp4 can begin at any picture; give no --start, or write .mp4"),
-                )?;
+                usage::ensure(begins, path_is("only an .mp4 can begin at any frame; give no --start, or write .mp4"))?;
                 let real = |path: &Path| path.canonicalize().ok();
                 let same = real(path).is_some() && real(path) == real(video);
                 usage::ensure(!same, path_is("is the film itself, which must stay"))?;
                 #[cfg(feature = "video")]
-                vmt_video::muxer(video, start)?;
+                vmt_video::check_mux(video, start)?;
             }
         }
         let wants = |kinds: &[Kind]| self.output.iter().any(|output| kinds.contains(&output.kind));
@@ -209,7 +206,7 @@ impl OutputArgs {
         usage::ensure((0.0..=1.0).contains(&volume), format!("--original-volume: must be 0 to 1, but is {volume}"))?;
         let roll = wants(&[Kind::Png, Kind::Svg]);
         usage::ensure(roll || !self.thumbnails, "--thumbnails: there is no .png or .svg to write")?;
-        usage::ensure(!(streamed && self.thumbnails), "--thumbnails: standard input cannot be watched again")?;
+        usage::ensure(!(streamed && self.thumbnails), "--thumbnails: standard input cannot be read again")?;
         Ok(Prepared { font: sound.then(|| self.font()).transpose()? })
     }
 
@@ -224,8 +221,8 @@ impl OutputArgs {
         SoundFont::read(BufReader::new(File::open(path).with_context(at)?)).with_context(at)
     }
 
-    /// Writes all files of the takes, the best of which is the first: each appears under its name, complete, after all of
-    /// them have been rendered. Those of the best come last: once they are there, all are.
+    /// Writes all files of the takes, the best of which is the first: each appears under its name, complete, after all
+    /// of them have been rendered. Those of the best come last: once they are there, all are.
     pub fn write(&self, prepared: &Prepared, takes: &[(&Score, Provenance)]) -> Result<()> {
         let tempo = self.tempo()?;
         let thumbnails = match (self.thumbnails, takes) {
@@ -236,8 +233,8 @@ impl OutputArgs {
         for (mut outputs, (score, provenance)) in self.numbered().zip(takes) {
             outputs.retain(|output| !paths::is_standard(&output.path));
             // One soundtrack for all that have it.
-            let heard = outputs.iter().find(|output| matches!(output.kind, Kind::Wav | Kind::Film));
-            let sound = heard.map(|Output { path, .. }| {
+            let audible = outputs.iter().find(|output| matches!(output.kind, Kind::Wav | Kind::Film));
+            let sound = audible.map(|Output { path, .. }| {
                 let sound = drafts.scratch(path, "wav").map_err(anyhow::Error::from);
                 sound.and_then(|sound| prepared.sound(score, sound)).with_context(|| path.display().to_string())
             });
@@ -290,7 +287,7 @@ impl Prepared {
     /// Writes the soundtrack to `path`, and returns that.
     fn sound(&self, score: &Score, path: PathBuf) -> Result<PathBuf> {
         let font = self.font.as_ref().context("no soundfont was read")?;
-        let scratch = tempfile::tempfile_in(path.parent().context("it lies in no folder")?)?;
+        let scratch = tempfile::tempfile_in(path.parent().context("it has no parent folder")?)?;
         let mut file = BufWriter::new(File::create(&path)?);
         vmt_render::wav(score, font, scratch, &mut file)?;
         file.flush()?;
@@ -298,13 +295,13 @@ impl Prepared {
     }
 }
 
-/// The film, or the part that was watched, in as many pictures as fit under a piano roll of this `length`: the film is read once more.
+/// As many frames of the film's part as fit under a piano roll of this `length`; the film is read once more.
 fn thumbnails(provenance: &Provenance, length: Duration) -> Result<Clip> {
     const HEIGHT: usize = 144;
     let geometry = |aspect: f64| {
         let frames = vmt_render::thumbnails(length, aspect);
         let width = (HEIGHT as f64 * aspect).round().clamp(16.0, 1024.0) as usize;
-        // The last picture's share may be some milliseconds longer: no second window.
+        // Rounded up, so that all of it is in one window.
         let frame_ms = (length.as_millis() as u64).div_ceil(frames as u64).max(1);
         Geometry::new(frames, HEIGHT, width, frame_ms).context("the music is too long for --thumbnails")
     };
@@ -323,7 +320,7 @@ fn thumbnails(provenance: &Provenance, length: Duration) -> Result<Clip> {
             image_sequence::windows(folder, *fps, range, geometry, geometry.frames())?.next()
         }
     };
-    Ok(first.context("there is no picture to show")??.clip)
+    Ok(first.context("there is no frame to show")??.clip)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ pub fn is_standard(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// An error now, instead of after minutes of work, where `path` is a folder or lies in none.
+/// An error before any work where `path` is a folder or its parent is not one.
 pub fn check(path: &Path) -> Result<()> {
     ensure!(!path.is_dir(), "{}: must be a file to write, but is a folder", path.display());
     let folder = vmt_files::parent(path);

@@ -11,7 +11,7 @@ use vmt_render::{Film, Provenance, Record};
 use crate::image_sequence;
 use crate::outputs::OutputArgs;
 
-/// A record in bytes; a day of music has less.
+/// The most bytes of a record; a day of music has fewer.
 const LARGEST: usize = 64 << 20;
 
 /// Writes `outputs` from the record `file`; `film` is where the film is, if that is not where the record says.
@@ -49,7 +49,7 @@ fn read(file: &Path) -> Result<String> {
     Ok(json)
 }
 
-/// Finds out now, instead of after the music was played, that the film is not there or cannot be the one.
+/// An error before any work where the film is missing or too short.
 #[cfg_attr(not(feature = "video"), expect(unused_variables))]
 fn check_film(provenance: &Provenance, music: Duration) -> Result<()> {
     match &provenance.film {
@@ -60,7 +60,7 @@ fn check_film(provenance: &Provenance, music: Duration) -> Result<()> {
             let film = vmt_video::Video::open(path)?.claimed_duration().unwrap_or(Duration::MAX);
             let film = film.min(range.end).saturating_sub(range.start);
             let name = path.display();
-            // Headers round, and some lie a little.
+            // Headers round, and some are a little wrong.
             let enough = film.saturating_add(Duration::from_secs(1)) > music;
             ensure!(enough, "{name}: must have {music:.1?} for the music, but has {film:.1?}");
             Ok(())

@@ -1,9 +1,9 @@
 //! Files and folders that appear under their name when they are complete, or not at all.
 //!
-//! Each is written as a draft in a hidden folder beside its place, `.vmt-*`, and renamed when all of them are ready. The
-//! hidden folder holds a file that is locked for as long as its process lives, so a later run can tell which of them were
-//! left by a process that was killed, and removes those ([`sweep`]). It is a folder because a child process that outlives
-//! its parent could create a removed file again.
+//! Each is written as a draft in a hidden folder beside its place, `.vmt-*`, and renamed when all of them are ready.
+//! The hidden folder holds a file that is locked for as long as its process lives, so a later run can tell which of
+//! them were left by a process that was killed, and removes those ([`sweep`]). It is a folder because a child process
+//! that outlives its parent could create a removed file again.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
@@ -40,8 +40,8 @@ pub struct Drafts {
 }
 
 impl Drafts {
-    /// Where to create the file or folder that is to become `path`. The name has the same extension; nothing is there yet,
-    /// so what is created has the permissions that the umask leaves.
+    /// Where to create the file or folder that is to become `path`. The name has the same extension; nothing is there
+    /// yet, so what is created has the permissions that the umask leaves.
     ///
     /// # Errors
     /// Where no hidden folder can be created beside `path`.
@@ -150,8 +150,8 @@ fn lock_is_in(folder: &Path) -> bool {
     folder.join(LOCK).exists()
 }
 
-/// Renames the folder first: then neither a child process that still writes nor another run that is about to lock it can
-/// create anything in it.
+/// Renames the folder first: then neither a child process that still writes nor another run that is about to lock it
+/// can create anything in it.
 fn remove(folder: &Path) {
     let mut gone = folder.as_os_str().to_owned();
     gone.push("-");

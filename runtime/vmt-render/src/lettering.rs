@@ -1,4 +1,4 @@
-//! Labels drawn as strokes: an SVG that needs no font looks the same everywhere.
+//! Labels as paths, so that an SVG needs no font and looks the same everywhere.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ pub const HEIGHT: f64 = 10.0;
 /// Between two letters.
 const SPACE: f64 = 2.2;
 
-/// The letter's width, and its strokes as an SVG path with the top left corner at 0, 0.
+/// The letter's width, and its shape as an SVG path with the top left corner at 0, 0.
 fn letter(letter: char) -> (f64, &'static str) {
     match letter {
         '0' => (6.0, "M3 0C1 0 0 2 0 5s1 5 3 5 3-2 3-5-1-5-3-5z"),
@@ -43,7 +43,7 @@ fn letter(letter: char) -> (f64, &'static str) {
     }
 }
 
-/// How wide `text` is: digits, `C`, `s` and points; anything else is a space.
+/// The width of `text`: digits, `C`, `s`, `:` and `.`; anything else is a space.
 pub fn width(text: &str) -> f64 {
     text.chars().map(|character| letter(character).0 + SPACE).sum::<f64>() - SPACE
 }
@@ -53,7 +53,8 @@ pub fn write(svg: &mut String, text: &str, mut x: f64, y: f64) {
     for character in text.chars() {
         let (width, path) = letter(character);
         if !path.is_empty() {
-            writeln!(svg, r#"<path d="{path}" transform="translate({x:.1} {y:.1})"/>"#).expect("memory is there");
+            writeln!(svg, r#"<path d="{path}" transform="translate({x:.1} {y:.1})"/>"#)
+                .expect("writing to a string cannot fail");
         }
         x += width + SPACE;
     }

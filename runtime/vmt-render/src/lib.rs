@@ -1,7 +1,7 @@
-//! What a [`Score`](vmt::Score) of vmt can become: sound ([`wav`]), a picture ([`piano_roll_svg`], [`piano_roll_png`]), sheet music
+//! Renders a [`Score`](vmt::Score) as sound ([`wav`]), piano roll ([`piano_roll_svg`], [`piano_roll_png`]), sheet music
 //! ([`musicxml`]), and a [`Record`] of how it was made.
 //!
-//! MIDI is in [`vmt::midi`]; the film with its new soundtrack is in `vmt-video`.
+//! MIDI is in [`vmt::midi`]; films with a new soundtrack are in `vmt-video`.
 
 mod error;
 mod lettering;

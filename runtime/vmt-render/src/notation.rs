@@ -15,9 +15,9 @@ const MEASURE: u32 = 4 * QUARTER;
 
 /// Writes `score` as a MusicXML document with `tempo` quarters per minute, 20-400.
 ///
-/// Times are rounded to sixteenths. Each staff has one voice: notes that begin together end together, at the latest when
-/// the next ones begin. The key is estimated from the pitches (Krumhansl and Schmuckler; profiles of Krumhansl and Kessler
-/// 1982).
+/// Times are rounded to sixteenths. Each staff has one voice: notes that begin together end together, at the latest
+/// when the next ones begin. The key is estimated from the pitches (Krumhansl and Schmuckler; profiles of Krumhansl and
+/// Kessler 1982).
 pub fn musicxml(score: &Score, tempo: f64) -> String {
     let key = Key::of(score);
     let staves = staves(score, tempo);
@@ -84,17 +84,17 @@ fn attributes(key: Key, tempo: f64) -> String {
     )
 }
 
-/// One staff's share of a measure, being written.
+/// A measure of one staff, being written.
 struct Measure<'x> {
     xml: &'x mut String,
     key: Key,
     staff: usize,
-    /// What each line of the staff (step and octave) has been altered to.
+    /// The alteration in force for each line of the staff (step and octave).
     accidentals: HashMap<(char, i32), i32>,
 }
 
 impl Measure<'_> {
-    /// Writes what sounds of `chords` in the measure that begins at `start`, and rests where nothing does.
+    /// Writes the chords that sound in the measure that begins at `start`, and rests between them.
     fn write(mut self, chords: &[Chord], start: u32) {
         let end = start + MEASURE;
         let mut clock = start;
@@ -108,7 +108,7 @@ impl Measure<'_> {
         self.value(clock - start, MEASURE, None);
     }
 
-    /// A chord, or a rest, from one sixteenth of the measure to another, as one note or several tied ones.
+    /// A chord or a rest from one sixteenth of the measure to another, as one note value or several tied ones.
     fn value(&mut self, from: u32, to: u32, chord: Option<(&Chord, u32)>) {
         let mut at = from;
         while at < to {
@@ -122,16 +122,13 @@ impl Measure<'_> {
     }
 
     fn chord(&mut self, chord: &Chord, at: u32, length: u32) {
-        let (goes_on, struck) = (at + length < chord.end, at == chord.start);
+        let (tied, onset) = (at + length < chord.end, at == chord.start);
         for (index, &(pitch, velocity)) in chord.notes.iter().enumerate() {
             let (step, alter, octave) = self.key.spell(pitch);
             let known = self.accidentals.entry((step, octave)).or_insert_with(|| self.key.alter(step));
-            // A note that is tied to one before keeps that one's accidental, even from an earlier measure.
-            let accidental = struck && std::mem::replace(known, if struck { alter } else { *known }) != alter;
-            self.note(
-                length,
-                Some(Head { step, alter, octave, velocity, accidental, first: index == 0, struck, goes_on }),
-            );
+            // A tied note keeps the accidental of the note before, even over a bar line.
+            let accidental = onset && std::mem::replace(known, if onset { alter } else { *known }) != alter;
+            self.note(length, Some(Head { step, alter, octave, velocity, accidental, first: index == 0, onset, tied }));
         }
     }
 
@@ -153,7 +150,7 @@ impl Measure<'_> {
             None => "<rest/>".to_owned(),
         });
         parts.push(format!("<duration>{length}</duration>"));
-        let ties = head.map_or([None; 2], |head| [(!head.struck).then_some("stop"), head.goes_on.then_some("start")]);
+        let ties = head.map_or([None; 2], |head| [(!head.onset).then_some("stop"), head.tied.then_some("start")]);
         let ties = ties.iter().flatten();
         parts.extend(ties.clone().map(|kind| format!("<tie type=\"{kind}\"/>")));
         parts.push(format!("<voice>{}</voice>", 1 + 4 * self.staff));
@@ -169,7 +166,7 @@ impl Measure<'_> {
         if !tied.is_empty() {
             parts.push(format!("<notations>{tied}</notations>"));
         }
-        // MusicXML counts loudness in percent of a forte, which is 90.
+        // MusicXML's `dynamics` are percent of a forte, which has velocity 90.
         let loudness =
             head.map_or(String::new(), |head| format!(" dynamics=\"{:.0}\"", f64::from(head.velocity) / 0.9));
         self.xml.push_str(&format!("      <note{loudness}>\n"));
@@ -178,7 +175,7 @@ impl Measure<'_> {
     }
 }
 
-/// A note as it is written.
+/// A note head.
 #[derive(Clone, Copy)]
 struct Head {
     step: char,
@@ -188,13 +185,13 @@ struct Head {
     accidental: bool,
     /// The first of its chord.
     first: bool,
-    /// Not tied to the one before.
-    struck: bool,
-    /// Tied to the next.
-    goes_on: bool,
+    /// Not tied to the note before.
+    onset: bool,
+    /// Tied to the next note.
+    tied: bool,
 }
 
-/// The longest value that may begin at sixteenth `at` of a measure, in which half measures and beats can be seen.
+/// The longest note value that may begin at sixteenth `at` of a measure without hiding its beats.
 fn longest(at: u32, room: u32) -> u32 {
     let fits = |length| match length {
         16 => at == 0,
@@ -209,7 +206,7 @@ fn longest(at: u32, room: u32) -> u32 {
     [16, 12, 8, 6, 4, 3, 2].into_iter().find(|&length| length <= room && fits(length)).unwrap_or(1)
 }
 
-/// The name of a value, and whether it is dotted.
+/// The name of a note value, and whether it is dotted.
 fn kind(length: u32) -> (&'static str, bool) {
     match length {
         16 => ("whole", false),

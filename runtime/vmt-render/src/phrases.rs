@@ -1,4 +1,4 @@
-//! Passages that come back, at any height: what the paper's figure 4 boxes by hand.
+//! Repeated phrases, transposed or not, as the paper marks by hand in its figure 4.
 
 use std::cmp::Reverse;
 use std::ops::{Range, RangeInclusive};
@@ -7,24 +7,24 @@ use vmt::{Note, Pitch, Score};
 
 /// A phrase has at least this many notes ...
 const NOTES: usize = 4;
-/// ... in this many strokes: a chord that is struck twice is no phrase.
-const STROKES: usize = 3;
-/// Notes within this many steps of each other are struck together; a note that comes back may be as much off.
+/// ... at this many times: a chord that is repeated is no phrase.
+const ONSETS: usize = 3;
+/// Notes that begin within this many steps are simultaneous; a repeated note may be off by as much.
 const TOGETHER: u32 = 6;
 /// A phrase ends where its next note is over this many steps away.
 const GAP: u32 = 100;
-/// What comes back for longer, in steps, is a whole section, and several phrases.
+/// A repetition that lasts longer, in steps, is a section of several phrases.
 const LONGEST: u32 = 800;
-/// Of the notes in the box around a phrase, at least this share is its own.
+/// At least this share of the notes in the box around a phrase belongs to it.
 const DENSITY: f64 = 0.7;
-/// Pairs of notes to look at: all of them in some minutes of music, near ones only where there is more.
+/// Pairs of notes that are compared: all of them in some minutes of music, only near ones in longer music.
 const PAIRS: usize = 4_000_000;
 
-/// A phrase: where it is heard, each time as the indices of its notes in the score.
+/// The occurrences of a phrase, each as the indices of its notes in the score.
 pub type Phrase = Vec<Vec<usize>>;
 
-/// The phrases of at least four notes that come back in `score`, transposed or not, `most` of them, the largest first.
-/// No note is part of two.
+/// The phrases of at least four notes that are repeated in `score`, transposed or not: at most `most`, those with the
+/// most notes first. No note is part of two phrases.
 pub fn phrases(score: &Score, most: usize) -> Vec<Phrase> {
     let mut search = Search { notes: &score.notes(), free: vec![true; score.notes().len()] };
     let mut candidates = search.candidates();
@@ -34,7 +34,7 @@ pub fn phrases(score: &Score, most: usize) -> Vec<Phrase> {
         if phrases.len() == most {
             break;
         }
-        // What a larger phrase has taken is gone; the rest may still be one.
+        // Without the notes of larger phrases, the rest may still be a phrase.
         let pairs = first.into_iter().zip(second).filter(|&(a, b)| search.free[a] && search.free[b]);
         let (first, second): (Vec<_>, Vec<_>) = pairs.unzip();
         if search.is_phrase(&first) && search.is_phrase(&second) {
@@ -51,7 +51,7 @@ pub fn phrases(score: &Score, most: usize) -> Vec<Phrase> {
 
 /// The box around a passage.
 pub struct Extent {
-    /// From its first note to the end of what is struck last; a pedal may hold others for longer.
+    /// From its first onset to the end of the notes with the last onset; a pedal may hold others for longer.
     pub steps: Range<u32>,
     /// From its lowest note to its highest.
     pub pitches: RangeInclusive<Pitch>,
@@ -72,21 +72,21 @@ struct Search<'s> {
 }
 
 impl Search<'_> {
-    /// Passages and where each comes back: the notes that the same shift, in time and height, takes to other notes
-    /// (Meredith's maximal translatable patterns), cut where they pause.
+    /// Pairs of a passage and its repetition: the notes that one translation in time and pitch maps to other notes
+    /// (maximal translatable patterns, Meredith et al. 2002), cut at pauses.
     fn candidates(&self) -> Vec<(Vec<usize>, Vec<usize>)> {
         let reach = (PAIRS / self.notes.len().max(1)) as u32;
         let mut keys = [const { Vec::new() }; 128];
         for (index, note) in self.notes.iter().enumerate() {
             keys[usize::from(note.pitch.get())].push(index as u32);
         }
-        // One interval at a time: all together are many, and would take as much memory.
+        // One interval at a time, to save memory.
         let highest = i16::from(Pitch::MAX.get() - Pitch::MIN.get());
         (-highest..=highest).flat_map(|higher| self.candidates_at(higher, &keys, reach)).collect()
     }
 
-    /// Those that come back so much `higher`; `keys` are the notes of each pitch, and one comes back `reach` notes later at
-    /// the latest.
+    /// Those that are repeated so much `higher`; `keys` holds the notes of each pitch, and a repetition is at most
+    /// `reach` notes later.
     fn candidates_at(&self, higher: i16, keys: &[Vec<u32>; 128], reach: u32) -> Vec<(Vec<usize>, Vec<usize>)> {
         let mut shifts = Vec::new();
         for (pitch, firsts) in keys.iter().enumerate() {
@@ -96,7 +96,7 @@ impl Search<'_> {
                 let later = &seconds[seconds.partition_point(|&b| b <= a)..];
                 for &b in later.iter().take_while(|&&b| b - a <= reach) {
                     let later = self.notes[b as usize].start.saturating_sub(self.notes[a as usize].start);
-                    // Two rasters, so that what one cuts apart is together in the other.
+                    // Two rasters, shifted by half a cell: times that one separates are together in the other.
                     for raster in [0, TOGETHER / 2] {
                         shifts.push(((raster, (later + raster) / TOGETHER), a, b));
                     }
@@ -111,7 +111,7 @@ impl Search<'_> {
             let share = |pair: &_| (start(pair) - begin) / LONGEST;
             for run in same.chunk_by(|a, b| start(b) - start(a) <= GAP && share(a) == share(b)) {
                 let (_, a, b) = run[0];
-                // It must have ended when it comes back.
+                // It must end before it is repeated.
                 let back = self.notes[b as usize].start.saturating_sub(TOGETHER);
                 let run = run.iter().filter(|&pair| start(pair) < back).map(|&(_, a, b)| (a as usize, b as usize));
                 let (first, second): (Vec<_>, Vec<_>) = run.unzip();
@@ -127,20 +127,20 @@ impl Search<'_> {
         if passage.len() < NOTES {
             return false;
         }
-        let strokes = 1 + passage.windows(2).filter(|pair| self.apart(pair[0], pair[1]) > TOGETHER).count();
+        let onsets = 1 + passage.windows(2).filter(|pair| self.apart(pair[0], pair[1]) > TOGETHER).count();
         let Some(Extent { steps, pitches }) = extent(self.notes, passage) else { return false };
         let from = self.notes.partition_point(|note| note.start < steps.start);
         let inside = self.notes[from..].iter().take_while(|note| note.start < steps.end);
         let inside = inside.filter(|note| pitches.contains(&note.pitch)).count();
         let is_one_key = pitches.start() == pitches.end();
-        strokes >= STROKES && !is_one_key && passage.len() as f64 >= DENSITY * inside as f64
+        onsets >= ONSETS && !is_one_key && passage.len() as f64 >= DENSITY * inside as f64
     }
 
     fn apart(&self, a: usize, b: usize) -> u32 {
         self.notes[a].start.abs_diff(self.notes[b].start)
     }
 
-    /// After how many notes `phrase` begins again within itself, if it does; else how many it has.
+    /// After how many notes `phrase` repeats itself, or else how many it has.
     fn period(&self, phrase: &[usize]) -> usize {
         let again = |&period: &usize| {
             let moved = |pair: &[usize]| self.moved(pair[0], phrase[0], phrase[period]) == Some(pair[period]);
@@ -150,7 +150,7 @@ impl Search<'_> {
         (NOTES..=phrase.len() / 2).find(again).unwrap_or(phrase.len())
     }
 
-    /// Where else `phrase` is heard.
+    /// Other occurrences of `phrase`.
     fn more(&mut self, phrase: &[usize]) -> Vec<Vec<usize>> {
         let mut others = Vec::new();
         for anchor in 0..self.notes.len() {

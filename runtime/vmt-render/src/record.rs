@@ -1,4 +1,4 @@
-//! A score with how it was made: JSON from which the same music can be made again.
+//! A score and how it was made, as JSON, from which the same files can be rendered again.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -12,17 +12,17 @@ use crate::{Error, Result};
 /// The version of this file format.
 const FORMAT: u32 = 2;
 
-/// No record has more seconds of music than a day.
+/// The most seconds of music in a record: a day.
 const LONGEST: u32 = 24 * 3600;
 
-/// The music and where it came from. Unknown fields are refused.
+/// A score and how it was made. Unknown fields are an error.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
     format: u32,
     /// How it was made.
     pub provenance: Provenance,
-    /// The length of the music.
+    /// The duration of the music.
     seconds: f64,
     /// The notes, in seconds.
     notes: Vec<NoteRecord>,
@@ -30,7 +30,7 @@ pub struct Record {
     events: Vec<u16>,
 }
 
-/// All that decides which notes come out.
+/// All that decides which notes are composed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
@@ -38,13 +38,13 @@ pub struct Provenance {
     pub vmt: String,
     /// The model.
     pub model: Model,
-    /// What ran it: [`Engine::name`](vmt::Engine::name).
+    /// The engine: [`Engine::name`](vmt::Engine::name).
     pub engine: String,
-    /// What it watched.
+    /// The film.
     pub film: Film,
-    /// From which second.
+    /// The first second of the film that counts.
     pub start: f64,
-    /// To which, if not to its end.
+    /// The last, if that is not the film's end.
     pub end: Option<f64>,
     /// The seed and all other options.
     pub options: Options,
@@ -52,14 +52,14 @@ pub struct Provenance {
     pub takes: usize,
     /// Which of them this is, from 0.
     pub take: usize,
-    /// Beats a minute.
+    /// Beats per minute.
     pub tempo: f64,
     /// Whether the notes were moved to its sixteenths.
     pub snapped: bool,
 }
 
 impl Provenance {
-    /// The part of the film that was watched.
+    /// The part of the film that the music is for.
     pub fn range(&self) -> Range<Duration> {
         let moment = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         moment(self.start)..self.end.map_or(Duration::MAX, moment)
@@ -75,7 +75,7 @@ impl Provenance {
     }
 }
 
-/// Which bundle it was, to the byte.
+/// Identifies a bundle to the byte.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
@@ -98,22 +98,22 @@ impl From<&Bundle> for Model {
     }
 }
 
-/// Where the pictures came from.
+/// Where the frames come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum Film {
     /// A video file.
     Video(PathBuf),
-    /// A folder of pictures.
+    /// A folder of images.
     Frames {
         /// The folder.
         folder: PathBuf,
-        /// Pictures a second.
+        /// Frames per second.
         fps: f64,
     },
 }
 
-/// A note in seconds, as people read it.
+/// A note, its times in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NoteRecord {
@@ -142,7 +142,11 @@ impl Record {
         }
     }
 
-    /// The music, note by note as it was recorded: a day of it at most, whose notes have the recorded events.
+    /// The score.
+    ///
+    /// # Errors
+    /// Where a note is not one of a piano within a day, notes are not in order, or the events are not those of the
+    /// notes.
     pub fn score(&self) -> Result<Score> {
         let broken = |what: String| Error::Record(what);
         let step = |seconds: f64| (seconds * f64::from(STEPS_PER_SECOND)).round() as u32;
@@ -164,7 +168,10 @@ impl Record {
         Ok(score)
     }
 
-    /// The record as JSON, a line a note.
+    /// The record as JSON, with a line for each note.
+    ///
+    /// # Errors
+    /// Where a number cannot be written as JSON.
     pub fn to_json(&self) -> Result<String> {
         fn lines<T: Serialize>(items: &[T]) -> serde_json::Result<String> {
             let items: Vec<_> = items.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
@@ -192,8 +199,11 @@ impl Record {
     }
 
     /// Reads what [`Record::to_json`] wrote.
+    ///
+    /// # Errors
+    /// Where `json` is not a record of this format, or its times or tempo are out of range.
     pub fn from_json(json: &str) -> Result<Self> {
-        /// What every format has.
+        /// The part that all formats share.
         #[derive(Deserialize)]
         struct Any {
             format: u32,

@@ -1,4 +1,4 @@
-//! A score as a picture: pitch against seconds, as in the paper's figure 4. Drawn as SVG, and PNG is drawn from that.
+//! Piano rolls, as in the paper's figure 4: SVG, and PNG drawn from that.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use vmt::{Clip, Note, STEPS_PER_SECOND, Score};
 use crate::phrases::{Extent, Phrase, extent, phrases};
 use crate::{Error, Result, lettering};
 
-/// One of each phrase; bright, far apart, and told from each other by colour-blind eyes too (after Okabe and Ito).
+/// A colour for each phrase; they can be told apart with colour blindness too (after Okabe and Ito).
 const PHRASES: [&str; 6] = ["#ffb347", "#56c8f0", "#ff7d95", "#3fd6a3", "#c79bff", "#ece06a"];
 /// Notes of no phrase.
 const NOTE: &str = "#9db0d3";
@@ -33,16 +33,16 @@ const STRIP: f64 = 72.0;
 const BOTTOM: f64 = 16.0;
 /// PNG pixels in a unit of SVG, for sharp screens ...
 const SCALE: f32 = 2.0;
-/// ... as long as the picture is no wider than this: a long film is not to take more memory for it.
+/// ... up to this width of the picture, so that memory does not grow with the music.
 const SHARP: f32 = 4096.0;
 
-/// How many thumbnails of a film whose pictures are `aspect` times as wide as high fit under its piano roll.
+/// How many thumbnails with the aspect ratio `aspect` (width over height) fit under the piano roll of a film.
 pub fn thumbnails(duration: Duration, aspect: f64) -> usize {
     ((Layout::width(duration) / (STRIP * aspect.clamp(0.2, 5.0))).round() as usize).max(1)
 }
 
-/// Draws `score` as SVG: velocity as shade, octave lines from C2 to C7 or as far as there are notes, phrases that come
-/// back boxed, each in a colour of its own.
+/// Draws `score` as SVG: velocity as shade, octave lines from C2 to C7 or as far as there are notes, repeated phrases
+/// in boxes of one colour each.
 ///
 /// `film` is shown along the time axis: pictures that stand for equal shares of the time, such as [`thumbnails`] many.
 pub fn piano_roll_svg(score: &Score, film: Option<&Clip>) -> Result<String> {
@@ -50,7 +50,10 @@ pub fn piano_roll_svg(score: &Score, film: Option<&Clip>) -> Result<String> {
     Ok([opening, parts.concat(), CLOSING.to_owned()].concat())
 }
 
-/// [`piano_roll_svg`] as PNG, two pixels to a unit, or fewer in a long film.
+/// [`piano_roll_svg`] as PNG, two pixels to a unit, or fewer for long music.
+///
+/// # Errors
+/// Where a thumbnail cannot be encoded, or the picture cannot be drawn.
 pub fn piano_roll_png(score: &Score, film: Option<&Clip>) -> Result<Vec<u8>> {
     let broken = |reason: &dyn ToString| Error::Picture(reason.to_string());
     let Drawing { size: [width, height], opening, parts } = Drawing::new(score, film)?;
@@ -88,7 +91,7 @@ impl Drawing {
         let opening = format!("<svg xmlns=\"http://www.w3.org/2000/svg\" {size} {view} role=\"img\">\n");
         let (notes, seconds) = (score.notes().len(), score.duration().as_secs_f64());
         let mut parts = Vec::new();
-        // Writing to a String cannot fail, but the macro cannot know.
+        // `write!` returns a result, but writing to a string cannot fail.
         let mut draw = || -> std::result::Result<(), std::fmt::Error> {
             let mut ground = String::new();
             writeln!(ground, "<title>Piano roll: {notes} notes in {seconds:.2} seconds</title>")?;
@@ -152,7 +155,7 @@ impl Layout {
     /// Left, top, width and height.
     fn note(&self, note: &Note) -> [f64; 4] {
         let [left, right] = [note.start, note.end].map(|step| self.x_of(step));
-        // A hair of space tells a repeated note from a long one.
+        // A small gap separates a repeated note from a long one.
         [left, self.y(note.pitch.get()) + 0.5, (right - left - 0.6).max(1.0), ROW - 1.0]
     }
 

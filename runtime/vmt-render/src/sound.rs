@@ -1,4 +1,4 @@
-//! A score as sound: a soundfont's piano, played by rustysynth. The one place that knows it.
+//! A score as sound: a soundfont's piano, played by rustysynth.
 
 use std::f32::consts::PI;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
@@ -13,24 +13,27 @@ use crate::{Error, Result};
 
 /// The loudest sample: -1 dBFS, so that nothing clips after a conversion to AAC or MP3 either.
 const PEAK: f32 = 0.891_251;
-/// What is quieter than -100 dBFS is silence, and stays as it is.
+/// -100 dBFS; quieter sound is silence, which is not amplified.
 const SILENCE: f32 = 1e-5;
-/// The end fades over this time, or over a quarter of a short piece.
+/// Duration of the fade-out, at most a quarter of the piece.
 const FADE: Duration = Duration::from_millis(400);
 
 /// Samples a second, as in films.
 const SAMPLE_RATE: u32 = 48_000;
 const SAMPLES_PER_STEP: usize = (SAMPLE_RATE / STEPS_PER_SECOND) as usize;
-/// Notes begin where a block of samples begins, so blocks must divide a step.
+/// Notes begin with a block of samples, so blocks must divide a step.
 const BLOCK: usize = 60;
 const _: () = assert!(SAMPLES_PER_STEP.is_multiple_of(BLOCK));
 
-/// An instrument to play a score on.
+/// An instrument.
 #[derive(Clone, Debug)]
 pub struct SoundFont(Arc<rustysynth::SoundFont>);
 
 impl SoundFont {
-    /// Reads an SF2 file and checks that every key of it can be struck. Its first program is taken for the piano.
+    /// Reads an SF2 file and checks that it plays every note. Its first program is the piano.
+    ///
+    /// # Errors
+    /// Where the file is damaged or no SF2.
     pub fn read(mut sf2: impl Read) -> Result<Self> {
         guarded(|| {
             let font = rustysynth::SoundFont::new(&mut sf2).map_err(|error| Error::SoundFont(error.to_string()))?;
@@ -49,7 +52,7 @@ impl SoundFont {
     /// The grand piano of Fluid (R3) by Frank Wen and others, MIT licence.
     #[cfg(feature = "piano")]
     pub fn piano() -> Self {
-        Self::read(&include_bytes!("../soundfont/piano.sf2")[..]).expect("the tests read it")
+        Self::read(&include_bytes!("../soundfont/piano.sf2")[..]).expect("the tests read this file")
     }
 
     fn synthesizer(&self) -> Result<Synthesizer> {
@@ -61,11 +64,14 @@ impl SoundFont {
     }
 }
 
-/// Writes `score` as a WAV file, 16-bit stereo at 48 kHz, exactly as long as the piece. Its loudest sample is at -1 dBFS,
-/// unless there is silence alone, and its end fades out.
+/// Writes `score` as a WAV file, 16-bit stereo at 48 kHz, exactly as long as the piece. The peak is at -1 dBFS, unless
+/// all is silence, and the end fades out.
 ///
-/// How loud the music is shows when all of it is played, so until then it lies in `scratch`, an empty file, with 23 MB a
-/// minute: memory does not grow with its length.
+/// The peak is known only when all of the music was played; until then it is kept in `scratch`, an empty file that
+/// takes 23 MB for each minute, so that memory does not grow with the music.
+///
+/// # Errors
+/// Where the music is longer than a WAV file can be (4 GB, 6 hours), or a file cannot be written.
 pub fn wav(score: &Score, font: &SoundFont, mut scratch: impl Read + Write + Seek, mut out: impl Write) -> Result<()> {
     let header = header(score.duration())?;
     let mut peak = 0.0_f32;
@@ -110,14 +116,14 @@ fn header(duration: Duration) -> Result<Vec<u8>> {
     Ok([&parts.concat()[..], &size.to_le_bytes()].concat())
 }
 
-/// Plays `score`; `each` takes the samples, left and right in turn, the end faded.
+/// Plays `score`; `each` gets the samples, left and right in turn, with the fade at the end.
 fn play(score: &Score, font: &SoundFont, mut each: impl FnMut(f32) -> Result<()>) -> Result<()> {
     let starts = score.notes().iter().map(|note| (note.start, true, note));
     let ends = score.notes().iter().map(|note| (note.end, false, note));
-    let mut strokes: Vec<_> = starts.chain(ends).collect();
-    // A key that is struck again comes up first.
-    strokes.sort_by_key(|&(step, on, _)| (step, on));
-    let mut strokes = strokes.into_iter().peekable();
+    let mut events: Vec<_> = starts.chain(ends).collect();
+    // At one moment, a note ends before the next one of its pitch begins.
+    events.sort_by_key(|&(step, on, _)| (step, on));
+    let mut events = events.into_iter().peekable();
 
     guarded(|| {
         let mut synthesizer = font.synthesizer()?;
@@ -130,7 +136,7 @@ fn play(score: &Score, font: &SoundFont, mut each: impl FnMut(f32) -> Result<()>
             if count == 0 {
                 break;
             }
-            while let Some((_, on, note)) = strokes.next_if(|&(at, ..)| at <= step) {
+            while let Some((_, on, note)) = events.next_if(|&(at, ..)| at <= step) {
                 let key = note.pitch.get().into();
                 match on {
                     true => synthesizer.note_on(0, key, note.velocity.clamp(1, 127).into()),
@@ -150,7 +156,7 @@ fn play(score: &Score, font: &SoundFont, mut each: impl FnMut(f32) -> Result<()>
     })
 }
 
-/// The number of samples a channel, to the nearest.
+/// The number of samples of a channel, rounded.
 fn frames(duration: Duration) -> u64 {
     let second = Duration::from_secs(1).as_nanos();
     ((duration.as_nanos() * u128::from(SAMPLE_RATE) + second / 2) / second).try_into().unwrap_or(u64::MAX)

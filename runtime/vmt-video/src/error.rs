@@ -1,13 +1,13 @@
-//! What can be wrong with a video file.
+//! Errors.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What went wrong.
+/// What went wrong with a video.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file is missing, a folder, or closed to us.
+    /// The file is missing, a folder, or not readable.
     #[error("{path}: {error}")]
     Io {
         /// The file.
@@ -15,43 +15,43 @@ pub enum Error {
         /// What the system said.
         error: std::io::Error,
     },
-    /// The file is there, but is no video, or none that FFmpeg can read.
+    /// The file is not a video, or none that FFmpeg can read.
     #[error("{path}: must be a video that FFmpeg can read, but {reason}")]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What came instead.
+        /// What is wrong with it.
         reason: String,
     },
-    /// The file ends long before its own header says: the end of a download or a copy is missing.
-    #[error("{path}: is cut off: its header promises {promised:.1?}, but its pictures end at {got:.1?}")]
+    /// The file ends over a second before its header says: the end of a download or a copy is missing.
+    #[error("{path}: is cut off: its header says {promised:.1?}, but its frames end at {got:.1?}")]
     CutOff {
         /// The file.
         path: PathBuf,
-        /// The video's length by the header.
+        /// The duration by the header.
         promised: Duration,
-        /// The video's length by its pictures.
+        /// The duration by its frames.
         got: Duration,
     },
-    /// The `ffmpeg` program, which writes films, is not there or did not write one.
+    /// The program `ffmpeg`, which writes films, is missing or failed.
     #[error("{path}: cannot be written: {reason}")]
     Mux {
-        /// The film that was to be.
+        /// The film to be written.
         path: PathBuf,
         /// What FFmpeg said.
         reason: String,
     },
-    /// Nothing of the film can be copied from there on.
-    #[error("{path}: ffmpeg finds no picture to begin with at {start:?}; if there is one, copy the film first: {copy}")]
+    /// ffmpeg cannot begin to copy the film there.
+    #[error("{path}: ffmpeg finds no frame to begin with at {start:?}; if there is one, copy the film first: {copy}")]
     Start {
         /// The film.
         path: PathBuf,
-        /// Where the copy was to begin.
+        /// The time to begin at.
         start: Duration,
         /// A command that helps.
         copy: String,
     },
-    /// The pictures do not make a clip.
+    /// The frames do not make a clip.
     #[error(transparent)]
     Clip(#[from] vmt::Error),
 }

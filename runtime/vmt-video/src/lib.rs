@@ -1,12 +1,13 @@
-//! Reads video files for [`vmt`], by presentation time; the only crate that knows FFmpeg.
+//! Reads video files for [`vmt`] by presentation time, and writes films with another soundtrack; the only crate that
+//! uses FFmpeg.
 //!
 //! video-rs opens the file and reads its packets. Decoding and colour go through ffmpeg-next, since video-rs converts
 //! every frame, knows no colour matrix but BT.601, and ignores rotation.
 
-mod clock;
 mod error;
 mod mux;
 mod pixels;
+mod timestamps;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -23,41 +24,44 @@ use ffmpeg_next::{Rescale, frame, log};
 use video_rs::{Options, Reader, ReaderBuilder};
 use vmt::{Frame, Geometry, Window};
 
-use crate::clock::Clock;
 pub use crate::error::Error;
-pub use crate::mux::{mux, muxer};
+pub use crate::mux::{check_mux, mux};
 use crate::pixels::Pixels;
+use crate::timestamps::Timestamps;
 
-/// The largest picture that is decoded is twice as large as 8K. FFmpeg holds a dozen or more at a time.
+/// The largest frame that is decoded has twice the pixels of 8K. FFmpeg holds a dozen frames or more at a time.
 const MAX_PIXELS: u32 = 1 << 26;
 
-/// How far the pictures may end before the moment that the header promises: headers round, and some lie a little.
+/// How far before the end by the header the last frame may end: headers round, and some are a little wrong.
 const SHORTFALL: Duration = Duration::from_secs(1);
 
-/// FFmpeg's own set-up: the words for its errors, and silence.
+/// FFmpeg's own set-up: its error texts, and no log on standard error.
 static FFMPEG: Once = Once::new();
 
 /// A video file, to be read once from beginning to end.
 ///
-/// The pictures are squeezed to the model's size whatever their shape, turned upright as the file asks (by quarters),
-/// and converted to RGB by the colour matrix and range that the file names, or else by BT.601, limited. High dynamic
-/// range is not tone-mapped: such a video looks flat.
+/// Frames are scaled to the model's size without regard to their aspect ratio, rotated by the display matrix (quarter
+/// turns), and converted to RGB by the colour matrix and range that the file names, or else by BT.601, limited range.
+/// High dynamic range is not tone-mapped: such a video looks flat.
 pub struct Video {
     path: PathBuf,
     reader: Reader,
     stream: usize,
     decoder: decoder::Video,
-    clock: Clock,
-    /// Where the header says that the video ends, as a timestamp.
-    promised_end: Option<i64>,
+    timestamps: Timestamps,
+    /// The end of the video by the header, as a timestamp.
+    header_end: Option<i64>,
     /// Row by row.
     display_matrix: Option<[i32; 9]>,
-    /// What was wrong with the last packet that could not be decoded.
+    /// The error of the last packet that could not be decoded.
     damage: Option<ffmpeg_next::Error>,
 }
 
 impl Video {
-    /// Opens a file. This silences FFmpeg in the whole process; its complaints come back as errors.
+    /// Opens a file. This turns FFmpeg's log off in the whole process.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, has no video stream, or has none that FFmpeg decodes.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let io = |error| Error::Io { path: path.to_owned(), error };
@@ -76,7 +80,7 @@ impl Video {
             register_all();
             log::set_level(log::Level::Quiet);
         });
-        // A path is never an address, and a playlist never reaches beyond the disk.
+        // A path is never a URL, and a playlist refers to files only.
         let files_only = Options::from(HashMap::from([("protocol_whitelist".to_owned(), "file".to_owned())]));
         let reader = ReaderBuilder::new(PathBuf::from(format!("file:{name}"))).with_options(&files_only).build();
         let reader = reader.map_err(|error| unreadable(&format!("FFmpeg says: {error}")))?;
@@ -85,27 +89,27 @@ impl Video {
         let stream = stream.filter(|stream| !cover(stream)).ok_or_else(|| unreadable("it has no video stream"))?;
 
         let decoder = decoder(&stream).map_err(|error| {
-            unreadable(&format!("no decoder takes it, or its pictures have over {MAX_PIXELS} pixels: {error}"))
+            unreadable(&format!("no decoder takes it, or its frames have over {MAX_PIXELS} pixels: {error}"))
         })?;
         Ok(Self {
             path: path.to_owned(),
             stream: stream.index(),
             decoder,
-            clock: Clock::new(stream.time_base(), stream.avg_frame_rate()),
-            promised_end: promised_end(&stream),
+            timestamps: Timestamps::new(stream.time_base(), stream.avg_frame_rate()),
+            header_end: header_end(&stream),
             display_matrix: display_matrix(&stream),
             damage: None,
             reader,
         })
     }
 
-    /// The length that the file's header claims, if it does: good for a progress bar, but headers lie.
+    /// The duration in the file's header, if it has one: good enough for a progress bar, but not always right.
     pub fn claimed_duration(&self) -> Option<Duration> {
         // In microseconds, negative where unknown.
         u64::try_from(self.reader.input.duration()).ok().filter(|&length| length > 0).map(Duration::from_micros)
     }
 
-    /// How many times as wide as high the pictures are when they are shown: upright, with square pixels.
+    /// Width over height of the frames as they are shown: rotated, with square pixels.
     pub fn aspect(&self) -> f64 {
         let (width, height) = (f64::from(self.decoder.width()), f64::from(self.decoder.height()));
         let pixel = self.decoder.aspect_ratio();
@@ -115,17 +119,22 @@ impl Video {
         if turned { 1.0 / stored } else { stored }
     }
 
-    /// The video as a model of this `geometry` sees it, in windows side by side, decoded as they are asked for.
+    /// The video as the input of a model of this `geometry`, in windows side by side, decoded on demand.
     ///
-    /// A packet that cannot be decoded is passed over, as players do: the picture before it stays. It is an error if
-    /// no picture at all can be decoded, or if the file ends over a second before its header says.
+    /// A packet that cannot be decoded is skipped, as players do: the frame before it lasts longer.
+    ///
+    /// # Errors
+    /// Items are errors if no frame can be decoded, or if the file ends over a second before its header says.
     pub fn windows(self, geometry: Geometry) -> impl Iterator<Item = Result<Window, Error>> {
         self.windows_between(Duration::ZERO..Duration::MAX, geometry, geometry.frames())
     }
 
-    /// The same for a part of it, which need not be there ([`vmt::excerpt`]), in windows that each begin `hop` pictures
-    /// behind the one before ([`vmt::windows`]). What comes before is decoded too, since that alone tells exactly which
-    /// picture is shown when; what comes after is not read.
+    /// The same for a part of it, which may be empty ([`vmt::excerpt`]), in windows that each begin `hop` frames after
+    /// the one before ([`vmt::windows`]). Frames before the part are decoded too, because only that tells exactly which
+    /// frame is shown when; frames after it are not read.
+    ///
+    /// # Errors
+    /// As [`Self::windows`].
     pub fn windows_between(
         mut self,
         range: Range<Duration>,
@@ -138,31 +147,31 @@ impl Video {
         vmt::windows(vmt::excerpt(frames, range), geometry, hop, move |picture| {
             pixels.of(picture).map_err(|error| Error::Unreadable {
                 path: path.clone(),
-                reason: format!("a picture cannot be converted to RGB: {error}"),
+                reason: format!("a frame cannot be converted to RGB: {error}"),
             })
         })
     }
 
     fn frame(&mut self) -> Result<Option<Frame<frame::Video>>, Error> {
         if let Some(picture) = self.decode() {
-            // FFmpeg's best guess: the presentation time, or the decoding time where a file has no other.
-            let (time, duration) = self.clock.frame(picture.timestamp(), picture.packet().duration);
+            // The presentation time, or the decoding time where a file has no other.
+            let (time, duration) = self.timestamps.frame(picture.timestamp(), picture.packet().duration);
             return Ok(Some(Frame { time, duration, picture }));
         }
-        let Some(first) = self.clock.first() else {
+        let Some(first) = self.timestamps.first() else {
             let why = self.damage.map_or("it ends before the first".to_owned(), |damage| damage.to_string());
-            let reason = format!("not one picture of it can be decoded: {why}");
+            let reason = format!("not one frame of it can be decoded: {why}");
             return Err(Error::Unreadable { path: self.path.clone(), reason });
         };
-        let got = self.clock.end();
-        let promised = self.promised_end.map_or(got, |end| self.clock.seconds(end.saturating_sub(first)));
-        if promised > got + SHORTFALL {
-            return Err(Error::CutOff { path: self.path.clone(), promised, got });
+        let got = self.timestamps.end();
+        let header = self.header_end.map_or(got, |end| self.timestamps.seconds(end.saturating_sub(first)));
+        if header > got + SHORTFALL {
+            return Err(Error::CutOff { path: self.path.clone(), promised: header, got });
         }
         Ok(None)
     }
 
-    /// The next picture in the order of presentation.
+    /// The next frame in the order of presentation.
     fn decode(&mut self) -> Option<frame::Video> {
         loop {
             let mut picture = frame::Video::empty();
@@ -187,7 +196,7 @@ fn decoder(stream: &Stream) -> Result<decoder::Video, ffmpeg_next::Error> {
     decoder.open_as_with(codec, options.into_iter().collect())?.video()
 }
 
-fn promised_end(stream: &Stream) -> Option<i64> {
+fn header_end(stream: &Stream) -> Option<i64> {
     if stream.duration() > 0 {
         return stream.start_time().checked_add(stream.duration());
     }

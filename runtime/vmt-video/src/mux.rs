@@ -1,4 +1,5 @@
-//! A film with another soundtrack. The `ffmpeg` program does it: its libraries would take hundreds of lines for the same.
+//! Films with another soundtrack, written by the program `ffmpeg`: with its libraries it would take hundreds of lines
+//! and unsafe code.
 
 use std::ffi::OsString;
 use std::ops::Range;
@@ -10,8 +11,12 @@ use ffmpeg_next::{Rational, media::Type};
 
 use crate::{Error, Video};
 
-/// Checks, before any work, that the program [`mux`] needs is there, and finds a picture of `film` to begin with at `start`.
-pub fn muxer(film: &Path, start: Duration) -> Result<(), Error> {
+/// Checks, before any work, that [`mux`] can run `ffmpeg`, and can begin to copy `film` at `start`, for which it writes
+/// a second of film to the system's temporary folder.
+///
+/// # Errors
+/// Where `ffmpeg` is missing, the film cannot be read, or there is no frame to begin with.
+pub fn check_mux(film: &Path, start: Duration) -> Result<(), Error> {
     let ffmpeg = Command::new(FFMPEG).arg("-version").stdin(Stdio::null()).stdout(Stdio::null()).status();
     ffmpeg.map_err(|error| missing(Path::new(FFMPEG), &error))?;
     if start.is_zero() {
@@ -21,13 +26,13 @@ pub fn muxer(film: &Path, start: Duration) -> Result<(), Error> {
     let io = |error| Error::Io { path: std::env::temp_dir(), error };
     let second = tempfile::Builder::new().suffix(".mp4").tempfile().map_err(io)?.into_temp_path();
     let mut command = ffmpeg_from(film, source.lead + start.as_secs_f64());
-    command.args(["-map", &format!("0:{}", source.pictures), "-c", "copy", "-t", "1"]).arg(url(&second));
+    command.args(["-map", &format!("0:{}", source.video), "-c", "copy", "-t", "1"]).arg(url(&second));
     command.output().map_err(io)?;
     check_start(film, start, &second)
 }
 
-/// An error where `made`, which was to be `film` from `start` on, does not begin with a picture: in some kinds of file
-/// ffmpeg finds a later one, or none.
+/// An error where `made`, which is `film` from `start` on, does not begin with a frame: in some containers ffmpeg finds
+/// a later one, or none.
 fn check_start(film: &Path, start: Duration, made: &Path) -> Result<(), Error> {
     if Source::of(made).is_ok_and(|made| made.first < 0.1) {
         return Ok(());
@@ -40,40 +45,43 @@ fn check_start(film: &Path, start: Duration, made: &Path) -> Result<(), Error> {
 const FFMPEG: &str = "ffmpeg";
 const NO_TIMESTAMP: i64 = ffmpeg_next::ffi::AV_NOPTS_VALUE;
 
-/// Writes `film`, or the part of it in `range` (times from the first picture), to `out` (.mp4 or .mkv) with the sound
-/// file `music`, which begins with the part's first picture and should end with its last, as its soundtrack: AAC, as long
-/// as `music`.
+/// Writes `film`, or the part of it in `range` (times from the first frame), to `out` (.mp4 or .mkv) with the sound
+/// file
+/// `music` as its soundtrack: AAC, as long as `music`, which begins with the part's first frame.
 ///
-/// The video is copied packet by packet. The film's own sound is left out or, with a volume above 0, mixed under the
-/// music; a film without sound gets the music alone. `out` is written in place, and removed where that fails: name a
-/// draft where something must stay until the film is complete.
+/// The video stream is copied, not encoded again. The film's own sound is left out or, with an `original_volume` above
+/// 0 (1 is unchanged), mixed under the music. `out` is written in place, and removed where that fails: name a draft
+/// where something must stay until the film is complete.
 ///
-/// Packets can be copied from a key picture on only. So an .mp4 holds pictures from before the part too, which its edit
-/// list tells players not to show; an .mkv cannot say so, and is refused where the part does not begin with the film. The
-/// end is right to a few pictures: where they are stored out of order, later ones are among those that are needed.
+/// Packets can be copied only from a key frame on. So an .mp4 holds frames before the part too, which its edit list
+/// hides; an .mkv has no edit list, and is refused where the part does not begin with the film. The end is right to a
+/// few frames, because frames may be stored out of order.
+///
+/// # Errors
+/// Where `film` cannot be read, or `ffmpeg` is missing or fails.
 pub fn mux(film: &Path, range: Range<Duration>, music: &Path, out: &Path, original_volume: f32) -> Result<(), Error> {
     let failed = |reason: String| Error::Mux { path: out.to_owned(), reason };
     let is_mp4 = out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mp4"));
     let skips = !range.start.is_zero();
     if skips && !is_mp4 {
-        return Err(failed("only an .mp4 can begin at any picture".to_owned()));
+        return Err(failed("only an .mp4 can begin at any frame".to_owned()));
     }
     let source = Source::of(film)?;
-    // After a search, ffmpeg counts from the moment it was to find.
+    // After a seek, ffmpeg counts from the time that it was told.
     let (search, lead) = if skips { (source.lead + range.start.as_secs_f64(), 0.0) } else { (0.0, source.lead) };
 
     let mut command = ffmpeg_from(film, search);
     command.args(["-protocol_whitelist", "file", "-i"]).arg(url(music));
     command.args(["-filter_complex", &source.sound(original_volume, lead)]);
-    command.args(["-map", &format!("0:{}", source.pictures), "-map", "[sound]"]);
+    command.args(["-map", &format!("0:{}", source.video), "-map", "[sound]"]);
     command.args(["-c:v", "copy", "-c:a", "aac", "-b:a", "192k"]);
-    // Else an .mkv is different each time.
+    // Otherwise an .mkv has random identifiers.
     command.args(["-fflags", "+bitexact"]);
     if range.end < Duration::MAX {
         command.args(["-t", &(lead + range.end.saturating_sub(range.start).as_secs_f64()).to_string()]);
     }
     if is_mp4 {
-        // So that it plays while it is loading.
+        // So that it plays while it loads.
         command.args(["-movflags", "+faststart"]);
     }
     let done = command.arg(url(out)).output().map_err(|error| missing(out, &error))?;
@@ -99,7 +107,7 @@ fn ffmpeg_from(film: &Path, second: f64) -> Command {
     command
 }
 
-/// A path that is never taken for an address.
+/// A path as a URL, so that it is never taken for another protocol.
 fn url(path: &Path) -> OsString {
     let mut url = OsString::from("file:");
     url.push(path);
@@ -111,13 +119,13 @@ fn missing(path: &Path, error: &std::io::Error) -> Error {
     Error::Mux { path: path.to_owned(), reason }
 }
 
-/// What of a film `ffmpeg` is to take.
+/// The streams of a film, and when they start.
 struct Source {
-    /// The stream with the pictures.
-    pictures: usize,
-    /// When the first picture is shown, in seconds by the file's own count.
+    /// The index of the video stream.
+    video: usize,
+    /// The time of the first frame, in seconds by the file's timestamps.
     first: f64,
-    /// When it is shown, in seconds from the start of the file: sound may come before it.
+    /// Its time in seconds from the start of the file: sound may come before it.
     lead: f64,
     has_sound: bool,
 }
@@ -130,23 +138,23 @@ impl Source {
         let streams = || video.reader.input.streams().filter(|stream| stream.start_time() != NO_TIMESTAMP);
         let file = streams().map(|stream| seconds((stream.start_time(), stream.time_base()))).reduce(f64::min);
         let tick = video.reader.input.stream(video.stream).map(|stream| stream.time_base());
-        let first = video.clock.first().zip(tick).map_or(0.0, seconds);
+        let first = video.timestamps.first().zip(tick).map_or(0.0, seconds);
         Ok(Self {
-            pictures: video.stream,
+            video: video.stream,
             first,
             lead: file.map_or(0.0, |file| (first - file).max(0.0)),
             has_sound: video.reader.input.streams().best(Type::Audio).is_some(),
         })
     }
 
-    /// The filter graph from the two files' sound to `[sound]`; the pictures begin after `lead` seconds.
+    /// The filter graph from the sound of both files to `[sound]`; the video begins after `lead` seconds.
     fn sound(&self, original_volume: f32, lead: f64) -> String {
         const FORM: &str = "aformat=sample_rates=48000:channel_layouts=stereo";
         let shifted = format!("asetpts=PTS-STARTPTS+{lead}/TB[sound]");
         if !self.has_sound || original_volume == 0.0 {
             return format!("[1:a:0]{FORM},{shifted}");
         }
-        // Silence where the film has no sound yet, or none for a while. Two loud sounds together must not clip.
+        // aresample fills gaps with silence; the limiter keeps the sum from clipping.
         format!(
             "[0:a:0]aresample=async=1:first_pts=0,{FORM},atrim=start={lead},asetpts=PTS-STARTPTS,\
              volume={original_volume}[film];[1:a:0]{FORM}[music];\

@@ -1,23 +1,23 @@
-//! From FFmpeg's frames to upright RGB pixels of the model's size.
+//! From FFmpeg's frames to RGB pixels of the model's size.
 
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::{Error, color, filter, frame};
 use ndarray::{Array3, ArrayView3, ShapeBuilder};
 use vmt::Geometry;
 
-/// Converts frames; its filter graph lives as long as the frames keep their form.
+/// Converts frames; the filter graph is kept until the format of the frames changes.
 pub struct Pixels {
     geometry: Geometry,
-    /// FFmpeg's filters that turn the picture upright.
+    /// FFmpeg's filters for the display matrix.
     upright: &'static str,
     graph: Option<(Form, filter::Graph)>,
 }
 
-/// What a filter graph cannot change under way: format, width, height, colour matrix and range.
+/// What a filter graph cannot change: format, width, height, colour matrix and range.
 type Form = (Pixel, u32, u32, color::Space, color::Range);
 
 impl Pixels {
-    /// `matrix` is the file's display matrix, row by row, if it has one.
+    /// `matrix` is the file's display matrix, row by row.
     pub fn new(geometry: Geometry, matrix: Option<[i32; 9]>) -> Self {
         Self { geometry, upright: matrix.map_or("", upright), graph: None }
     }
@@ -31,7 +31,7 @@ impl Pixels {
         let Some((_, graph)) = &mut self.graph else { return Err(Error::Bug) };
 
         let mut rgb = frame::Video::empty();
-        // The graph takes the frame it is given, so give it a copy.
+        // The graph takes its input away.
         graph.get("in").ok_or(Error::Bug)?.source().add(&frame.clone())?;
         graph.get("out").ok_or(Error::Bug)?.sink().frame(&mut rgb)?;
         let shape = (rgb.height() as usize, rgb.width() as usize, 3).strides((rgb.stride(0), 3, 1));
@@ -42,8 +42,8 @@ impl Pixels {
     fn graph(&self, (format, width, height, ..): Form) -> Result<filter::Graph, Error> {
         let name = format.descriptor().ok_or(Error::InvalidData)?.name();
         let source = format!("video_size={width}x{height}:pix_fmt={name}:time_base=1/1");
-        // `scale` reads the colour matrix and the range from the frame. `copy` turns the rows of a picture that is stored
-        // upside down, whose stride is negative, which `stride` and `data` below cannot say.
+        // `scale` reads the colour matrix and the range from the frame. `copy` makes the stride of frames that are stored
+        // bottom up positive, because `stride` and `data` above cannot express a negative one.
         let (width, height) = (self.geometry.width(), self.geometry.height());
         let chain = format!("{}scale={width}:{height}:flags=area,format=rgb24,copy", self.upright);
 
@@ -56,7 +56,7 @@ impl Pixels {
     }
 }
 
-/// The filters that do what a display matrix asks for, if those are quarter turns and mirrors.
+/// The filters for a display matrix of quarter turns and mirrors; none for others.
 ///
 /// A pixel at (x, y) is to be shown at (a x + c y, b x + d y), where a and b begin the first row, c and d the second.
 fn upright([a, b, _, c, d, ..]: [i32; 9]) -> &'static str {

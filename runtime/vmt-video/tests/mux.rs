@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use vmt_video::{Error, Video, mux, muxer};
+use vmt_video::{Error, Video, check_mux, mux};
 
 struct Folder(TempDir);
 
@@ -191,16 +191,16 @@ fn parts_that_cannot_be_copied() {
         let error = folder.mux_part(film, 2.6..5.6, out, 0.0).unwrap_err().to_string();
         assert!(error.contains(want) && !folder.path(out).exists(), "{error}");
     };
-    refused("film.mpg", "out.mkv", "only an .mp4 can begin at any picture");
+    refused("film.mpg", "out.mkv", "only an .mp4 can begin at any frame");
     let want =
-        "film.mpg: ffmpeg finds no picture to begin with at 2.6s; if there is one, copy the film first: ffmpeg -ff";
+        "film.mpg: ffmpeg finds no frame to begin with at 2.6s; if there is one, copy the film first: ffmpeg -ff";
     refused("film.mpg", "out.mp4", want);
     let start = Duration::from_millis(2600);
-    let error = muxer(&folder.path("film.mpg"), start).unwrap_err().to_string();
+    let error = check_mux(&folder.path("film.mpg"), start).unwrap_err().to_string();
     assert!(error.contains(want), "{error}");
-    muxer(&folder.path("film.mpg"), Duration::ZERO).unwrap();
+    check_mux(&folder.path("film.mpg"), Duration::ZERO).unwrap();
     folder.run("ffmpeg", "-fflags +genpts -i film.mpg -c copy film.mkv");
-    muxer(&folder.path("film.mkv"), start).unwrap();
+    check_mux(&folder.path("film.mkv"), start).unwrap();
     folder.mux_part("film.mkv", 2.6..5.6, "out.mp4", 0.0).unwrap();
     assert_eq!(shown(&folder, "out.mp4", 0.0, 2.999), shown(&folder, "film.mkv", 2.599, 5.599));
 }
@@ -240,7 +240,7 @@ fn failures_leave_nothing() {
     refused("silent.mp4", "out.mp4", "matches no streams");
     refused("music.wav", "out.nothing", "out.nothing: cannot be written: ffmpeg says");
     refused("music.wav", "missing/out.mp4", "No such file");
-    muxer(&folder.path("silent.mp4"), Duration::ZERO).unwrap();
+    check_mux(&folder.path("silent.mp4"), Duration::ZERO).unwrap();
     assert!(matches!(
         mux(Path::new("no.mp4"), ALL, &folder.path("music.wav"), &folder.path("out.mp4"), 0.0),
         Err(Error::Io { .. })

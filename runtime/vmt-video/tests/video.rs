@@ -338,8 +338,8 @@ mod bad_files {
         let source = "-f lavfi -i testsrc2=s=320x180:d=10 -c:v libx264";
         for (options, want) in [
             ("late.mp4", "must be a video that FFmpeg can read, but FFmpeg says: "),
-            ("-movflags faststart early.mp4", "is cut off: its header promises 10.0s, but its pictures end at "),
-            ("a.mkv", "is cut off: its header promises 10.0s, but its pictures end at "),
+            ("-movflags faststart early.mp4", "is cut off: its header says 10.0s, but its frames end at "),
+            ("a.mkv", "is cut off: its header says 10.0s, but its frames end at "),
         ] {
             films.ffmpeg(&format!("{source} {options}"));
             let name = options.rsplit(' ').next().unwrap();
@@ -383,7 +383,7 @@ mod bad_files {
         check(
             &films,
             "a.mkv",
-            "must be a video that FFmpeg can read, but no decoder takes it, or its pictures have over 67108864 pixels: ",
+            "must be a video that FFmpeg can read, but no decoder takes it, or its frames have over 67108864 pixels: ",
         );
     }
 

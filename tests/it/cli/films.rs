@@ -116,7 +116,7 @@ fn films_that_cannot_be_read() {
         ("text.mp4", "must be a video that FFmpeg can read, but FFmpeg says: "),
         ("start.mp4", ""),
         ("sound.m4a", "must be a video that FFmpeg can read, but it has no video stream"),
-        ("cut.mp4", "is cut off: its header promises 25.0s"),
+        ("cut.mp4", "is cut off: its header says 25.0s"),
     ] {
         let (call, want) = (format!("compose @{film} -o @out.mid"), format!("@{film}: {want}"));
         place.fails(1, &call, &want);
@@ -133,7 +133,7 @@ fn every_cut_of_the_demo_is_refused() {
     let demo = fs::read(file("tests/data/demo.mp4")).unwrap();
     for tenths in 1..10 {
         fs::write(place.path("cut.mp4"), &demo[..demo.len() * tenths / 10]).unwrap();
-        let want = "@cut.mp4: is cut off: its header promises 12.0s, but its pictures end at ";
+        let want = "@cut.mp4: is cut off: its header says 12.0s, but its frames end at ";
         place.fails(1, "compose @cut.mp4 -o @cut.mid --unconstrained", want);
     }
 }
@@ -147,9 +147,9 @@ fn a_part_of_a_film_has_its_music() {
     assert!((4_750..=5_000).contains(&film.as_millis()), "{film:?}");
     place.vmt("compose %tests/data/demo.mp4 --end 3 -o @a.mkv");
     place.ffmpeg("-i %tests/data/demo.mp4 -c:v mpeg2video -g 50 @film.mpg");
-    let want = "@film.mpg: ffmpeg finds no picture to begin with at 3.3s";
+    let want = "@film.mpg: ffmpeg finds no frame to begin with at 3.3s";
     place.fails(1, "compose @film.mpg --start 3.3 -o @b.mp4 -o @b.mid", want);
-    let want = "b.mkv: only an .mp4 can begin at any picture; give no --start, or write .mp4";
+    let want = "b.mkv: only an .mp4 can begin at any frame; give no --start, or write .mp4";
     place.fails(2, "compose %tests/data/demo.mp4 --start 1 -o @b.mkv", want);
     let want = "demo.mp4: must have a frame from --start on, but ends before 99s";
     place.fails(1, "compose %tests/data/demo.mp4 --start 99 -o @b.mid", want);

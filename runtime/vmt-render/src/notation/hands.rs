@@ -25,9 +25,9 @@ pub fn staves(score: &Score, tempo: f64) -> [Vec<Chord>; 2] {
     let mut last: [Option<Note>; 2] = [None; 2];
     for note in score.notes() {
         let (start, pitch) = (sixteenth(note.start), (note.pitch.get(), note.velocity));
-        let mut struck = staves.iter().filter_map(|staff| staff.last()).filter(|chord| chord.start == start);
+        let mut simultaneous = staves.iter().filter_map(|staff| staff.last()).filter(|chord| chord.start == start);
         // Two notes of one pitch within a sixteenth are written as one.
-        if struck.any(|chord| chord.notes.iter().any(|(other, _)| *other == pitch.0)) {
+        if simultaneous.any(|chord| chord.notes.iter().any(|(other, _)| *other == pitch.0)) {
             continue;
         }
         let staff = hand(note, &last);
@@ -45,7 +45,7 @@ pub fn staves(score: &Score, tempo: f64) -> [Vec<Chord>; 2] {
         for index in 1..staff.len() {
             let next = staff[index].start;
             let chord = &mut staff[index - 1];
-            // A player reads no rest of a sixteenth, and a listener hears none.
+            // A rest of a sixteenth is hard to read and not heard.
             if chord.end + 1 >= next {
                 chord.end = next;
             }
@@ -55,8 +55,8 @@ pub fn staves(score: &Score, tempo: f64) -> [Vec<Chord>; 2] {
     staves
 }
 
-/// 0 for the right hand, 1 for the left. Around middle C it is the hand whose last note is nearer in pitch or, if that was
-/// over two seconds ago, whose usual position is.
+/// 0 for the right hand, 1 for the left. Around middle C it is the hand whose last note is nearer in pitch or, if that
+/// was over two seconds ago, whose usual position is.
 fn hand(note: &Note, last: &[Option<Note>; 2]) -> usize {
     const MEMORY: u32 = 2 * STEPS_PER_SECOND;
     const REST: [u8; 2] = [67, 52];

@@ -2,7 +2,7 @@
 
 use vmt::{STEPS_PER_SECOND, Score};
 
-/// The steps by fifths, from F, which is sharpened first, to B, which is flattened first.
+/// The steps on the line of fifths, from F, which is sharpened first, to B, which is flattened first.
 const STEPS: [char; 7] = ['F', 'C', 'G', 'D', 'A', 'E', 'B'];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,13 +43,13 @@ impl Key {
         best.1
     }
 
-    /// How the key alters a step by itself.
+    /// The alteration of a step by the key signature.
     pub fn alter(self, step: char) -> i32 {
         let place = STEPS.iter().position(|other| *other == step).unwrap_or(0) as i32;
         i32::from(place < self.fifths) - i32::from(place >= 7 + self.fifths)
     }
 
-    /// Step, alteration and octave of a MIDI note: as near to the key as it can be on the line of fifths.
+    /// Step, alteration and octave of a MIDI note: the spelling that is nearest to the key on the line of fifths.
     pub fn spell(self, pitch: u8) -> (char, i32, i32) {
         // In C: from E flat, three fifths below, to G sharp, eight above.
         let lowest = self.fifths - 3;

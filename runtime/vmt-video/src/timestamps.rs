@@ -1,51 +1,51 @@
-//! From a file's timestamps to times counted from the first frame.
+//! From a file's timestamps to presentation times counted from the first frame.
 
 use std::time::Duration;
 
 use ffmpeg_next::{Rational, Rescale};
 
-/// A timestamp further back than this, in seconds, starts a new count, as a joined recording does.
+/// A timestamp further back than this, in seconds, is the start of a new count: recordings that were joined have them.
 const BACK: i64 = 1;
 
-/// A timestamp further ahead than this, in seconds, starts a new count. A still picture may stay this long.
+/// So is a timestamp further ahead than this, in seconds. A still frame may last that long.
 const AHEAD: i64 = 3600;
 
-/// Keeps time in the file's own ticks, so that rounding cannot add up.
-pub struct Clock {
+/// Counts in the file's own ticks, so that rounding errors do not add up.
+pub struct Timestamps {
     /// Seconds in a tick.
     tick: Rational,
-    /// How many ticks a frame stays if its packet does not say.
+    /// Ticks of a frame whose packet has no duration.
     usual: i64,
-    /// The first frame's timestamp, and the one that counts as zero now.
+    /// The first frame's timestamp, and the one that is zero in the current count.
     first: Option<i64>,
     zero: i64,
-    /// When the last frame appeared and when it goes.
+    /// Start and end of the last frame.
     last: (i64, i64),
 }
 
-impl Clock {
-    /// For timestamps in units of `tick` seconds, and `rate` frames a second as far as known.
+impl Timestamps {
+    /// For timestamps in units of `tick` seconds and, if known, `rate` frames per second.
     pub fn new(tick: Rational, rate: Rational) -> Self {
         Self { tick, usual: 1.rescale(rate.invert(), tick), first: None, zero: 0, last: (0, 0) }
     }
 
-    /// When the next frame appears and how long it stays, from what the file says of it.
+    /// Start and duration of the next frame, from its timestamp and the duration of its packet (0 if unknown).
     pub fn frame(&mut self, timestamp: Option<i64>, duration: i64) -> (Duration, Duration) {
-        let (appeared, goes) = self.last;
-        let timestamp = timestamp.unwrap_or(self.zero.saturating_add(goes));
+        let (start, end) = self.last;
+        let timestamp = timestamp.unwrap_or(self.zero.saturating_add(end));
         if self.first.is_none() {
             self.first = Some(timestamp);
             self.zero = timestamp;
         }
-        let believed = appeared - self.ticks(BACK)..=appeared.saturating_add(self.ticks(AHEAD));
+        let continues = start - self.ticks(BACK)..=start.saturating_add(self.ticks(AHEAD));
         let mut time = timestamp.saturating_sub(self.zero);
-        if !believed.contains(&time) {
-            self.zero = timestamp.saturating_sub(goes);
-            time = goes;
+        if !continues.contains(&time) {
+            self.zero = timestamp.saturating_sub(end);
+            time = end;
         }
-        time = time.max(appeared);
-        let stays = [duration, self.usual, time - appeared].into_iter().find(|&ticks| ticks > 0).unwrap_or(1);
-        self.last = (time, time.saturating_add(stays));
+        time = time.max(start);
+        let lasts = [duration, self.usual, time - start].into_iter().find(|&ticks| ticks > 0).unwrap_or(1);
+        self.last = (time, time.saturating_add(lasts));
         (self.seconds(time), self.end().saturating_sub(self.seconds(time)))
     }
 
@@ -54,12 +54,12 @@ impl Clock {
         self.first
     }
 
-    /// When the last frame goes.
+    /// The end of the last frame.
     pub fn end(&self) -> Duration {
         self.seconds(self.last.1)
     }
 
-    /// Zero if negative or out of all reason.
+    /// Zero if negative or too large.
     pub fn seconds(&self, ticks: i64) -> Duration {
         Duration::from_nanos(ticks.rescale(self.tick, (1, 1_000_000_000)).try_into().unwrap_or(0))
     }
@@ -76,8 +76,8 @@ mod tests {
     /// Frames as (timestamp, duration) in milliseconds, at 25 frames a second; wants (time, duration).
     #[track_caller]
     fn check(frames: &[(Option<i64>, i64)], want: &[(u64, u64)]) {
-        let mut clock = Clock::new(Rational(1, 1000), Rational(25, 1));
-        let got: Vec<_> = frames.iter().map(|&(timestamp, duration)| clock.frame(timestamp, duration)).collect();
+        let mut timestamps = Timestamps::new(Rational(1, 1000), Rational(25, 1));
+        let got: Vec<_> = frames.iter().map(|&(timestamp, duration)| timestamps.frame(timestamp, duration)).collect();
         let ms = Duration::from_millis;
         assert_eq!(got, want.iter().map(|&(time, duration)| (ms(time), ms(duration))).collect::<Vec<_>>());
     }
@@ -92,7 +92,7 @@ mod tests {
     fn what_the_file_leaves_out() {
         check(&[(None, 0), (None, 30), (None, 30)], &[(0, 40), (40, 30), (70, 30)]);
         check(&[(Some(500), 40), (None, 40), (Some(580), 40)], &[(0, 40), (40, 40), (80, 40)]);
-        let mut no_rate = Clock::new(Rational(1, 1000), Rational(0, 0));
+        let mut no_rate = Timestamps::new(Rational(1, 1000), Rational(0, 0));
         assert_eq!(no_rate.frame(Some(0), 0), (Duration::ZERO, Duration::from_millis(1)));
         assert_eq!(no_rate.frame(Some(50), 0), (Duration::from_millis(50), Duration::from_millis(50)));
     }
