@@ -31,7 +31,7 @@ impl InspectArgs {
         println!("context      {} tensors", manifest.context.len());
         println!("state        {} tensors", manifest.state.len());
         for (engine, parity) in &manifest.parity {
-            let vmt::manifest::Parity { encoder, logits, tokens } = parity;
+            let vmt::manifest::Parity { encoder, logits, tokens, .. } = parity;
             println!("{engine:12} when exported: encoder to {encoder:e}, logits to {logits:e} over {tokens} events");
         }
         Ok(())

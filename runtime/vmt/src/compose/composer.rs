@@ -25,12 +25,12 @@ use crate::video::Window;
 /// let each = Duration::from_millis(40);
 /// let frames = (0..50).map(|index| Ok::<_, Error>(Frame { time: each * index, duration: each, picture: 200 + index as u8 }));
 /// let film = windows(frames, geometry, options.hop(&geometry), |&grey| {
-///     Ok(Array3::from_elem((3, geometry.height, geometry.width), grey))
+///     Ok(Array3::from_elem((3, geometry.height(), geometry.width()), grey))
 /// });
 ///
 /// let composition = composer.compose(film, &options, |progress| eprintln!("{:?}", progress.time))?;
-/// assert_eq!(composition.score.duration, Duration::from_secs(2));
-/// let bytes = midi::write(&composition.score);
+/// assert_eq!(composition.score.duration(), Duration::from_secs(2));
+/// let bytes = midi::write(&composition.score)?;
 /// assert!(bytes.starts_with(b"MThd"));
 /// # Ok::<_, Error>(())
 /// ```

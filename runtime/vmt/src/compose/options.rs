@@ -29,8 +29,8 @@ pub struct Options {
     /// Notes begin only on the sixteenths and the triplets of the beats in [`conditions`](Self::conditions).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub quantize: bool,
-    /// What the piece begins with and continues, such as [`Score::beginning`]; at most half a window. It takes the place of
-    /// music for the film's first seconds.
+    /// What the piece begins with and continues, such as [`Score::beginning`](crate::Score::beginning); at most half a
+    /// window. It takes the place of music for the film's first seconds.
     pub primer: Vec<Token>,
 }
 

@@ -48,7 +48,7 @@ use crate::video::Window;
 /// }
 /// let takes = piece.finish();
 /// assert!(takes.len() == 3 && takes[0].rank.total() >= takes[1].rank.total());
-/// assert!(takes.iter().all(|take| !take.complete && take.score.duration < Duration::from_secs(7)));
+/// assert!(takes.iter().all(|take| !take.complete && take.score.duration() < Duration::from_secs(7)));
 /// # Ok::<_, vmt::Error>(())
 /// ```
 pub struct Piece<'c, W: Iterator> {
@@ -188,7 +188,7 @@ impl<'c, W: Iterator> Piece<'c, W> {
             }
             // The prefix costs nothing, nor does it to close what is held (a pause and an off), or to pass what was left
             // to this window.
-            let budget = *max_tokens + prefix.len() + 2 * take.held() + left;
+            let budget = max_tokens.saturating_add(prefix.len() + 2 * take.held() + left);
             let grammar = Grammar::new(span.end - span.start, budget)?
                 .max_note_steps(geometry.max_note_steps())
                 .min_rest(*seam - span.start)
@@ -242,7 +242,7 @@ impl<'c, W: Iterator> Piece<'c, W> {
         self.state = State::Between;
         if self.options.unconstrained {
             for take in &mut self.takes {
-                take.length_error += take.clock().abs_diff(span.end);
+                take.length_error = take.length_error.saturating_add(take.clock().abs_diff(span.end));
                 take.restart(span.end);
             }
         }

@@ -66,7 +66,7 @@ pub fn write(score: &Score) -> Result<Vec<u8>> {
 ///
 /// # Errors
 ///
-/// As [`write`].
+/// As [`write()`].
 pub fn write_at(score: &Score, tempo: Tempo) -> Result<Vec<u8>> {
     let tick = |step| tempo.tick_of(step);
     let mut strokes = Vec::new();
