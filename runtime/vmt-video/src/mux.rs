@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use ffmpeg_next::{Rational, media::Type};
 
-use crate::{Error, Video};
+use crate::error::Error;
+use crate::video::Video;
 
 /// Checks, before any work, that [`mux`] can run `ffmpeg`, and can begin to copy `film` at `start`, for which it writes
 /// a second of film to the system's temporary folder.
