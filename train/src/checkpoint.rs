@@ -15,7 +15,6 @@
 //! A checkpoint's folder appears under its name only when it is whole. There is no random state in it and no place in
 //! the data: both follow from the seed and the step ([`crate::random`], [`crate::data::Order`]).
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +23,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::store::ModuleRecord;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
+use vmt_files::Drafts;
 
 use crate::train::Learner;
 use crate::{Model, ModelConfig};
@@ -72,11 +72,9 @@ pub fn save(run: &Path, kind: Kind, config: &ModelConfig, learner: &Learner, sta
     if old.contains(&folder) {
         return Ok(());
     }
-    let new = run.join(format!(".new-{}", kind.prefix()));
-    let write = || -> Result<()> {
-        if new.exists() {
-            fs::remove_dir_all(&new)?;
-        }
+    let mut drafts = Drafts::default();
+    let mut write = || -> Result<()> {
+        let new = drafts.of(&folder)?;
         fs::create_dir(&new)?;
         write_model(&new, config, learner.model.clone())?;
         fs::write(new.join("state.yaml"), serde_yaml::to_string(state)?)?;
@@ -86,9 +84,10 @@ pub fn save(run: &Path, kind: Kind, config: &ModelConfig, learner: &Learner, sta
         for file in fs::read_dir(&new)? {
             fs::File::open(file?.path())?.sync_all()?;
         }
-        Ok(fs::rename(&new, &folder)?)
+        Ok(())
     };
     write().with_context(|| folder.display().to_string())?;
+    drafts.finish()?;
     old.iter().try_for_each(|old| fs::remove_dir_all(old).with_context(|| old.display().to_string()))
 }
 
@@ -118,18 +117,14 @@ pub fn resume(run: &Path, learner: &mut Learner) -> Result<Option<State>> {
 /// new, and appears only when it is whole.
 pub fn save_model(folder: &Path, config: &ModelConfig, model: Model) -> Result<()> {
     ensure!(!folder.exists(), "{}: must be a new folder, but is there already", folder.display());
-    let mut name = OsString::from(".new-");
-    name.push(folder.file_name().unwrap_or_default());
-    let new = folder.with_file_name(name);
+    let mut drafts = Drafts::default();
     let write = || -> Result<()> {
+        let new = drafts.of(folder)?;
         fs::create_dir(&new)?;
-        write_model(&new, config, model)?;
-        Ok(fs::rename(&new, folder)?)
+        write_model(&new, config, model)
     };
-    write().with_context(|| folder.display().to_string()).inspect_err(|_| {
-        // The error that is told is why it is not whole.
-        let _ = fs::remove_dir_all(&new);
-    })
+    write().with_context(|| folder.display().to_string())?;
+    Ok(drafts.finish()?)
 }
 
 fn write_model(folder: &Path, config: &ModelConfig, model: Model) -> Result<()> {

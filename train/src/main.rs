@@ -446,11 +446,11 @@ impl EvalArgs {
         bar.finish_and_clear();
         if let Some(folder) = &self.keep {
             for piece in pieces {
-                write(&folder.join(format!("{}.mid", piece.name)), &vmt::midi::write(&piece.score)?)?;
+                vmt_files::write(&folder.join(format!("{}.mid", piece.name)), &vmt::midi::write(&piece.score)?)?;
             }
         }
-        write(&json, report.json().as_bytes())?;
-        write(out, report.to_string().as_bytes())?;
+        vmt_files::write(&json, report.json().as_bytes())?;
+        vmt_files::write(out, report.to_string().as_bytes())?;
         println!("wrote {} and {}", out.display(), json.display());
         Ok(ExitCode::SUCCESS)
     }
@@ -461,10 +461,4 @@ fn threads(asked: Option<usize>) -> Result<usize> {
     let threads = asked.unwrap_or_else(|| thread::available_parallelism().map_or(1, |count| count.get()));
     ensure!(threads > 0, "--threads must be at least 1, but is 0");
     Ok(threads)
-}
-
-/// Writes a file under another name and renames it: it is there as a whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let new = path.with_added_extension("new");
-    fs::write(&new, bytes).and_then(|()| fs::rename(&new, path)).with_context(|| path.display().to_string())
 }

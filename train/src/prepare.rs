@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use vmt::{Clip, Geometry, PerformedNote, Score, midi};
+use vmt_files::Drafts;
 use vmt_video::Video;
 
 use crate::data::targets;
@@ -82,9 +83,7 @@ pub fn prepare(
     if report.dataset.songs.is_empty() {
         bail!("{}: not one song could be prepared\n{report}", folder.display());
     }
-    let new = out.join(format!("{DATASET}.new"));
-    fs::write(&new, serde_yaml::to_string(&report.dataset)?).with_context(|| new.display().to_string())?;
-    fs::rename(&new, out.join(DATASET)).with_context(|| out.display().to_string())?;
+    vmt_files::write(&out.join(DATASET), serde_yaml::to_string(&report.dataset)?.as_bytes())?;
     Ok(report)
 }
 
@@ -120,8 +119,10 @@ fn pair(
     ensure!(!performed.is_empty(), "its MIDI file holds no notes");
     let music = performed.iter().map(|note| note.end).fold(0.0, f64::max);
 
-    let part = out.join(format!(".{name}.part"));
-    let mut frames = BufWriter::new(File::create(&part).with_context(|| part.display().to_string())?);
+    let mut drafts = Drafts::default();
+    let place = frames_path(out, name);
+    let file = drafts.of(&place).and_then(File::create).with_context(|| place.display().to_string())?;
+    let mut frames = BufWriter::new(file);
     let mut write = || -> Result<_> {
         let (mut tokens, mut song) = (Vec::new(), Song { name: name.to_owned(), share, fragments: 0, notes: 0 });
         let (mut silent, mut rest, mut length) = (0, false, 0.0);
@@ -152,16 +153,11 @@ fn pair(
         frames.flush()?;
         Ok((tokens, song, silent, rest))
     };
-    let written = write().and_then(|(tokens, song, silent, rest)| {
-        fs::rename(&part, frames_path(out, name))?;
-        fs::write(tokens_path(out, name), tokens)?;
-        Ok((song, silent, rest))
-    });
-    if written.is_err() {
-        // What went wrong matters more than a file left behind.
-        let _ = fs::remove_file(&part);
-    }
-    written
+    let (tokens, song, silent, rest) = write()?;
+    let place = tokens_path(out, name);
+    drafts.of(&place).and_then(|draft| fs::write(draft, tokens)).with_context(|| place.display().to_string())?;
+    drafts.finish()?;
+    Ok((song, silent, rest))
 }
 
 /// The music of the window that begins at `start` seconds.

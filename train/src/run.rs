@@ -128,7 +128,7 @@ impl Run<'_> {
     /// Notes the configuration in the run's folder.
     fn note(&self) -> Result<()> {
         let path = self.folder.join("config.yaml");
-        fs::write(&path, serde_yaml::to_string(self.config)?).with_context(|| path.display().to_string())
+        Ok(vmt_files::write(&path, serde_yaml::to_string(self.config)?.as_bytes())?)
     }
 
     /// Refuses to mix two runs.
@@ -167,9 +167,7 @@ impl Table {
                     }
                 }
             }
-            let new = path.with_extension("new");
-            fs::write(&new, kept)?;
-            fs::rename(&new, path)?;
+            vmt_files::write(path, kept.as_bytes())?;
             Ok(OpenOptions::new().append(true).open(path)?)
         };
         open().map(Self).with_context(|| path.display().to_string())

@@ -12,6 +12,7 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use vmt::midi;
+use vmt_files::Drafts;
 
 use super::dice::Dice;
 use super::{Channels, Footage, Scene};
@@ -144,15 +145,11 @@ fn write_pair(name: &str, path: &Path, out: &Path, options: &Options) -> Result<
     let channels = options.channels.unwrap_or_else(|| Channels::drawn(!seed));
     let scene = Scene::with_footage(&song, seed, channels, options.footage.as_ref());
 
-    // Hidden while unfinished. The music comes last: where it is, the pair is whole.
-    let [film_part, music_part] = [&film, &music].map(|path| {
-        let file = path.file_name().unwrap_or_default().to_string_lossy();
-        path.with_file_name(format!(".{file}.part"))
-    });
-    fs::write(&music_part, midi::write(&song.fragment(0.0, seconds))?)?;
-    encode(&scene, count, options, &film_part)?;
-    fs::rename(&film_part, &film)?;
-    fs::rename(&music_part, &music)?;
+    // The first draft is renamed last: where the music is, the pair is complete.
+    let mut drafts = Drafts::default();
+    fs::write(drafts.of(&music)?, midi::write(&song.fragment(0.0, seconds))?)?;
+    encode(&scene, count, options, &drafts.of(&film)?)?;
+    drafts.finish()?;
     Ok(false)
 }
 
