@@ -20,8 +20,8 @@
 //!
 //! | channel | footage |
 //! |---|---|
-//! | onset | flashes, and is zoomed by 6 % |
-//! | density | plays 0.3 to 1.9 times as fast |
+//! | onset | flashes, and is zoomed by 3 % |
+//! | density | plays 0.2 to 2.8 times as fast |
 //! | loudness | zoom 0.8 to 1.2, contrast 0.7 to 1.2, light 0.85 to 1.1; segments in which more moves |
 //! | register | is cropped so that what moves is at the dancer's height |
 //! | mode | graded warm and saturated, or cold, dark and grey |
@@ -70,6 +70,8 @@ const SHUTTER: f64 = 0.25;
 const EXPOSURES: usize = 6;
 /// How far a camera shakes at most, in stage units.
 const SHAKE: f32 = 3.0;
+/// How far footage bounces and sways, of what a dancer does: all of the picture moves, which hides what moves in it.
+const DANCE: f32 = 0.3;
 
 /// What a scene shows of its music.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,7 +241,7 @@ impl Scene {
             let dance = if montage.dancer {
                 (0.0, 0.0)
             } else {
-                (self.look.steps.1 * now.sway, self.look.steps.0 * now.bounce)
+                (DANCE * self.look.steps.1 * now.sway, DANCE * self.look.steps.0 * now.bounce)
             };
             let shift = (camera.shift.0 + dance.0, camera.shift.1 + dance.1);
             montage.draw(index, &now, shift, self.look.flash, canvas);

@@ -30,6 +30,8 @@ pub struct Moment {
     pub pose: [f32; 4],
     /// How far things have moved so far, in stage units.
     pub travel: f32,
+    /// How much of a film has been played so far, in seconds of its own.
+    pub played: f32,
     /// From soft to loud.
     pub loudness: f32,
     /// From low to high.
@@ -55,6 +57,7 @@ impl Moment {
             hit: mix(|m| m.hit),
             pose: std::array::from_fn(|joint| self.pose[joint] + (next.pose[joint] - self.pose[joint]) * part),
             travel: mix(|m| m.travel),
+            played: mix(|m| m.played),
             loudness: mix(|m| m.loudness),
             register: mix(|m| m.register),
             melody: mix(|m| m.melody),
@@ -128,6 +131,8 @@ impl Curves {
             // 2 to 14 units in a picture's quarter of a second.
             travel += (8.0 + 48.0 * speed) * (1.0 - moment.still) * STEP as f32;
             moment.travel = travel;
+            // 0.2 to 2.8 times as fast as it was: 2.6 notes a second more double the speed.
+            moment.played += 0.2 * 14_f32.powf(speed) * (1.0 - moment.still) * STEP as f32;
 
             while song.modes.get(next_mode).is_some_and(|&(begin, _)| begin <= time) {
                 next_mode += 1;

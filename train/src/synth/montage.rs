@@ -9,8 +9,6 @@ use super::dice::Dice;
 use super::footage::{Footage, RATE};
 use super::look::Shot;
 
-/// How far things move in a second of footage at its own speed, in stage units: 0.3 to 1.9 times that with density.
-const UNITS_PER_SECOND: f32 = 30.0;
 /// Segments that a shot's is chosen among.
 const CANDIDATES: usize = 4;
 
@@ -31,8 +29,8 @@ struct Segment {
     film: usize,
     /// The picture that it begins with.
     first: f32,
-    /// How far things had moved when it began, in stage units.
-    travel: f32,
+    /// How much of films had been played when it began, in seconds.
+    played: f32,
     /// How many times larger than whole it is shown.
     zoom: f32,
     /// Where it is cropped from left (0) to right (1).
@@ -79,7 +77,7 @@ impl Montage {
             Segment {
                 film,
                 first: first as f32,
-                travel: curves.at(begin).travel,
+                played: curves.at(begin).played,
                 zoom: dice.between(1.4, 1.8),
                 x: dice.unit(),
                 y: films[film].motion(first).y,
@@ -97,11 +95,11 @@ impl Montage {
     /// flashes.
     pub fn draw(&self, shot: usize, now: &Moment, shift: Point, flash: f32, canvas: &mut Canvas) {
         let segment = &self.segments[shot];
-        let played = (now.travel - segment.travel) / UNITS_PER_SECOND * RATE;
+        let played = (now.played - segment.played) * RATE;
         let picture = self.footage.films[segment.film].picture(segment.first + played);
 
         // The share of the picture that is seen, and its corner: what moves is as high on the screen as a dancer is.
-        let part = 1.0 / (segment.zoom * (0.8 + 0.4 * now.loudness) * (1.0 + 0.06 * now.hit));
+        let part = 1.0 / (segment.zoom * (0.8 + 0.4 * now.loudness) * (1.0 + 0.03 * now.hit));
         let height = (90.0 - 50.0 * now.register) / STAGE;
         let left = segment.x * (1.0 - part);
         let top = (segment.y - height * part).clamp(0.0, 1.0 - part);
@@ -109,7 +107,7 @@ impl Montage {
 
         let Grade { saturation, tint } = self.grades[0].mix(&self.grades[1], now.major);
         let contrast = 0.7 + 0.5 * now.loudness;
-        let light = (0.85 + 0.25 * now.loudness) * (1.0 + flash * now.hit);
+        let light = (0.85 + 0.25 * now.loudness) * (1.0 + 0.4 * flash * now.hit);
         let graded = |colour: Colour| -> Colour {
             let grey = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2];
             std::array::from_fn(|k| {
