@@ -57,6 +57,8 @@ def check_names(bundle):
     encoder, decoder = bundle.manifest["encoder"], bundle.manifest["decoder"]
     check_inputs(bundle.encoder, {encoder["pixels"]: "tensor(uint8)", encoder["frame_mask"]: "tensor(int64)"})
     integers = [decoder[key] for key in ("tokens", "positions", "times", "token_mask", "frame_mask") if key in decoder]
+    if "conditions" in decoder:
+        integers.append(decoder["conditions"]["input"])
     floats = [tensor["to"] for key in ("context", "state") for tensor in bundle.manifest[key]]
     check_inputs(
         bundle.decoder, {name: "tensor(int64)" for name in integers} | {name: "tensor(float)" for name in floats}

@@ -62,8 +62,9 @@ class Decoding:
                 case other:
                     raise ValueError(f"a first state is `empty` or an output of the `encoder`, not {other}")
 
-    def feed(self, tokens):
-        """Feeds i64 `[lanes, new]`; returns the logits f32 `[lanes, new, 310]` of what follows each."""
+    def feed(self, tokens, conditions=None):
+        """Feeds i64 `[lanes, new]`; returns the logits f32 `[lanes, new, 310]` of what follows each. `conditions`, i64
+        `[lanes, new, columns]`, is what is known of the moment after each token: by default nothing."""
         names, state = self.bundle.manifest["decoder"], self.bundle.manifest["state"]
         new = tokens.shape[1]
         feeds = {names["tokens"]: tokens, **self.context, **self.state}
@@ -75,6 +76,10 @@ class Decoding:
             feeds[names["times"]] = times
         if "token_mask" in names:
             feeds[names["token_mask"]] = np.ones((self.lanes, self.fed + new), np.int64)
+        if "conditions" in names:
+            columns = names["conditions"]["columns"]
+            unknown = np.zeros((*tokens.shape, len(columns)), np.int64)
+            feeds[names["conditions"]["input"]] = unknown if conditions is None else conditions
         logits, *returned = self.bundle.decoder.run([names["logits"], *(tensor["from"] for tensor in state)], feeds)
         self.state = {tensor["to"]: value for tensor, value in zip(state, returned)}
         self.fed, self.elapsed = self.fed + new, times[:, -1:]

@@ -6,10 +6,11 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use proptest::prelude::*;
-use vmt::{Composer, Composition, Controls, Error, Event, Options, Played, Result, Scale, Score, Token};
+use vmt::{Composer, Composition, Conditions, Controls, Error, Event, Options, Played, Result, Scale, Score, Token};
 
 use crate::composing::silence;
 use crate::scripted::{DOT, Scripted, UNSEEN, check_playable, compose, film, random, scripted, unseen, with_seed};
@@ -51,6 +52,55 @@ fn controls_are_kept_to() {
     check(none().with_polyphony(NonZeroUsize::new(1)), &|score| polyphony(score) <= 1);
     let white = |note: &vmt::Note| [0, 2, 4, 5, 7, 9, 11].contains(&(note.pitch.get() % 12));
     check(none().with_scale("A minor".parse::<Scale>().unwrap()), &every(white));
+}
+
+/// Half a minute of beats, 90 a minute.
+fn beats() -> Conditions {
+    let beats = Conditions::steady_beats(200.0 / 3.0, 4, Duration::from_secs(30));
+    let mut conditions = Conditions::default();
+    conditions.beats = beats;
+    conditions
+}
+
+#[test]
+fn quantized_notes_are_on_sixteenths() {
+    let off = |note: &vmt::Note| {
+        let sixteenth = 50.0 / 3.0;
+        let nearest = ((f64::from(note.start) / sixteenth).round() * sixteenth).round() as u32;
+        nearest.abs_diff(note.start)
+    };
+    for seed in 1..=5 {
+        let free = half_a_minute(&with_seed(seed).with_conditions(beats()));
+        assert!(free.notes().iter().map(off).max() > Some(5));
+        let quantized = half_a_minute(&with_seed(seed).with_conditions(beats()).with_quantize(true));
+        assert!(quantized.notes().iter().map(off).max() <= Some(1), "seed {seed}");
+        assert!(quantized.notes().len() * 2 > free.notes().len());
+    }
+    // Without beats there is nothing to hold to.
+    let unknown = half_a_minute(&with_seed(1).with_quantize(true));
+    assert_eq!(unknown, half_a_minute(&with_seed(1)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn a_note_is_struck_at_each_hit(
+        seed in 0..1000_u64,
+        gaps in proptest::collection::vec(30..700_u32, 1..20),
+        quantize: bool,
+        polyphony in 1..5_usize,
+    ) {
+        let hits: Vec<u32> = gaps.iter().scan(0, |step, gap| { *step += gap; Some(*step) }).collect();
+        let hits: Vec<u32> = hits.into_iter().filter(|&hit| hit < 3000).collect();
+        let mut conditions = beats();
+        conditions.hits = Some(hits.clone());
+        let controls = Controls::default().with_polyphony(NonZeroUsize::new(polyphony));
+        let options = with_seed(seed).with_conditions(conditions).with_quantize(quantize).with_controls(controls);
+        let score = half_a_minute(&options);
+        for hit in hits {
+            prop_assert!(score.notes().iter().any(|note| note.start == hit), "nothing at {hit}");
+        }
+    }
 }
 
 #[test]

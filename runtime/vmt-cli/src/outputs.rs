@@ -37,9 +37,11 @@ pub struct OutputArgs {
     /// Keep the other takes too, from the second best: FILE.2.mid, FILE.3.mid, ...
     #[arg(long)]
     keep_takes: bool,
-    /// Beats per minute of .mid and .musicxml, 20-400; no time in seconds changes
-    #[arg(long, value_name = "BPM", default_value_t = 120.0)]
-    pub tempo: f64,
+    /// Beats per minute, 20-400, from the film's beginning, in 4/4. A model that was trained with conditions plays to them;
+    /// else they are how .mid and .musicxml count, and no time in seconds changes [default: 80 if the model plays to them,
+    /// else 120]
+    #[arg(long, value_name = "BPM")]
+    pub tempo: Option<f64>,
     /// Move each note to the nearest sixteenth of --tempo
     #[arg(long)]
     pub snap: bool,
@@ -149,9 +151,20 @@ impl OutputArgs {
         Self { output: formats.iter().map(output).collect(), format: Vec::new(), ..self.clone() }
     }
 
+    /// Beats per minute.
+    pub fn bpm(&self) -> f64 {
+        self.tempo.unwrap_or(120.0)
+    }
+
+    /// The same, with the default tempo of a model that plays to it.
+    pub fn told(&self) -> Self {
+        // Near the geometric mean of POP909's tempi, 78.9.
+        Self { tempo: self.tempo.or(Some(80.0)), ..self.clone() }
+    }
+
     /// How beats are counted.
     pub fn tempo(&self) -> Result<Tempo> {
-        let tempo = Tempo::new(self.tempo)?;
+        let tempo = Tempo::new(self.bpm())?;
         Ok(if self.snap { tempo.snapped() } else { tempo })
     }
 
@@ -247,7 +260,7 @@ impl OutputArgs {
                         Kind::Midi => midi::write_at(score, tempo)?,
                         Kind::Png => vmt_render::piano_roll_png(score, film)?,
                         Kind::Svg => vmt_render::piano_roll_svg(score, film)?.into(),
-                        Kind::MusicXml => vmt_render::musicxml(score, self.tempo).into(),
+                        Kind::MusicXml => vmt_render::musicxml(score, self.bpm()).into(),
                         Kind::Json => Record::new(score, provenance.clone()).to_json()?.into(),
                         Kind::Wav => return Ok(fs::copy(&sound, draft).map(|_| ())?),
                         Kind::Film => return self.film(&draft, &sound, provenance),

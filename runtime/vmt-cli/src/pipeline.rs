@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use vmt::{Composition, Tempo};
+use vmt::{Composition, Conditions, STEPS_PER_SECOND};
 use vmt_render::{Film, Provenance};
 
 use crate::event_lines;
@@ -13,28 +13,39 @@ use crate::generation::{GenerationArgs, Loaded};
 use crate::input::InputArgs;
 use crate::outputs::{OutputArgs, Prepared};
 
+/// Beats are told for at most so long, a day, where the film does not say how long it is.
+const LONGEST_CLICK: Duration = Duration::from_secs(24 * 3600);
+
 /// A loaded model and the options of the call: composes for one film after the other.
 pub struct Pipeline<'a> {
     input: &'a InputArgs,
     pub loaded: Loaded,
     range: Range<Duration>,
-    tempo: Tempo,
 }
 
 impl<'a> Pipeline<'a> {
     /// Checks the options, then loads the model.
     pub fn load(input: &'a InputArgs, outputs: &OutputArgs, generation: &GenerationArgs) -> Result<Self> {
-        let (range, tempo) = (input.range()?, outputs.tempo()?);
-        Ok(Self { input, loaded: generation.load()?, range, tempo })
+        let range = input.range()?;
+        outputs.tempo()?;
+        Ok(Self { input, loaded: generation.load()?, range })
     }
 
     /// Composes for `film` and writes `outputs`; returns the takes, the best first.
     pub fn compose(&self, film: Film, outputs: &OutputArgs, prepared: &Prepared) -> Result<Vec<Composition>> {
         let Loaded { bundle, composer, options, .. } = &self.loaded;
         let geometry = composer.engine().geometry();
+        let told = bundle.manifest().decoder.conditions.is_some();
+        let outputs = &if told { outputs.told() } else { outputs.clone() };
         let (windows, length) = self.input.windows(&film, self.range.clone(), geometry, options.hop(&geometry))?;
         let bar = progress_bar(length)?;
-        let mut piece = composer.piece(windows, options, outputs.takes)?;
+        let mut options = options.clone();
+        if told {
+            let length = length.unwrap_or(LONGEST_CLICK).min(LONGEST_CLICK);
+            let beat = 60.0 * f64::from(STEPS_PER_SECOND) / outputs.bpm();
+            options.conditions.beats = Conditions::steady_beats(beat, 4, length);
+        }
+        let mut piece = composer.piece(windows, &options, outputs.takes)?;
         let (mut furthest, mut events) = (Duration::ZERO, 0);
         while let Some(played) = piece.next().transpose()? {
             if outputs.events {
@@ -52,8 +63,13 @@ impl<'a> Pipeline<'a> {
         let none = "must have a frame from --start on, but ends before";
         ensure!(takes[0].windows > 0, "{}: {none} {:?}", path.display(), self.range.start);
         if outputs.snap {
-            takes.iter_mut().for_each(|take| take.score.snap(self.tempo));
+            let tempo = outputs.tempo()?;
+            takes.iter_mut().for_each(|take| take.score.snap(tempo));
         }
+        // Those behind the end say nothing.
+        let end = takes[0].score.duration().as_secs_f64() * f64::from(STEPS_PER_SECOND);
+        let beats = options.conditions.beats.partition_point(|beat| beat.step < end);
+        options.conditions.beats.truncate(beats + 1);
         let provenance = |take: &Composition| Provenance {
             vmt: env!("CARGO_PKG_VERSION").to_owned(),
             model: bundle.into(),
@@ -64,7 +80,7 @@ impl<'a> Pipeline<'a> {
             options: options.clone(),
             takes: takes.len(),
             take: take.take,
-            tempo: outputs.tempo,
+            tempo: outputs.bpm(),
             snapped: outputs.snap,
         };
         let written: Vec<_> = takes.iter().map(|take| (&take.score, provenance(take))).collect();

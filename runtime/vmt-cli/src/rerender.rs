@@ -24,7 +24,7 @@ pub fn run(file: &Path, film: Option<Film>, outputs: &OutputArgs) -> Result<()> 
         provenance.film = film;
     }
     let mut outputs = outputs.clone();
-    (outputs.tempo, outputs.snap) = (provenance.tempo, provenance.snapped);
+    (outputs.tempo, outputs.snap) = (Some(provenance.tempo), provenance.snapped);
     if outputs.show_film() {
         check_film(&provenance, score.duration())
             .with_context(|| format!("the film of {}, which may be named: vmt compose FILM --from ...", at()))?;

@@ -9,8 +9,11 @@
 //! those of EMSYNC (arXiv 2502.10154).
 
 use std::ops::Range;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::event::STEPS_PER_SECOND;
 
 /// One number that the decoder is told of a moment. The order is a file format: see [`Condition::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -205,19 +208,27 @@ impl Conditions {
         [position, in_bar, per_bar, length, sixteenth, eighth, beat, hit, end, key, density, loudness]
     }
 
-    /// Beats of `length` steps from step 0 to `end`, in bars of `per_bar` beats that begin there; the last one is at `end` or behind.
-    pub fn steady_beats(length: f64, per_bar: u8, end: u32) -> Vec<Beat> {
-        let count = (f64::from(end) / length).ceil() as u64;
+    /// Beats of `length` steps for music of this `duration`, in bars of `per_bar` beats from step 0 on; the last beat is at its
+    /// end or behind.
+    pub fn steady_beats(length: f64, per_bar: u8, duration: Duration) -> Vec<Beat> {
+        let count = (duration.as_secs_f64() * f64::from(STEPS_PER_SECOND) / length).ceil() as u64;
         let in_bar = |number: u64| (number % u64::from(per_bar.max(1))) as u8 + 1;
         (0..=count).map(|number| Beat { step: number as f64 * length, in_bar: in_bar(number), per_bar }).collect()
     }
 
-    /// Whether `step` is a quarter or a third of a beat, to the nearest step, or outside the beats.
-    pub fn on_grid(&self, step: u32) -> bool {
+    /// The sixteenth nearest to `step`, which is `step` itself outside the beats.
+    pub fn nearest_sixteenth(&self, step: u32) -> u32 {
         let now = i64::from(step);
-        let Some((from, to)) = self.beat_around(now) else { return true };
-        let part = |twelfths: u32| (from.step + (to.step - from.step) * f64::from(twelfths) / 12.0).round() as i64;
-        [0, 3, 4, 6, 8, 9].into_iter().any(|twelfths| part(twelfths) == now)
+        let Some((from, to)) = self.beat_around(now) else { return step };
+        let sixteenths = (0..=4).map(|quarters| from.step + (to.step - from.step) * f64::from(quarters) / 4.0);
+        let nearest = sixteenths.map(|step| step.round() as i64).min_by_key(|sixteenth| sixteenth.abs_diff(now));
+        nearest.map_or(step, |nearest| nearest.max(0) as u32)
+    }
+
+    /// The first sixteenth behind `step`, or the next step outside the beats.
+    pub fn next_sixteenth(&self, step: u32) -> u32 {
+        let ahead = self.metre(step.into()).map_or(1, |metre| metre[4]);
+        step.saturating_add(ahead.into())
     }
 
     /// The beat that `now` is on or behind, and the next.

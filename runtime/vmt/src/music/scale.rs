@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::conditions::Key;
 use super::event::Pitch;
 use crate::error::{Error, Result};
 
@@ -37,6 +38,16 @@ static MODES: [(&str, &[u8]); 13] = [
 const TONICS: [&str; 12] = ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"];
 
 impl Scale {
+    /// The key, where the mode is major or one of the minor ones.
+    pub fn key(&self) -> Option<Key> {
+        let minor = match self.mode.0 {
+            "major" => false,
+            "minor" | "harmonic-minor" | "melodic-minor" => true,
+            _ => return None,
+        };
+        Some(Key { tonic: self.tonic, minor })
+    }
+
     /// Whether it has this key, in whichever octave.
     pub fn contains(&self, pitch: Pitch) -> bool {
         self.mode.1.contains(&((pitch.get() + 12 - self.tonic) % 12))
