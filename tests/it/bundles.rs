@@ -90,9 +90,9 @@ fn manifests() {
     check("state:", "stats:", "unknown field `stats`, expected one of");
     check("name: tiny-vmt\n", "name: a\nname: b\n", "duplicate field `name`");
     check("performance-310", "performance-311", "`vocabulary` must be performance-310, but is performance-311");
-    check("height: 32", "height: 0", "geometry: must be 1-4096 frames, rows and columns");
-    check("width: 32", "width: 4097", "geometry: must be 1-4096 frames, rows and columns");
-    check("frame_ms: 250", "frame_ms: 0", "geometry: must be 1-4096 frames, rows and columns");
+    check("height: 32", "height: 0", "`geometry` must be 1-4096 frames, rows and columns");
+    check("width: 32", "width: 4097", "`geometry` must be 1-4096 frames, rows and columns");
+    check("frame_ms: 250", "frame_ms: 0", "`geometry` must be 1-4096 frames, rows and columns");
     check("max_tokens: 1024", "max_tokens: 1", "`max_tokens` must be at least 2, but is 1");
     check("first:", "last:", "state[0]: unknown field `last`");
     check("    empty:", "    full:", "state[0].first: unknown variant `full`, expected `empty` or `encoder`");

@@ -76,6 +76,12 @@ fn a_chord_of_all_keys_is_closed() {
 }
 
 #[test]
+fn a_budget_may_be_any() {
+    let composition = compose(random(1, 4.0), usize::MAX, 12_000, &with_seed(1)).unwrap();
+    assert_eq!(composition.score, compose(random(1, 4.0), 1 << 20, 12_000, &with_seed(1)).unwrap().score);
+}
+
+#[test]
 fn no_film_no_music() {
     let composition = compose(random(0, 1.0), 1024, 0, &Options::default()).unwrap();
     assert_eq!((composition.windows, composition.events, composition.score), (0, 0, Score::default()));

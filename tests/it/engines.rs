@@ -116,6 +116,10 @@ fn takes_are_lanes(_: &str, engine: &dyn Engine) {
     }
     assert!(text(engine.open_takes(&[], 2).map(drop)).contains("clip"));
     assert!(text(engine.open_takes(&clips(), 0).map(drop)).contains("clip"));
+    for takes in [1025, usize::MAX] {
+        let want = format!("takes must be at most 1024, but is {takes}");
+        assert_eq!(text(engine.open_takes(&clips(), takes).map(drop)), want);
+    }
 }
 
 fn no_video_is_no_picture(_: &str, engine: &dyn Engine) {

@@ -2,8 +2,8 @@
 //! becomes MIDI bytes.
 //!
 //! [`Composer`] is the way through all of it, and [`Piece`] the same event by event. The folders of this crate are that line:
-//! `video` cuts a film into windows, `model` reads bundles and runs them, `decode` samples tokens, `compose` joins windows to a
-//! piece, and `music` knows events, notes and MIDI.
+//! `video` cuts a film into windows, `click` fits beats to its hit points, `model` reads bundles and runs them, `decode`
+//! samples tokens, `compose` joins windows to a piece, and `music` knows events, notes and MIDI.
 //!
 //! Cargo features: `tract` (default) and `ort` add engines, `cuda` ONNX Runtime on an NVIDIA GPU; `training` opens the decode
 //! loop and the manifest to those who train and export models. None changes a result.

@@ -250,6 +250,25 @@ pub(crate) mod tests {
         events.split_whitespace().map(event).collect()
     }
 
+    #[test]
+    fn scores_are_in_order() {
+        let note = |start, end, velocity| Note { start, end, pitch: Pitch::MIN, velocity };
+        let check = |notes: &[Note], want: Option<&str>| {
+            let error = Score::new(notes.to_vec(), Duration::ZERO).err().map(|error| error.to_string());
+            assert_eq!(error.is_some(), want.is_some(), "{notes:?}: {error:?}");
+            error.into_iter().zip(want).for_each(|(error, want)| assert!(error.starts_with(want), "{error}"));
+        };
+        check(&[], None);
+        check(&[note(0, 1, 1), note(0, u32::MAX, 127), note(7, 8, 64)], None);
+        let (short, early) =
+            ("a note must be at least a step long", "a note must be behind those that begin before it");
+        check(&[note(0, 0, 64)], Some(short));
+        check(&[note(5, 4, 64)], Some(short));
+        check(&[note(0, 1, 0)], Some(short));
+        check(&[note(0, 1, 128)], Some(short));
+        check(&[note(7, 8, 64), note(6, 9, 64)], Some(early));
+    }
+
     fn decode(events: &str) -> Decoded {
         Score::decode(parse(events), Duration::from_secs(10))
     }

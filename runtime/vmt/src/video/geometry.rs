@@ -34,7 +34,7 @@ impl TryFrom<Fields> for Geometry {
         let Fields { frames, height, width, frame_ms } = fields;
         Self::new(frames, height, width, frame_ms).ok_or_else(|| {
             let want = "1-4096 frames, rows and columns, and 1-86400000 ms (a day) a frame";
-            format!("must be {want}, but is {frames} frames of {height} x {width}, {frame_ms} ms each")
+            format!("`geometry` must be {want}, but is {frames} frames of {height} x {width}, {frame_ms} ms each")
         })
     }
 }
@@ -125,5 +125,35 @@ impl Geometry {
     /// The most steps of [`Options::primer`](crate::Options::primer): half a window.
     pub fn max_primer_steps(&self) -> u32 {
         steps(self.lasts(self.frames / 2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn geometries_have_ranges() {
+        for (frames, height, width, frame_ms) in [(1, 1, 1, 1), (4096, 4096, 4096, 86_400_000), (40, 128, 128, 250)] {
+            let geometry = Geometry::new(frames, height, width, frame_ms).unwrap();
+            assert_eq!(geometry.window(), Duration::from_millis(frames as u64 * frame_ms));
+            assert!((1..=frames).contains(&geometry.hop()) && geometry.max_note_steps() > 0);
+        }
+        for (frames, height, width, frame_ms) in
+            [(0, 1, 1, 1), (4097, 1, 1, 1), (1, 0, 1, 1), (1, 4097, 1, 1), (1, 1, 0, 1), (1, 1, usize::MAX, 1)]
+                .into_iter()
+                .chain([(1, 1, 1, 0), (1, 1, 1, 86_400_001), (1, 1, 1, u64::MAX)])
+        {
+            assert_eq!(Geometry::new(frames, height, width, frame_ms), None);
+            let fields = Fields { frames, height, width, frame_ms };
+            let want = format!("but is {frames} frames of {height} x {width}, {frame_ms} ms each");
+            assert!(Geometry::try_from(fields).unwrap_err().ends_with(&want));
+        }
+    }
+
+    #[test]
+    fn no_picture_is_too_late_for_the_clock() {
+        let slow = Geometry::new(4096, 1, 1, 86_400_000).unwrap();
+        assert!(slow.time(usize::MAX) >= slow.lasts(usize::MAX) && slow.lasts(usize::MAX) > slow.window());
     }
 }

@@ -315,6 +315,16 @@ mod tests {
     }
 
     #[test]
+    fn windows_go_on_as_long_as_the_film_does() {
+        let slow = Geometry::new(4, 1, 1, 86_400_000).unwrap();
+        let windows = Window::without_video(Duration::MAX, slow, 1).map(|window| window.unwrap());
+        let starts: Vec<_> = windows.take(3).map(|window| window.start.as_secs()).collect();
+        assert_eq!(starts, [0, 86_400, 172_800]);
+        let last = Window::without_video(Duration::from_secs(u64::MAX), Geometry::PAPER, 40).next().unwrap().unwrap();
+        assert_eq!(last.duration, Duration::from_secs(10));
+    }
+
+    #[test]
     fn hops_lie_within_a_window() {
         for hop in [0, 41, usize::MAX] {
             let cut: Vec<_> = windows(steady(15_000), TINY, hop, gray).collect();
