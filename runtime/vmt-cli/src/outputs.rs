@@ -132,6 +132,7 @@ impl OutputArgs {
     }
 
     /// The folder that -o names for a folder of films.
+    #[cfg(feature = "video")]
     pub fn folder(&self) -> Result<&Path> {
         match self.output.as_slice() {
             [Output { path, kind: Kind::Folder }] if !self.events => Ok(path),
@@ -140,6 +141,7 @@ impl OutputArgs {
     }
 
     /// The same for one film of a folder.
+    #[cfg(feature = "video")]
     pub fn of(&self, film: &Path, folder: &Path) -> Self {
         let name = folder.join(film.file_stem().unwrap_or_default());
         let mid = || [Kind::ALL[0].0.to_owned()].to_vec();

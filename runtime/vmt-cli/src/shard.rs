@@ -53,6 +53,7 @@ impl Shard {
     }
 
     /// Whether the item at this place of a list is in it.
+    #[cfg(any(feature = "video", test))]
     pub fn holds(self, place: usize) -> bool {
         place % self.count == self.index
     }
