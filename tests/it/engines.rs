@@ -170,7 +170,8 @@ fn sessions_move_between_threads(_: &str, engine: &dyn Engine) {
 
 /// The loop refuses logits that an engine has made unfit on the way.
 fn unfit_logits_are_refused(_: &str, engine: &dyn Engine) {
-    let spoil: [(&str, fn(Array2<f32>) -> Array2<f32>); 4] = [
+    type Spoil = fn(Array2<f32>) -> Array2<f32>;
+    let spoil: [(&str, Spoil); 4] = [
         ("the model gave NaN as the logit of token 0 in lane 0", |logits| logits * f32::NAN),
         ("the model gave inf as the logit of token 7 in lane 2", |mut logits| {
             logits[[2, 7]] = f32::INFINITY;

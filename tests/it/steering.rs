@@ -56,9 +56,8 @@ fn controls_are_kept_to() {
 
 /// Half a minute of beats, 90 a minute.
 fn beats() -> Conditions {
-    let beats = Conditions::steady_beats(200.0 / 3.0, 4, Duration::from_secs(30));
     let mut conditions = Conditions::default();
-    conditions.beats = beats;
+    conditions.beats.extend(Conditions::steady_beats(200.0 / 3.0, 4, Duration::from_secs(30)));
     conditions
 }
 

@@ -89,7 +89,6 @@ impl GenerationArgs {
         hits.sort_unstable();
         hits.dedup();
         let mut conditions = Conditions::default();
-        conditions.hits = (!hits.is_empty()).then_some(hits);
 
         let bundle = self.bundle.as_ref().map_or_else(built_in::bundle, |dir| Ok(Bundle::open(dir)?))?;
         let told = bundle.manifest().decoder.conditions.is_some();
@@ -97,6 +96,7 @@ impl GenerationArgs {
             conditions.keys =
                 controls.scale.and_then(|scale| scale.key()).map(|key| (0, Some(key))).into_iter().collect();
         }
+        conditions.hits = (!hits.is_empty()).then_some(hits);
         let backend = match self.engine {
             EngineName::Auto => Backend::Auto,
             EngineName::Tract => Backend::Tract,

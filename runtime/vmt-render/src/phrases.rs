@@ -26,7 +26,7 @@ pub type Phrase = Vec<Vec<usize>>;
 /// The phrases of at least four notes that are repeated in `score`, transposed or not: at most `most`, those with the
 /// most notes first. No note is part of two phrases.
 pub fn phrases(score: &Score, most: usize) -> Vec<Phrase> {
-    let mut search = Search { notes: &score.notes(), free: vec![true; score.notes().len()] };
+    let mut search = Search { notes: score.notes(), free: vec![true; score.notes().len()] };
     let mut candidates = search.candidates();
     candidates.sort_by_key(|(first, second)| (Reverse(first.len()), first[0], second[0]));
     let mut phrases = Vec::new();

@@ -226,7 +226,7 @@ impl Layout {
         const PADDING: f64 = 3.0;
         writeln!(svg, r#"<g fill="{colour}" fill-opacity=".07" stroke="{colour}" stroke-opacity=".75">"#)?;
         for passage in phrase {
-            let Some(Extent { steps, pitches }) = extent(&score.notes(), passage) else { continue };
+            let Some(Extent { steps, pitches }) = extent(score.notes(), passage) else { continue };
             let [left, right] = [steps.start, steps.end].map(|step| self.x_of(step));
             let [top, bottom] = [self.y(pitches.end().get()), self.y(pitches.start().get()) + ROW];
             let (x, y) = (left - PADDING, top - PADDING);

@@ -43,7 +43,7 @@ pub struct Rank {
 impl Rank {
     /// Of a score whose events have this `likelihood` on average, where so many notes a second were asked for.
     pub fn new(score: &Score, likelihood: f64, density: Option<f64>) -> Self {
-        let repetition = REPETITION * (repeated(&score.notes()) - REPEATED).max(0.0) / (1.0 - REPEATED);
+        let repetition = REPETITION * (repeated(score.notes()) - REPEATED).max(0.0) / (1.0 - REPEATED);
         let silence = SILENCE * (score.longest_silence() - PAUSE).max(0.0);
         let [few, many] = density.map_or(DENSITIES, |wanted| [wanted / TOLERANCE, wanted * TOLERANCE]);
         let seconds = score.duration().as_secs_f64().max(1.0);
