@@ -54,7 +54,7 @@ const QUANTITIES: [&str; 7] = ["onset", "density", "loudness", "register", "mode
 /// [Onsets/s, notes/s, velocity, pitch, share of major, share of silence, bars] in 10 s from `start` on.
 fn quantities(song: &Song, start: f64) -> [f64; 7] {
     let score = song.fragment(start, 10.0);
-    let notes = &score.notes();
+    let notes = score.notes();
     let mut onsets = notes.iter().map(|note| note.start / 4).collect::<Vec<_>>();
     onsets.dedup();
     let times = (0..100).map(|index| start + index as f64 * 0.1);
