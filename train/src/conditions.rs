@@ -14,7 +14,7 @@ const ON_BEAT: f64 = 0.03;
 /// Hit points are at least this far apart, in seconds.
 const HITS_APART: f64 = 1.0;
 
-/// Density and loudness of a song, each as ranks within the song, one each [`EVERY`] from its beginning on.
+/// Density and loudness of a song, each as ranks within the song, one every quarter of a second from its beginning on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Intensity {
     density: Vec<u8>,
