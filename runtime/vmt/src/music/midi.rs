@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use midly::num::{u15, u28};
-use midly::{EventIter, Format, Header, MetaMessage, MidiMessage, Smf, Timing, TrackEvent, TrackEventKind};
+use midly::{Format, Header, MetaMessage, MidiMessage, Smf, Timing, TrackEvent, TrackEventKind};
 
 use super::note::PerformedNote;
 use super::score::Score;
@@ -18,26 +18,45 @@ const PEDAL: u8 = 64;
 /// What the sustain pedal (controller 64) does to the notes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sustain {
-    /// It holds them until it is released or the key is struck again, as in Magenta.
+    /// It holds them until it is released or the key is struck again, exactly as in Magenta (note_seq's
+    /// `apply_sustain_control_changes`).
     Apply,
     /// Nothing: a note ends when its key comes up.
     Ignore,
 }
 
-/// The notes of a file, as pretty_midi pairs them; drums are left out. An instrument is a channel of a track.
+/// The notes of a file, as pretty_midi pairs them; drums are left out. An instrument is a program of a channel of a track.
+///
+/// The file may be wrapped in RIFF (`.rmi`) or have other bytes before it, real-time bytes may stand between and within
+/// events, a track may end before or after the length it states, and running status goes on after meta and system
+/// events. The tracks of format 2 start together at the tempi of the first, as in pretty_midi.
 ///
 /// # Errors
 ///
-/// [`Error::Midi`] for bytes that are no Standard MIDI File of format 0 or 1.
+/// [`Error::Midi`] for bytes without a header or any track, a track that is cut short or has an event that cannot be understood, and a
+/// division of time or a tempo that makes no time pass.
 pub fn read(bytes: &[u8], sustain: Sustain) -> Result<Vec<PerformedNote>> {
-    let (division, tracks) = parse(bytes)?;
-    let clock = Clock::new(division, &tracks)?;
-    let instruments: Vec<Instrument> = tracks.iter().flat_map(instruments).collect();
-    let end = instruments.iter().map(Instrument::end).max().unwrap_or(0);
+    Ok(read_with_warnings(bytes, sustain)?.0)
+}
+
+/// [`read`], and what was lost, each in a line for the user: missing or surplus tracks, and notes without an end.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_with_warnings(bytes: &[u8], sustain: Sustain) -> Result<(Vec<PerformedNote>, Vec<String>)> {
+    let File { format, division, tracks, mut warnings } = parse(bytes)?;
+    let clock = Clock::new(division, if format == 2 { &tracks[..tracks.len().min(1)] } else { &tracks })?;
+    let mut music = Music::default();
+    tracks.iter().for_each(|track| music.add(track));
+    if music.endless > 0 {
+        warnings.push(format!("{} of its notes never end and are left out", music.endless));
+    }
+    let end = music.end();
     let mut performed = Vec::new();
-    for instrument in instruments {
+    for instrument in music.instruments.into_iter().filter(|instrument| !instrument.drums) {
         let notes = match sustain {
-            Sustain::Apply => instrument.sustained(end),
+            Sustain::Apply => sustained(&instrument.notes, &music.pedals[instrument.pedal], end),
             Sustain::Ignore => instrument.notes,
         };
         performed.extend(notes.iter().map(|note| PerformedNote {
@@ -47,7 +66,7 @@ pub fn read(bytes: &[u8], sustain: Sustain) -> Result<Vec<PerformedNote>> {
             velocity: note.velocity,
         }));
     }
-    Ok(performed)
+    Ok((performed, warnings))
 }
 
 /// A file of one track: 120 bpm, one tick a millisecond, an acoustic grand; it ends when the piece does.
@@ -108,56 +127,170 @@ fn bad<T>(reason: impl Into<String>) -> Result<T> {
     Err(Error::Midi(reason.into()))
 }
 
-/// Events, each with its tick from the start.
-type Track<'a> = Vec<(u64, TrackEventKind<'a>)>;
+/// What the notes of a file depend on.
+#[derive(Clone, Copy, PartialEq)]
+enum Message {
+    /// The status and two bytes of data, of which some kinds have one.
+    Channel(u8, u8, u8),
+    /// Microseconds in a quarter note.
+    Tempo(u32),
+    EndOfTrack,
+    Other,
+}
 
-/// The division of time, and the tracks.
-///
-/// midly reads the events only: there are headers that make it panic.
-fn parse(bytes: &[u8]) -> Result<([u8; 2], Vec<Track<'_>>)> {
-    let mut rest = bytes;
-    let Some((b"MThd", &[format_high, format_low, count_high, count_low, high, low, ..])) = chunk(&mut rest) else {
-        return bad("it has no header");
+/// Messages, each with its tick from the start.
+type Track = Vec<(u64, Message)>;
+
+struct File {
+    format: u16,
+    division: [u8; 2],
+    tracks: Vec<Track>,
+    warnings: Vec<String>,
+}
+
+fn parse(bytes: &[u8]) -> Result<File> {
+    let Some(mut rest) = after(bytes, b"MThd") else { return bad("it has no header") };
+    let Ok([_, _, _, _, format_high, format_low, count_high, count_low, division @ ..]) = take_array::<10>(&mut rest)
+    else {
+        return bad("its header is cut short");
     };
     let format = u16::from_be_bytes([format_high, format_low]);
-    if format > 1 {
-        return bad(format!("its format must be 0 or 1, but is {format}"));
+    if format > 2 {
+        return bad(format!("its format must be 0, 1 or 2, but is {format}"));
     }
     let count = u16::from_be_bytes([count_high, count_low]);
-    let mut tracks = Vec::new();
-    for number in 1..=count {
-        let mut track = Vec::new();
-        let mut tick = 0;
-        for event in EventIter::new(track_chunk(&mut rest, number, count)?) {
-            let event = event.or_else(|error| {
-                bad(format!("track {number} of {count} after tick {tick}: {}", error.kind().message()))
-            })?;
-            tick += u64::from(event.delta.as_int());
-            track.push((tick, event.kind));
-        }
-        tracks.push(track);
+    let (mut tracks, mut warnings) = (Vec::new(), Vec::new());
+    while tracks.len() < count.into() {
+        // Whatever stands between tracks is passed over: chunks of other kinds, and padding.
+        let Some(chunk) = after(rest, b"MTrk") else { break };
+        rest = chunk;
+        let number = tracks.len() + 1;
+        tracks.push(track(&mut rest).or_else(|reason| bad(format!("track {number} of {count} {reason}")))?);
     }
-    Ok(([high, low], tracks))
+    let read = tracks.len();
+    if read == 0 && count > 0 {
+        return bad("it has no tracks");
+    }
+    if read < count.into() {
+        warnings.push(format!("{} of its {count} tracks are missing", usize::from(count) - read));
+    } else if after(rest, b"MTrk").is_some() {
+        warnings.push(format!("it has more tracks than the {count} of its header; they are left out"));
+    }
+    Ok(File { format, division, tracks, warnings })
 }
 
-/// The next track's bytes; chunks of other kinds are passed over.
-fn track_chunk<'a>(rest: &mut &'a [u8], number: u16, count: u16) -> Result<&'a [u8]> {
+/// What follows the first `name`.
+fn after<'a>(bytes: &'a [u8], name: &[u8; 4]) -> Option<&'a [u8]> {
+    bytes.windows(4).position(|window| window == name).map(|start| &bytes[start + 4..])
+}
+
+const CUT: &str = "is cut short";
+
+/// Takes the length and the events of a track from the front of `rest`.
+///
+/// As mido, it reads on after an end of track that comes before the stated length. Where that length cannot be right,
+/// the end of track counts.
+fn track(rest: &mut &[u8]) -> Result<Track, String> {
+    let length = u32::from_be_bytes(take_array(rest)?) as usize;
+    let available = rest.len();
+    let (mut track, mut tick, mut status, mut ended) = (Track::new(), 0, None, false);
     loop {
-        match chunk(rest) {
-            Some((b"MTrk", data)) => return Ok(data),
-            Some(_) => {}
-            None => return bad(format!("track {number} of {count} is missing or cut short")),
+        let taken = available - rest.len();
+        let chunk_follows = rest.is_empty() || rest.starts_with(b"MTrk");
+        let done = if ended { chunk_follows || length > available } else { chunk_follows && taken >= length };
+        if done || (ended && taken >= length) {
+            return Ok(track);
+        }
+        let within = if ended { &rest[..length - taken] } else { *rest };
+        let mut left = within;
+        match event(&mut left, &mut status) {
+            Ok((delta, message)) => {
+                tick += u64::from(delta);
+                track.push((tick, message));
+                ended |= message == Message::EndOfTrack;
+                *rest = &rest[within.len() - left.len()..];
+            }
+            // What follows an end of track need not be events.
+            Err(_) if ended => return Ok(track),
+            Err(reason) => return Err(format!("{reason} after tick {tick}")),
         }
     }
 }
 
-/// Takes a chunk's name and bytes from the front of `bytes`.
-fn chunk<'a>(bytes: &mut &'a [u8]) -> Option<(&'a [u8; 4], &'a [u8])> {
-    let (name, rest) = bytes.split_first_chunk()?;
-    let (length, rest) = rest.split_first_chunk()?;
-    let (data, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-    *bytes = rest;
-    Some((name, data))
+/// Takes the ticks since the event before and an event from the front of `rest`; `running` is the last channel status.
+fn event(rest: &mut &[u8], running: &mut Option<u8>) -> Result<(u32, Message), &'static str> {
+    let delta = number(rest)?;
+    let status = match rest.first() {
+        Some(0x80..) => take_array::<1>(rest)?[0],
+        Some(_) => running.ok_or("has an event without a status")?,
+        None => return Err(CUT),
+    };
+    let message = match status {
+        0x80..0xf0 => {
+            *running = Some(status);
+            let first = data(rest)?;
+            Message::Channel(status, first, if matches!(status, 0xc0..0xe0) { 0 } else { data(rest)? })
+        }
+        0xf0 | 0xf7 => {
+            text(rest)?;
+            Message::Other
+        }
+        0xff => {
+            let [kind] = take_array(rest)?;
+            match (kind, text(rest)?) {
+                (0x2f, _) => Message::EndOfTrack,
+                (0x51, &[high, middle, low, ..]) => Message::Tempo(u32::from_be_bytes([0, high, middle, low])),
+                (0x51, _) => return Err("has a tempo of less than three bytes"),
+                _ => Message::Other,
+            }
+        }
+        // System common and real-time messages, which only a stream should have.
+        0xf1 | 0xf3 => data(rest).map(|_| Message::Other)?,
+        0xf2 => data(rest).and_then(|_| data(rest)).map(|_| Message::Other)?,
+        0xf6 | 0xf8.. => Message::Other,
+        _ => return Err("has an event of an undefined status"),
+    };
+    Ok((delta, message))
+}
+
+fn take_array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], &'static str> {
+    let (array, left) = rest.split_first_chunk().ok_or(CUT)?;
+    *rest = left;
+    Ok(*array)
+}
+
+/// A byte of data. Real-time bytes may come before it (MIDI 1.0 lets them stand within other messages).
+fn data(rest: &mut &[u8]) -> Result<u8, &'static str> {
+    loop {
+        match take_array(rest)? {
+            [byte @ ..0x80] => return Ok(byte),
+            [0xf8..=0xfe] => {}
+            _ => return Err("has an event that lacks data"),
+        }
+    }
+}
+
+/// A number of variable length, at most 28 bits.
+fn number(rest: &mut &[u8]) -> Result<u32, &'static str> {
+    let mut number = 0;
+    loop {
+        let [byte] = take_array(rest)?;
+        number = number << 7 | u32::from(byte & 0x7f);
+        if number >> 28 != 0 {
+            return Err("has a number of more than 28 bits");
+        }
+        if byte < 0x80 {
+            return Ok(number);
+        }
+    }
+}
+
+/// Bytes after their number.
+fn text<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], &'static str> {
+    let length = number(rest)? as usize;
+    let (text, left) = rest.split_at_checked(length).ok_or(CUT)?;
+    *rest = left;
+    Ok(text)
 }
 
 /// Seconds from ticks: stretches of constant tempo as (first tick, its time in seconds, seconds per tick).
@@ -182,9 +315,9 @@ impl Clock {
             return Ok(Self(vec![(0, 0.0, 1.0 / (frames * f64::from(low)))]));
         }
         let mut tempi: Vec<(u64, u32)> = vec![(0, 500_000)];
-        for (tick, kind) in tracks.iter().flatten() {
-            if let TrackEventKind::Meta(MetaMessage::Tempo(micros)) = kind {
-                tempi.push((*tick, micros.as_int()));
+        for &(tick, message) in tracks.iter().flatten() {
+            if let Message::Tempo(micros) = message {
+                tempi.push((tick, micros));
             }
         }
         tempi.sort_by_key(|&(tick, _)| tick);
@@ -208,13 +341,23 @@ impl Clock {
     }
 }
 
-/// What one channel of a track plays, in ticks.
+/// What the tracks play, in ticks.
 #[derive(Default)]
+struct Music {
+    instruments: Vec<Instrument>,
+    /// When pedals go down (true) or up.
+    pedals: Vec<Vec<(u64, bool)>>,
+    /// How many notes have no end; drums are not counted.
+    endless: usize,
+}
+
+/// What a program of a channel of a track plays.
 struct Instrument {
+    drums: bool,
     /// In the order in which they end.
     notes: Vec<Stroke>,
-    /// When the pedal goes down (true) or up.
-    pedal: Vec<(u64, bool)>,
+    /// The index of its pedal; instruments of a channel may share one.
+    pedal: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -225,95 +368,129 @@ struct Stroke {
     velocity: u8,
 }
 
-/// The instruments of a track that play notes.
-fn instruments(track: &Track) -> impl Iterator<Item = Instrument> {
-    let mut channels: [Instrument; 16] = Default::default();
-    let mut open: HashMap<(u8, u8), Vec<(u64, u8)>> = HashMap::new();
-    for &(tick, kind) in track {
-        let TrackEventKind::Midi { channel, message } = kind else { continue };
-        let channel = channel.as_int();
-        let instrument = &mut channels[usize::from(channel)];
-        match message {
-            MidiMessage::NoteOn { key, vel } if vel > 0 => {
-                open.entry((channel, key.as_int())).or_default().push((tick, vel.as_int()));
-            }
-            MidiMessage::NoteOn { key, .. } | MidiMessage::NoteOff { key, .. } => {
-                let pitch = key.as_int();
-                let struck = open.remove(&(channel, pitch)).unwrap_or_default();
-                let (earlier, now): (Vec<_>, Vec<_>) = struck.into_iter().partition(|&(start, _)| start < tick);
-                // A key that comes up and goes down at one tick stays down, in whichever order the file says so.
-                if !earlier.is_empty() {
-                    open.insert((channel, pitch), now);
+impl Music {
+    fn add(&mut self, track: &Track) {
+        let mut struck: HashMap<(u8, u8), Vec<(u64, u8)>> = HashMap::new();
+        // Indices of instruments by channel and program.
+        let mut known: HashMap<(u8, u8), usize> = HashMap::new();
+        let mut programs = [0; 16];
+        // The pedal of what a channel says before the first note of a program ends, as in pretty_midi.
+        let mut early: [Option<usize>; 16] = [None; 16];
+        for &(tick, message) in track {
+            let Message::Channel(status, first, second) = message else { continue };
+            let channel = status & 0x0f;
+            let program: &mut u8 = &mut programs[usize::from(channel)];
+            let early = &mut early[usize::from(channel)];
+            let pedal = || {
+                self.pedals.push(Vec::new());
+                self.pedals.len() - 1
+            };
+            match (status & 0xf0, second) {
+                (0x90, 1..) => struck.entry((channel, first)).or_default().push((tick, second)),
+                (0x80 | 0x90, _) => {
+                    let strokes = struck.remove(&(channel, first)).unwrap_or_default();
+                    let (earlier, now): (Vec<_>, Vec<_>) = strokes.into_iter().partition(|&(start, _)| start < tick);
+                    if earlier.is_empty() {
+                        continue;
+                    }
+                    // A key that comes up and goes down at one tick stays down, in whichever order the file says so.
+                    struck.insert((channel, first), now);
+                    let index = *known.entry((channel, *program)).or_insert_with(|| {
+                        let pedal = early.unwrap_or_else(pedal);
+                        self.instruments.push(Instrument { drums: channel == DRUMS, notes: Vec::new(), pedal });
+                        self.instruments.len() - 1
+                    });
+                    let ended = |(start, velocity)| Stroke { start, end: tick, pitch: first, velocity };
+                    self.instruments[index].notes.extend(earlier.into_iter().map(ended));
                 }
-                let ended = |(start, velocity)| Stroke { start, end: tick, pitch, velocity };
-                instrument.notes.extend(earlier.into_iter().map(ended));
+                // Controllers and pitch bend.
+                (0xb0 | 0xe0, _) => {
+                    let known = known.get(&(channel, *program)).map(|&index| self.instruments[index].pedal);
+                    let pedal = known.unwrap_or_else(|| *early.get_or_insert_with(pedal));
+                    if status & 0xf0 == 0xb0 && first == PEDAL {
+                        self.pedals[pedal].push((tick, second >= 64));
+                    }
+                }
+                (0xc0, _) => *program = first,
+                _ => {}
             }
-            MidiMessage::Controller { controller, value } if controller == PEDAL => {
-                instrument.pedal.push((tick, value >= 64));
-            }
-            _ => {}
         }
+        self.endless += struck
+            .iter()
+            .filter(|((channel, _), _)| *channel != DRUMS)
+            .map(|(_, strokes)| strokes.len())
+            .sum::<usize>();
     }
-    channels[usize::from(DRUMS)] = Instrument::default();
-    channels.into_iter().filter(|instrument| !instrument.notes.is_empty())
+
+    /// The last tick at which a note ends or a pedal moves. As in Magenta, the pedal of drums counts and they do not.
+    fn end(&self) -> u64 {
+        let last = |instrument: &Instrument| {
+            let note = instrument.notes.last().filter(|_| !instrument.drums).map_or(0, |note| note.end);
+            self.pedals[instrument.pedal].last().map_or(0, |&(tick, _)| tick).max(note)
+        };
+        self.instruments.iter().map(last).max().unwrap_or(0)
+    }
 }
 
-/// What happens to an instrument, in the order in which it happens at one tick. Numbers are indices of notes.
+/// What happens to an instrument. Numbers are indices of notes.
 enum Change {
+    Pedal(bool),
     Down(usize),
     Up(usize),
-    Pedal(bool),
 }
 
-impl Instrument {
-    /// The last tick at which something happens.
-    fn end(&self) -> u64 {
-        let pedal = self.pedal.last().map_or(0, |&(tick, _)| tick);
-        self.notes.last().map_or(0, |note| note.end.max(pedal))
+impl Change {
+    /// The order at one tick (note_seq's `_SUSTAIN_ON`, `_SUSTAIN_OFF`, `_NOTE_ON`, `_NOTE_OFF`).
+    fn order(&self) -> u8 {
+        match self {
+            Self::Pedal(true) => 0,
+            Self::Pedal(false) => 1,
+            Self::Down(_) => 2,
+            Self::Up(_) => 3,
+        }
     }
+}
 
-    /// The notes as the pedal holds them; a pedal that is never released holds them to `end`.
-    fn sustained(&self, end: u64) -> Vec<Stroke> {
-        let indexed = || self.notes.iter().enumerate();
-        let mut changes: Vec<(u64, Change)> =
-            indexed().map(|(index, note)| (note.start, Change::Down(index))).collect();
-        changes.extend(indexed().map(|(index, note)| (note.end, Change::Up(index))));
-        changes.extend(self.pedal.iter().map(|&(tick, down)| (tick, Change::Pedal(down))));
-        changes.sort_by_key(|&(tick, _)| tick);
+/// `notes` as `pedal` holds them; one that is never released holds them to `end`.
+fn sustained(notes: &[Stroke], pedal: &[(u64, bool)], end: u64) -> Vec<Stroke> {
+    let indexed = || notes.iter().enumerate();
+    let mut changes: Vec<(u64, Change)> = pedal.iter().map(|&(tick, down)| (tick, Change::Pedal(down))).collect();
+    changes.extend(indexed().map(|(index, note)| (note.start, Change::Down(index))));
+    changes.extend(indexed().map(|(index, note)| (note.end, Change::Up(index))));
+    changes.sort_by_key(|(tick, change)| (*tick, change.order()));
 
-        let mut ends: Vec<Option<u64>> = vec![None; self.notes.len()];
-        let mut struck: [Vec<usize>; 128] = std::array::from_fn(|_| Vec::new());
-        let mut held = Vec::new();
-        let mut pedal = false;
-        for (tick, change) in changes {
-            match change {
-                Change::Down(index) => {
-                    let same_key = &mut struck[usize::from(self.notes[index].pitch)];
-                    if pedal {
-                        for earlier in same_key.drain(..) {
-                            ends[earlier].get_or_insert(tick);
-                        }
-                    }
-                    same_key.push(index);
-                }
-                Change::Up(index) if pedal => held.push(index),
-                Change::Up(index) => {
-                    ends[index].get_or_insert(tick);
-                }
-                Change::Pedal(down) => {
-                    pedal = down;
-                    if !down {
-                        for index in held.drain(..) {
-                            ends[index].get_or_insert(tick);
-                        }
+    let mut ends: Vec<Option<u64>> = vec![None; notes.len()];
+    let mut struck: [Vec<usize>; 128] = std::array::from_fn(|_| Vec::new());
+    let mut held: Vec<usize> = Vec::new();
+    let mut pedal = false;
+    for (tick, change) in changes {
+        match change {
+            Change::Pedal(down) => {
+                pedal = down;
+                if !down {
+                    for index in held.drain(..) {
+                        ends[index].get_or_insert(tick);
                     }
                 }
             }
+            Change::Down(index) => {
+                let same_key = &mut struck[usize::from(notes[index].pitch)];
+                if pedal {
+                    for earlier in same_key.drain(..) {
+                        ends[earlier].get_or_insert(tick);
+                    }
+                }
+                same_key.push(index);
+            }
+            Change::Up(index) if pedal => held.push(index),
+            Change::Up(index) => {
+                ends[index].get_or_insert(tick);
+            }
         }
-        let lengthened = self.notes.iter().zip(ends).map(|(note, until)| Stroke { end: until.unwrap_or(end), ..*note });
-        // Of two strokes of a key at one tick, one is left.
-        lengthened.filter(|note| note.start < note.end).collect()
     }
+    let lengthened = notes.iter().zip(ends).map(|(note, until)| Stroke { end: until.unwrap_or(end), ..*note });
+    // Of two strokes of a key at one tick, one is left.
+    lengthened.filter(|note| note.start < note.end).collect()
 }
 
 #[cfg(test)]
@@ -324,70 +501,6 @@ mod tests {
 
     use super::*;
     use crate::music::score::tests::normal_scores;
-
-    /// A file of format 0 with one track of `events`.
-    fn file(division: [u8; 2], events: &[u8]) -> Vec<u8> {
-        let mut bytes = b"MThd\0\0\0\x06\0\0\0\x01".to_vec();
-        bytes.extend(division);
-        bytes.extend(b"MTrk");
-        bytes.extend((events.len() as u32).to_be_bytes());
-        bytes.extend(events);
-        bytes
-    }
-
-    #[track_caller]
-    fn check(division: [u8; 2], events: &[u8], notes: &str) {
-        let performed = read(&file(division, events), Sustain::Apply).unwrap();
-        assert_eq!(Score::quantise(&performed, Duration::from_secs(100)).to_string(), notes);
-    }
-
-    /// 500 ticks in a quarter note; 120 bpm unless told otherwise.
-    const MILLISECONDS: [u8; 2] = 500_u16.to_be_bytes();
-
-    #[test]
-    fn smpte_time_counts_frames() {
-        // 25 frames of 40 ticks: a tick is a millisecond, and tempo says nothing.
-        check([25_u8.wrapping_neg(), 40], b"\0\xff\x51\x03\x01\0\0\0\x90\x3c\x40\x64\x80\x3c\0", "0-10 60@64\n");
-        check([29_u8.wrapping_neg(), 100], b"\0\x90\x3c\x40\x97\x35\x80\x3c\0", "0-100 60@64\n");
-    }
-
-    #[test]
-    fn a_key_that_comes_up_and_goes_down_at_once_stays_down() {
-        check(MILLISECONDS, b"\0\x90\x3c\x40\x64\x3c\x40\0\x80\x3c\0\x64\x80\x3c\0", "0-10 60@64\n10-20 60@64\n");
-        check(MILLISECONDS, b"\0\x90\x3c\x40\x64\x80\x3c\0\0\x90\x3c\x40\x64\x80\x3c\0", "0-10 60@64\n10-20 60@64\n");
-    }
-
-    #[test]
-    fn a_note_that_ends_as_the_pedal_does_ends_there() {
-        let pedal = b"\0\xb0\x40\x7f\0\x90\x3c\x40\x64\xb0\x40\0\0\x80\x3c\0\x64\x90\x3e\x40\x64\x80\x3e\0";
-        check(MILLISECONDS, pedal, "0-10 60@64\n20-30 62@64\n");
-    }
-
-    #[test]
-    fn notes_without_an_end_are_no_notes() {
-        check(MILLISECONDS, b"\0\x90\x3c\x40\x64\x80\x3d\0", "");
-    }
-
-    #[track_caller]
-    fn refused(bytes: &[u8], reason: &str) {
-        assert_eq!(read(bytes, Sustain::Apply).unwrap_err().to_string(), format!("not a readable MIDI file: {reason}"));
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        refused(b"", "it has no header");
-        refused(b"ID3 an MP3 file, by the look of it", "it has no header");
-        refused(&file([0, 0], b""), "it has no ticks in a quarter note");
-        refused(&file([0x80, 40], b""), "its frames per second must be 24, 25, 29 or 30, but are 128");
-        refused(&file([0xe7, 0], b""), "it has no ticks in a frame");
-        refused(&file(MILLISECONDS, b"\x05\xff\x51\x03\0\0\0"), "a quarter note lasts no time from tick 5");
-        refused(&file(MILLISECONDS, b"\x05\x90\x3c\x40\0\xf8"), "track 1 of 1 after tick 5: malformed event");
-        let mut two = file(MILLISECONDS, b"");
-        two[11] = 2;
-        refused(&two, "track 2 of 2 is missing or cut short");
-        two[9] = 2;
-        refused(&two, "its format must be 0 or 1, but is 2");
-    }
 
     #[test]
     fn a_file_ends_with_its_piece_and_not_before_its_last_note() {
@@ -402,26 +515,6 @@ mod tests {
         let crossing = PerformedNote { start: 9.999, end: 12.0, pitch: 60, velocity: 64 };
         assert_eq!(length(&Score::quantise(&[crossing], Duration::from_secs(10))), 10_010);
         assert!(length(&silence(Duration::MAX)) > 10_010);
-    }
-
-    /// Wants notes of a piano that last, or an error that says what is wrong.
-    fn check_read(bytes: &[u8]) -> Result<(), TestCaseError> {
-        for sustain in [Sustain::Ignore, Sustain::Apply] {
-            match read(bytes, sustain) {
-                Ok(notes) => {
-                    for note in notes {
-                        prop_assert!(note.start < note.end && note.end.is_finite(), "{note:?}");
-                        prop_assert!(note.pitch < 128 && (1..128).contains(&note.velocity), "{note:?}");
-                    }
-                }
-                Err(error) => {
-                    let error = error.to_string();
-                    let known = ["header", "format", "ticks", "track", "quarter note", "frames per second"];
-                    prop_assert!(known.iter().any(|known| error.contains(known)), "{}", error);
-                }
-            }
-        }
-        Ok(())
     }
 
     proptest! {
@@ -460,31 +553,6 @@ mod tests {
                 if let TrackEventKind::Midi { message: MidiMessage::NoteOn { .. }, .. } = event.kind {
                     prop_assert_eq!(tick * 4 % u32::from(tempo.ticks()), 0);
                 }
-            }
-        }
-
-        /// Any bytes behind a header that is right, and any header before events that are right.
-        #[test]
-        fn no_bytes_make_it_panic(
-            bytes in proptest::collection::vec(any::<u8>(), 0..400),
-            division: [u8; 2],
-            flips in proptest::collection::vec((0..22_usize, any::<u8>()), 1..4),
-        ) {
-            check_read(&file(MILLISECONDS, &bytes))?;
-            check_read(&file(division, b"\0\x90\x3c\x40\x64\x80\x3c\0"))?;
-            let mut flipped = file(MILLISECONDS, b"\0\x90\x3c\x40\x64\x80\x3c\0");
-            flips.into_iter().for_each(|(at, byte)| flipped[at] = byte);
-            check_read(&flipped)?;
-        }
-
-        #[test]
-        fn no_events_make_it_panic(
-            events in proptest::collection::vec((0..4_u8, 0x8c..0xc0_u8, 58..66_u8, 0..128_u8), 0..200)
-        ) {
-            let events: Vec<u8> = events.into_iter().flat_map(|(delta, status, a, b)| [delta, status, a, b]).collect();
-            for sustain in [Sustain::Ignore, Sustain::Apply] {
-                let performed = read(&file(MILLISECONDS, &events), sustain).unwrap();
-                prop_assert!(performed.iter().all(|note| note.start < note.end));
             }
         }
 
