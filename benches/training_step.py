@@ -19,12 +19,12 @@ VOCABULARY = 310
 class Frames(nn.Module):
     def __init__(self, config):
         super().__init__()
-        filters, self.cells = config["filters"], config.get("cells", 1)
+        filters, self.pool_grid = config["filters"], config.get("pool_grid", 1)
         inputs = [3, *filters[:-1]]
         self.motion = nn.Conv2d(1, filters[0], 4, 2, 1) if config.get("motion") else None
         self.convs = nn.ModuleList(nn.Conv2d(i, o, 4, 2, 1) for i, o in zip(inputs, filters))
         self.norms = nn.ModuleList(nn.GroupNorm(1, o) for o in filters)
-        self.project = nn.Linear(filters[-1] * self.cells**2, config["hidden"])
+        self.project = nn.Linear(filters[-1] * self.pool_grid**2, config["hidden"])
 
     def forward(self, pixels):
         pixels = pixels.float()
@@ -36,7 +36,7 @@ class Frames(nn.Module):
                 change = (light - torch.cat([light[:, :1], light[:, :-1]], 1)) / 127.5
                 x = x + self.motion(change.flatten(0, 1))
             x = norm(F.leaky_relu(x, 0.2))
-        x = F.adaptive_avg_pool2d(x, self.cells).flatten(1)
+        x = F.adaptive_avg_pool2d(x, self.pool_grid).flatten(1)
         return self.project(x).unflatten(0, pixels.shape[:2])
 
 
@@ -71,9 +71,9 @@ class Layer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(3 if cross else 2))
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x, memory=None, bias=None, recency=None):
+    def forward(self, x, memory=None, bias=None, alibi=None):
         y = self.norms[0](x)
-        x = x + self.drop(self.attention(y, y, causal=self.cross is not None and recency is None, bias=recency))
+        x = x + self.drop(self.attention(y, y, causal=self.cross is not None and alibi is None, bias=alibi))
         if self.cross:
             x = x + self.drop(self.cross(self.norms[1](x), memory, bias=bias))
         return x + self.drop(self.feed_forward(self.norms[-1](x)))
@@ -85,9 +85,9 @@ class Vmt(nn.Module):
         hidden, sizes = config["hidden"], config["model"]["vmt"]
         layer = lambda cross: Layer(hidden, sizes["heads"], sizes["feed_forward"], config["dropout"], cross)
         self.frames = Frames(config)
-        self.recency = sizes.get("recency", False)
-        self.clock = nn.Linear(hidden, hidden, bias=False) if sizes.get("clock") else None
-        self.keys = nn.Linear(88, hidden, bias=False) if sizes.get("keys") else None
+        self.alibi = sizes.get("alibi", False)
+        self.time_embedding = nn.Linear(hidden, hidden, bias=False) if sizes.get("time_embedding") else None
+        self.held_notes = nn.Linear(88, hidden, bias=False) if sizes.get("held_notes") else None
         self.heads, self.frame_steps = sizes["heads"], config["geometry"]["frame_ms"] / 10
         self.encoder = nn.ModuleList(layer(False) for _ in range(config["layers"]))
         self.decoder = nn.ModuleList(layer(True) for _ in range(config["layers"]))
@@ -104,24 +104,24 @@ class Vmt(nn.Module):
             memory = layer(memory)
         memory = self.norms[0](memory)
         x = self.embedding(tokens) * hidden**0.5 + sinusoids(torch.arange(tokens.shape[1]), hidden)
-        if self.keys:
+        if self.held_notes:
             pitches = torch.arange(88)
             on, off = ((tokens - first)[..., None] == pitches for first in (2, 90))
-            x = x + self.keys((on.float() - off.float()).cumsum(1))
-        bias = recency = None
+            x = x + self.held_notes((on.float() - off.float()).cumsum(1))
+        bias = alibi = None
         slopes = 2 ** (-8 * torch.arange(self.heads + 1) / self.heads)[:, None, None]
-        if self.recency:
+        if self.alibi:
             places = torch.arange(tokens.shape[1])
             ahead = places - places[:, None]
-            recency = (slopes[1:] * ahead).masked_fill(ahead > 0, -torch.inf)
-        if self.clock:
+            alibi = (slopes[1:] * ahead).masked_fill(ahead > 0, -torch.inf)
+        if self.time_embedding:
             steps = torch.where((178 <= tokens) & (tokens < 278), tokens - 177, 0)
             now = steps.cumsum(1) / self.frame_steps - 0.5
-            x = x + self.clock(sinusoids(now, hidden))
+            x = x + self.time_embedding(sinusoids(now, hidden))
             bias = -slopes[:-1] * (now[:, None, :, None] - torch.arange(frames)).abs()
         x = self.drop(x)
         for layer in self.decoder:
-            x = layer(x, memory, bias, recency)
+            x = layer(x, memory, bias, alibi)
         return F.linear(self.norms[1](x), self.embedding.weight)
 
 

@@ -10,7 +10,7 @@ use ndarray::Array4;
 use vmt::{Clip, Conditions, Token};
 use vmt_train::ModelConfig;
 use vmt_train::data::{Batch, Fragment};
-use vmt_train::train::{Learner, Task};
+use vmt_train::fit::{Learner, Objective};
 
 /// What the paper trains with, and a long fragment of POP909 (95 of 100 are shorter).
 const BATCH: usize = 4;
@@ -54,7 +54,7 @@ fn ours(config: &Path, threads: usize) -> Result<f64> {
         })
     };
     let batch = Batch::new((0..BATCH).map(row).collect::<Result<_>>()?, &geometry, TOKENS);
-    let mut learner = Learner::new(config.init(1, &Device::flex().autodiff()), 1, Task::EVENTS, threads);
+    let mut learner = Learner::new(config.init(1, &Device::flex().autodiff()), 1, Objective::LIKELIHOOD, threads);
     let mut best = f64::INFINITY;
     for step in 1..=STEPS {
         let start = Instant::now();

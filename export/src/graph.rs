@@ -7,6 +7,7 @@ use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
     ValueInfoProto, attribute_proto::AttributeType, tensor_proto::DataType, tensor_shape_proto, type_proto,
 };
+use vmt::manifest::{Context, State};
 
 /// The operator set: the newest that has all that is needed and that old runtimes read (`LayerNormalization` came with 17).
 const OPSET: i64 = 17;
@@ -23,6 +24,20 @@ pub enum Storage {
     F16,
 }
 
+/// A model as ONNX.
+pub struct Graphs {
+    pub encoder: Vec<u8>,
+    pub decoder: Vec<u8>,
+    /// Whether the decoder reads `position_ids`.
+    pub positions: bool,
+    /// Whether the decoder reads `time_steps`.
+    pub times: bool,
+    /// Whether the decoder reads `conditions`.
+    pub conditions: bool,
+    pub context: Vec<Context>,
+    pub state: Vec<State>,
+}
+
 /// A tensor in the graph.
 #[derive(Clone, Debug)]
 pub struct Var(String);
@@ -37,8 +52,8 @@ impl Var {
 /// Element type of a graph's input or output.
 pub use tract_onnx::pb::tensor_proto::DataType as Type;
 
-/// A graph being written. Axes are given as numbers, or as symbols (`lanes`, `past + new`).
-pub struct Graph {
+/// Builds a graph. Axes are numbers, or symbols (`lanes`, `past + new`).
+pub struct GraphBuilder {
     proto: GraphProto,
     storage: Storage,
 }
@@ -50,7 +65,7 @@ pub enum Attribute<'a> {
     Ints(&'a [i64]),
 }
 
-impl Graph {
+impl GraphBuilder {
     pub fn new(name: &str, storage: Storage) -> Self {
         Self { proto: GraphProto { name: name.into(), ..Default::default() }, storage }
     }
@@ -60,7 +75,7 @@ impl Graph {
         Var(name.into())
     }
 
-    /// Gives `var` a name that is seen from outside.
+    /// Makes `var` an output of the graph.
     pub fn output(&mut self, var: &Var, name: &str, axes: &[&str]) {
         self.proto.output.push(info(name, DataType::Float, axes));
         self.node("Identity", &[var], &[], vec![name.into()]);
@@ -187,7 +202,7 @@ impl Graph {
         });
     }
 
-    /// A name that is not taken, the same on every run.
+    /// A name that is not taken yet; deterministic.
     fn fresh(&self, stem: &str) -> String {
         format!("{stem}.{}", self.proto.node.len() + self.proto.initializer.len())
     }

@@ -7,12 +7,12 @@ use burn::{
 };
 use ndarray::{ArrayD, Axis};
 use vmt::{Condition, Geometry};
-use vmt_train::frames::{ConvEncoder, NEGATIVE_SLOPE, NORM_EPSILON};
 use vmt_train::model::ConditionEmbedding;
+use vmt_train::model::conv_encoder::{ConvEncoder, NEGATIVE_SLOPE, NORM_EPSILON};
 
-use crate::graph::{Attribute, Graph, Type, Var};
+use crate::graph::{Attribute, GraphBuilder, Type, Var};
 
-/// What is added to the score of a place that must not be looked at.
+/// The additive mask of a slot that is not attended to.
 const MASKED: f32 = -1e9;
 
 /// A parameter's values.
@@ -24,7 +24,7 @@ pub fn values<const D: usize>(param: &Param<Tensor<D>>) -> ArrayD<f32> {
 }
 
 /// `x W + b`, over the last axis.
-pub fn linear(g: &mut Graph, name: &str, layer: &Linear, x: &Var) -> Var {
+pub fn linear(g: &mut GraphBuilder, name: &str, layer: &Linear, x: &Var) -> Var {
     let weight = g.weight(&format!("{name}.weight"), &values(&layer.weight));
     let y = g.op("MatMul", &[x, &weight]);
     match &layer.bias {
@@ -37,7 +37,7 @@ pub fn linear(g: &mut Graph, name: &str, layer: &Linear, x: &Var) -> Var {
 }
 
 /// Over the last axis.
-pub fn layer_norm(g: &mut Graph, name: &str, layer: &LayerNorm, x: &Var) -> Var {
+pub fn layer_norm(g: &mut GraphBuilder, name: &str, layer: &LayerNorm, x: &Var) -> Var {
     let gain = g.weight(&format!("{name}.gamma"), &values(&layer.gamma));
     let mut inputs = vec![x, &gain];
     let bias = layer.beta.as_ref().map(|beta| g.weight(&format!("{name}.beta"), &values(beta)));
@@ -49,8 +49,8 @@ pub fn layer_norm(g: &mut Graph, name: &str, layer: &LayerNorm, x: &Var) -> Var 
 /// One group: over channels, rows and columns of `[pictures, channels, height, width]`, gain and bias for each channel.
 ///
 /// Means are taken axis by axis: sums of few numbers each, which all engines round alike.
-fn group_norm(g: &mut Graph, name: &str, layer: &GroupNorm, x: &Var) -> Var {
-    let mean = |g: &mut Graph, x: &Var| [3, 2, 1].iter().fold(x.clone(), |x, &axis| g.mean(&x, axis));
+fn group_norm(g: &mut GraphBuilder, name: &str, layer: &GroupNorm, x: &Var) -> Var {
+    let mean = |g: &mut GraphBuilder, x: &Var| [3, 2, 1].iter().fold(x.clone(), |x, &axis| g.mean(&x, axis));
     let center = mean(g, x);
     let centered = g.op("Sub", &[x, &center]);
     let squares = g.op("Mul", &[&centered, &centered]);
@@ -70,32 +70,33 @@ fn group_norm(g: &mut Graph, name: &str, layer: &GroupNorm, x: &Var) -> Var {
 }
 
 /// The encoder's inputs: `pixel_values` and `frame_mask`.
-pub fn video_inputs(g: &mut Graph, geometry: &Geometry) -> (Var, Var) {
+pub fn video_inputs(g: &mut GraphBuilder, geometry: &Geometry) -> (Var, Var) {
     let (height, width) = (geometry.height().to_string(), geometry.width().to_string());
     let pixels = g.input("pixel_values", Type::Uint8, &["lanes", "frames", "3", &height, &width]);
     (pixels, frame_mask(g))
 }
 
 /// i64 `[lanes, frames]`.
-pub fn frame_mask(g: &mut Graph) -> Var {
+pub fn frame_mask(g: &mut GraphBuilder) -> Var {
     g.input("frame_mask", Type::Int64, &["lanes", "frames"])
 }
 
-/// Which slots to look at, i64 `[lanes, frames]`: those of `mask`, and the first of each lane. Padding is on the right, so
-/// that adds something only where there is no video, whose learned vector is there.
-pub fn shown(g: &mut Graph, mask: &Var) -> Var {
+/// Which slots to attend to, i64 `[lanes, frames]`: those of `mask`, and the first of each lane. Padding is on the right, so
+/// that adds a slot only where there is no video, whose learned vector is there.
+pub fn attended(g: &mut GraphBuilder, mask: &Var) -> Var {
     let (from, to, axis) = (g.ints(&[1]), g.ints(&[i64::MAX]), g.ints(&[1]));
     let others = g.op("Slice", &[mask, &from, &to, &axis]);
     let (pads, one) = (g.ints(&[0, 1, 0, 0]), g.int(1));
     g.op("Pad", &[&others, &pads, &one])
 }
 
-/// Bytes `[lanes, frames, 3, height, width]` to frame vectors `[lanes, frames, hidden]`, and those that are [`shown`].
-pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &Var, mask: &Var) -> (Var, Var) {
+/// The convolutional encoder: bytes `[lanes, frames, 3, height, width]` to vectors `[lanes, frames, hidden]`, and which of them
+/// are [`attended`] to.
+pub fn frames(g: &mut GraphBuilder, layer: &ConvEncoder, geometry: &Geometry, pixels: &Var, mask: &Var) -> (Var, Var) {
     let pixels = g.cast(pixels, Type::Float);
     let (height, width) = (geometry.height() as i64, geometry.width() as i64);
-    let moved = layer.motion.as_ref().map(|motion| {
-        let change = change(g, &pixels);
+    let motion = layer.motion.as_ref().map(|motion| {
+        let change = luminance_change(g, &pixels);
         let change = g.reshape(&change, &[-1, 1, height, width]);
         halving_conv(g, "frames.motion", motion, &change)
     });
@@ -105,14 +106,14 @@ pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &
     let mut x = g.op("Sub", &[&scaled, &one]);
     for (index, (conv, norm)) in layer.convs.iter().zip(&layer.norms).enumerate() {
         let mut y = halving_conv(g, &format!("frames.convs.{index}"), conv, &x);
-        if let (0, Some(moved)) = (index, &moved) {
-            y = g.op("Add", &[&y, moved]);
+        if let (0, Some(motion)) = (index, &motion) {
+            y = g.op("Add", &[&y, motion]);
         }
         let y = g.op_with("LeakyRelu", &[&y], &[("alpha", Attribute::Float(NEGATIVE_SLOPE as f32))]);
         x = group_norm(g, &format!("frames.norms.{index}"), norm, &y);
     }
-    let (cells, rows, columns) = (layer.cells as i64, geometry.height() as i64 / 8, geometry.width() as i64 / 8);
-    let x = g.reshape(&x, &[0, -1, cells, rows / cells, cells, columns / cells]);
+    let (grid, rows, columns) = (layer.pool_grid as i64, geometry.height() as i64 / 8, geometry.width() as i64 / 8);
+    let x = g.reshape(&x, &[0, -1, grid, rows / grid, grid, columns / grid]);
     let x = g.mean(&x, 5);
     let x = g.mean(&x, 3);
     let mut x = g.reshape(&x, &[0, -1]);
@@ -124,15 +125,15 @@ pub fn frames(g: &mut Graph, layer: &ConvEncoder, geometry: &Geometry, pixels: &
     let rest = g.ints(&[-1]);
     let shape = g.concat(&[&lanes, &rest], 0);
     let x = g.op("Reshape", &[&x, &shape]);
-    let shown = shown(g, mask);
-    let no_video = g.op("Greater", &[&shown, mask]);
+    let attended = attended(g, mask);
+    let no_video = g.op("Greater", &[&attended, mask]);
     let no_video = g.unsqueeze(&no_video, &[-1]);
     let vector = g.weight("frames.no_video", &values(&layer.no_video));
-    (g.op("Where", &[&no_video, &vector, &x]), shown)
+    (g.op("Where", &[&no_video, &vector, &x]), attended)
 }
 
 /// A [`ConvEncoder`]'s convolution: kernel 4, stride 2, padding 1.
-fn halving_conv(g: &mut Graph, name: &str, conv: &Conv2d, x: &Var) -> Var {
+fn halving_conv(g: &mut GraphBuilder, name: &str, conv: &Conv2d, x: &Var) -> Var {
     let weight = g.weight(&format!("{name}.weight"), &values(&conv.weight));
     let bias = conv.bias.as_ref().map(|bias| g.weight(&format!("{name}.bias"), &values(bias)));
     let mut inputs = vec![x, &weight];
@@ -147,7 +148,7 @@ fn halving_conv(g: &mut Graph, name: &str, conv: &Conv2d, x: &Var) -> Var {
 
 /// How the light of bytes as f32 `[lanes, frames, 3, height, width]` has changed since the picture before, -2 to 2 and 0 for
 /// the first: `[lanes, frames, 1, height, width]`.
-fn change(g: &mut Graph, pixels: &Var) -> Var {
+fn luminance_change(g: &mut GraphBuilder, pixels: &Var) -> Var {
     let light = g.mean(pixels, 2);
     let mut part = |from: i64, to: i64| {
         let (from, to, axis) = (g.ints(&[from]), g.ints(&[to]), g.ints(&[1]));
@@ -160,7 +161,7 @@ fn change(g: &mut Graph, pixels: &Var) -> Var {
 }
 
 /// i64 `[lanes, n]` of 1 and 0 to what is added to scores, f32 `[lanes, n]`.
-pub fn mask_bias(g: &mut Graph, mask: &Var) -> Var {
+pub fn mask_bias(g: &mut GraphBuilder, mask: &Var) -> Var {
     let mask = g.cast(mask, Type::Float);
     let (one, masked) = (g.float(1.0), g.float(MASKED));
     let hidden = g.op("Sub", &[&one, &mask]);
@@ -168,13 +169,13 @@ pub fn mask_bias(g: &mut Graph, mask: &Var) -> Var {
 }
 
 /// Rows of the embedding table, and the table itself.
-pub fn embedding(g: &mut Graph, layer: &Embedding, tokens: &Var) -> (Var, Var) {
+pub fn embedding(g: &mut GraphBuilder, layer: &Embedding, tokens: &Var) -> (Var, Var) {
     let table = g.weight("embedding.weight", &values(&layer.weight));
     (g.op("Gather", &[&table, tokens]), table)
 }
 
 /// The sum of the vectors of i64 `conditions` `[lanes, new, conditions]`, times `scale`: f32 `[lanes, new, hidden]`.
-pub fn conditions(g: &mut Graph, layer: &ConditionEmbedding, scale: &Var) -> Var {
+pub fn conditions(g: &mut GraphBuilder, layer: &ConditionEmbedding, scale: &Var) -> Var {
     let columns = Condition::ALL.len();
     let told = g.input("conditions", Type::Int64, &["lanes", "new", &columns.to_string()]);
     let (offsets, _) = Condition::offsets();
@@ -188,7 +189,7 @@ pub fn conditions(g: &mut Graph, layer: &ConditionEmbedding, scale: &Var) -> Var
 }
 
 /// f32 zeros, `[lanes, ..]` with these axes behind the lanes of `mask` `[lanes, frames]`.
-pub fn zeros(g: &mut Graph, mask: &Var, axes: &[i64]) -> Var {
+pub fn zeros(g: &mut GraphBuilder, mask: &Var, axes: &[i64]) -> Var {
     let lanes = g.op("Shape", &[mask]);
     let (from, to) = (g.ints(&[0]), g.ints(&[1]));
     let lanes = g.op("Slice", &[&lanes, &from, &to]);

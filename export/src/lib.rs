@@ -4,7 +4,7 @@ mod graph;
 mod layers;
 mod parity;
 mod seq2seq;
-mod vmt;
+mod transformer;
 mod weights;
 
 use std::{collections::BTreeMap, fs, path::Path};
@@ -13,25 +13,22 @@ use anyhow::{Context as _, Result, bail};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Tensor};
 
-use ::vmt::{
+use vmt::{
     Bundle, Condition,
     manifest::{
-        ConditionsInput, Context, DecoderGraph, EncoderGraph, FORMAT, MANIFEST, Manifest, OLDEST_FORMAT,
-        PERFORMANCE_310, State,
+        ConditionsInput, DecoderGraph, EncoderGraph, FORMAT, MANIFEST, Manifest, OLDEST_FORMAT, PERFORMANCE_310,
     },
     sha256,
 };
 use vmt_files::Drafts;
-use vmt_train::{Model, ModelConfig, recipe::MAX_TOKENS};
+use vmt_train::{Model, ModelConfig, data::MAX_TOKENS};
 
+use crate::graph::Graphs;
 pub use crate::graph::Storage;
 pub use crate::parity::{TOLERANCE, Worst};
-pub use crate::weights::read_back;
+pub use crate::weights::{MODEL, read_back};
 
-/// The file in a bundle that keeps the model's sizes, for those who train on: no runtime reads it.
-pub const MODEL: &str = "model.yaml";
-
-/// What a bundle says of itself besides its shape.
+/// Metadata of a bundle.
 #[derive(Clone, Debug)]
 pub struct About {
     /// A name for people.
@@ -40,20 +37,6 @@ pub struct About {
     pub description: String,
     /// SPDX expression for the weights.
     pub license: String,
-}
-
-/// A model as ONNX.
-struct Graphs {
-    encoder: Vec<u8>,
-    decoder: Vec<u8>,
-    /// Whether the decoder reads `position_ids`.
-    positions: bool,
-    /// Whether the decoder reads `time_steps`.
-    times: bool,
-    /// Whether the decoder reads `conditions`.
-    conditions: bool,
-    context: Vec<Context>,
-    state: Vec<State>,
 }
 
 /// Writes `model` to the folder `out`, unless tract or ONNX Runtime disagrees with burn about it.
@@ -79,7 +62,7 @@ pub fn export(
         Storage::F16 => model.clone().map(&mut RoundToHalf),
     };
     let graphs = match model {
-        Model::Vmt(model) => vmt::graphs(model, &config.geometry, storage),
+        Model::Vmt(model) => transformer::graphs(model, &config.geometry, storage),
         Model::Seq2Seq(model) => seq2seq::graphs(model, &config.geometry, storage),
     };
     let mut manifest = manifest(config, about, &graphs);

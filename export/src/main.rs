@@ -5,11 +5,11 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Parser;
 use vmt_export::{About, Storage, export, read_back};
 use vmt_train::ModelConfig;
-use vmt_train::checkpoint::{load_model, save_model};
+use vmt_train::fit::checkpoint::{load_model, save_model};
 
-/// Writes a model as an ONNX bundle: encoder.onnx, decoder.onnx, manifest.yaml, and model.yaml for those who train on.
+/// Writes a model as an ONNX bundle: encoder.onnx, decoder.onnx, manifest.yaml, and model.yaml for further training.
 ///
-/// The bundle appears only if tract and ONNX Runtime both give what burn gives: encoder outputs and the logits of 256
+/// The bundle is written only if tract and ONNX Runtime both agree with burn: encoder outputs and the logits of 256
 /// cached steps to 1e-4, and the same greedy tokens. Otherwise nothing is written and the exit code is 1.
 #[derive(Parser)]
 #[command(name = "vmt-export", version)]
@@ -17,19 +17,19 @@ struct Args {
     /// A trained model: the folder of a `vmt-train` run, whose best checkpoint is taken, or of one checkpoint
     #[arg(long, value_name = "DIR", group = "model", required_unless_present_any = ["config", "from_bundle"])]
     weights: Option<PathBuf>,
-    /// The sizes of an untrained model (train/configs/*.yaml), for tests and benches
+    /// The configuration of an untrained model (train/configs/*.yaml), for tests and benches
     #[arg(long, value_name = "FILE", requires = "seed", group = "model")]
     config: Option<PathBuf>,
-    /// Draws the untrained model's weights
+    /// Seed of the untrained model's weights
     #[arg(long, value_name = "N", requires = "config")]
     seed: Option<u64>,
-    /// The other way: writes the weights of this bundle as a checkpoint, for `vmt-train run --weights`
+    /// The reverse: writes the weights of this bundle as a checkpoint, for `vmt-train run --weights`
     #[arg(long, value_name = "DIR", group = "model", conflicts_with_all = ["storage", "name", "description", "license"])]
     from_bundle: Option<PathBuf>,
-    /// Gives `--from-bundle` these sizes (train/configs/*.yaml), of a model that has more parts than the bundle's. New parts
-    /// begin with zeros: they change nothing until they learn
-    #[arg(long, value_name = "FILE", requires = "from_bundle")]
-    grown: Option<PathBuf>,
+    /// Expands the model of `--from-bundle` to this configuration (train/configs/*.yaml), which has more parts. Their parameters
+    /// are zero: outputs do not change until they are trained
+    #[arg(long, alias = "grown", value_name = "FILE", requires = "from_bundle")]
+    expand_to: Option<PathBuf>,
     /// The folder to write; an older bundle there is replaced, a checkpoint's folder must be new
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
@@ -60,8 +60,8 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<()> {
     let device = burn::tensor::Device::flex();
     if let Some(bundle) = &args.from_bundle {
-        let grown = args.grown.as_ref().map(ModelConfig::load).transpose()?;
-        let (config, model) = read_back(bundle, grown, &device)?;
+        let expanded = args.expand_to.as_ref().map(ModelConfig::load).transpose()?;
+        let (config, model) = read_back(bundle, expanded, &device)?;
         save_model(&args.out, &config, model)?;
         println!("wrote {}", args.out.display());
         return Ok(());

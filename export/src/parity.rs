@@ -6,8 +6,8 @@ use anyhow::{Result, anyhow, ensure};
 use burn::tensor::{Int, Tensor, TensorData};
 use ndarray::{Array2, Array3, Array4, ArrayView1, ArrayViewD, Axis};
 
-use ::vmt::{Backend, Beat, Bundle, Clip, Condition, Conditions, Engine as _, Geometry, Key, Token, manifest::Parity};
-use vmt_train::engine::condition_rows;
+use vmt::{Backend, Beat, Bundle, Clip, Conditions, Engine as _, Geometry, Key, Token, manifest::Parity};
+use vmt_train::model::conditions::{condition_rows, condition_tensor};
 use vmt_train::{BurnEngine, Feed, Model};
 
 /// The largest difference of an encoder output or a logit that is taken for rounding.
@@ -46,7 +46,7 @@ pub(crate) fn compare(model: &Model, geometry: Geometry, bundle: &Bundle) -> Res
             encoder = worse(name, "an encoder output", encoder, got.view(), want.view())?;
         }
 
-        // The engine's greedy tokens, cached, step by step; then burn says what it would have said, uncached, at once.
+        // The engine's greedy tokens, cached, step by step; then burn's logits for them, uncached, at once.
         let mut session = engine.open(&clips)?;
         let mut tokens = Array2::from_elem((clips.len(), 1), Token::PAD);
         let mut steps = Vec::with_capacity(EVENTS);
@@ -114,14 +114,15 @@ fn known() -> Conditions {
 /// burn's logits `[lanes, tokens, 310]`, without a cache.
 fn forward(model: &Model, clips: &[Clip], tokens: &Array2<Token>) -> Result<Array3<f32>> {
     let device = model.device();
-    let (pixels, frames) = vmt_train::frames::pixels(clips, &device);
+    let (pixels, frame_mask) = vmt_train::model::pixels(clips, &device);
     let ids: Vec<i64> = tokens.iter().map(|token| token.id().into()).collect();
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [tokens.nrows(), tokens.ncols()]), &device);
-    let told = clips.iter().zip(tokens.outer_iter());
-    let told = told.flat_map(|(clip, row)| condition_rows(clip.conditions(), 0, &row.to_vec(), row.len())).collect();
-    let told = TensorData::new(told, [tokens.nrows(), tokens.ncols(), Condition::ALL.len()]);
-    let feed = Feed { conditions: Tensor::from_data(told, &device), ..Feed::whole(ids) };
-    let (logits, _) = model.learn(pixels, frames, feed);
+    let conditions = clips.iter().zip(tokens.outer_iter());
+    let conditions =
+        conditions.flat_map(|(clip, row)| condition_rows(clip.conditions(), 0, &row.to_vec(), row.len())).collect();
+    let conditions = condition_tensor(conditions, [tokens.nrows(), tokens.ncols()], &device);
+    let feed = Feed { conditions, ..Feed::whole(ids) };
+    let (logits, _) = model.forward_train(pixels, frame_mask, feed);
     let shape = logits.dims();
     let values = logits.into_data().try_into_vec().map_err(|error| anyhow!("burn's logits: {error:?}"))?;
     Ok(Array3::from_shape_vec(shape, values)?)

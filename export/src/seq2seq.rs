@@ -5,12 +5,11 @@ use vmt::{
     Geometry, VOCABULARY,
     manifest::{Context, First, State},
 };
-use vmt_train::{gru::GruLayer, seq2seq::Seq2Seq};
+use vmt_train::{Seq2Seq, model::gru::GruLayer};
 
 use crate::{
-    Graphs,
-    graph::{Attribute, Graph, Storage, Type, Var},
-    layers::{conditions, embedding, frame_mask, frames, linear, mask_bias, shown, values, video_inputs, zeros},
+    graph::{Attribute, GraphBuilder, Graphs, Storage, Type, Var},
+    layers::{attended, conditions, embedding, frame_mask, frames, linear, mask_bias, values, video_inputs, zeros},
 };
 
 /// Writes both graphs.
@@ -35,14 +34,14 @@ fn hidden(model: &Seq2Seq) -> usize {
 }
 
 fn encoder(model: &Seq2Seq, geometry: &Geometry, storage: Storage) -> Vec<u8> {
-    let mut graph = Graph::new("seq2seq encoder", storage);
+    let mut graph = GraphBuilder::new("seq2seq encoder", storage);
     let g = &mut graph;
     let (pixels, mask) = video_inputs(g, geometry);
-    let (x, shown) = frames(g, &model.frames, geometry, &pixels, &mask);
+    let (x, attended) = frames(g, &model.frames, geometry, &pixels, &mask);
     let (layers, hidden) = (model.gru.layers.len(), hidden(model));
     // tract wants a first state where the number of lanes is a symbol.
-    let rest = zeros(g, &mask, &[layers as i64, hidden as i64]);
-    let (memory, state) = gru(g, &model.gru.layers, &x, &shown, &rest);
+    let initial = zeros(g, &mask, &[layers as i64, hidden as i64]);
+    let (memory, state) = gru(g, &model.gru.layers, &x, &attended, &initial);
     let (layers, hidden) = (layers.to_string(), hidden.to_string());
     g.output(&memory, "memory", &["lanes", "frames", &hidden]);
     g.output(&state, "hidden", &["lanes", &layers, &hidden]);
@@ -50,7 +49,7 @@ fn encoder(model: &Seq2Seq, geometry: &Geometry, storage: Storage) -> Vec<u8> {
 }
 
 fn decoder(model: &Seq2Seq, storage: Storage) -> Vec<u8> {
-    let mut graph = Graph::new("seq2seq decoder", storage);
+    let mut graph = GraphBuilder::new("seq2seq decoder", storage);
     let g = &mut graph;
     let (layers, hidden) = (model.gru.layers.len().to_string(), hidden(model).to_string());
     let ids = g.input("input_ids", Type::Int64, &["lanes", "new"]);
@@ -78,8 +77,8 @@ fn decoder(model: &Seq2Seq, storage: Storage) -> Vec<u8> {
     // Dot-product attention over the frames (Luong 2015, eq. 7 and 8).
     let columns = g.transpose(&memory, &[0, 2, 1]);
     let scores = g.op("MatMul", &[&y, &columns]);
-    let shown = shown(g, &frame_mask);
-    let bias = mask_bias(g, &shown);
+    let attended = attended(g, &frame_mask);
+    let bias = mask_bias(g, &attended);
     let bias = g.unsqueeze(&bias, &[1]);
     let scores = g.op("Add", &[&scores, &bias]);
     let weights = g.softmax(&scores);
@@ -94,7 +93,7 @@ fn decoder(model: &Seq2Seq, storage: Storage) -> Vec<u8> {
 
 /// `x` `[lanes, time, hidden]`, i64 `mask` `[lanes, time]`, `past` `[lanes, layers, hidden]` to the top layer's outputs and
 /// each layer's state behind the lane's last real step.
-fn gru(g: &mut Graph, layers: &[GruLayer], x: &Var, mask: &Var, past: &Var) -> (Var, Var) {
+fn gru(g: &mut GraphBuilder, layers: &[GruLayer], x: &Var, mask: &Var, past: &Var) -> (Var, Var) {
     // 1 at each lane's last real step, f32 `[time, lanes, 1]`.
     let time = g.size(mask, 1);
     let steps = g.range(&time);

@@ -1,4 +1,4 @@
-//! Reads the weights of a bundle back, so that training can go on from it.
+//! Reads the weights of a bundle back, for further training.
 
 use std::collections::BTreeMap;
 use std::{fs, path::Path};
@@ -11,20 +11,22 @@ use ndarray::{ArrayD, Axis};
 use prost::Message;
 use tract_onnx::pb::{ModelProto, TensorProto, tensor_proto::DataType};
 use vmt::Bundle;
+use vmt_train::model::stored_names::to_stored;
 use vmt_train::{Model, ModelConfig};
 
-use crate::MODEL;
+/// The file in a bundle with the model's configuration, for further training: no runtime reads it.
+pub const MODEL: &str = "model.yaml";
 
-/// The model of a bundle that [`export`](crate::export) wrote, and its sizes. What is not exported, because only training
-/// needs it, is as in a new model. With `grown`, the sizes of a model that has more parts, what the bundle lacks is zero: what
-/// such parts add to others is nothing until they have learned.
+/// The model of a bundle that [`export`](crate::export) wrote, and its configuration. What is not exported, because only
+/// training needs it, is initialised. With `expanded`, the configuration of a model with more parts, the parameters that the
+/// bundle lacks are zero: outputs do not change until they are trained.
 ///
 /// # Errors
-/// If the folder is no bundle, has no `model.yaml`, or lacks a weight of that model and is not to grow.
-pub fn read_back(folder: &Path, grown: Option<ModelConfig>, device: &Device) -> Result<(ModelConfig, Model)> {
+/// If the folder is no bundle, has no `model.yaml`, or lacks a weight of that model and is not to be expanded.
+pub fn read_back(folder: &Path, expanded: Option<ModelConfig>, device: &Device) -> Result<(ModelConfig, Model)> {
     let bundle = Bundle::open(folder)?;
-    let grows = grown.is_some();
-    let config = grown.map_or_else(|| ModelConfig::load(folder.join(MODEL)), Ok)?;
+    let expand = expanded.is_some();
+    let config = expanded.map_or_else(|| ModelConfig::load(folder.join(MODEL)), Ok)?;
     let mut tensors = BTreeMap::new();
     for file in [&bundle.manifest().encoder.file, &bundle.manifest().decoder.file] {
         let mut read = || -> Result<()> {
@@ -41,14 +43,14 @@ pub fn read_back(folder: &Path, grown: Option<ModelConfig>, device: &Device) -> 
     for layer in 0..config.layers {
         split_gru(&mut tensors, layer);
     }
-    let mut fill = Fill { tensors, grows, path: Vec::new(), missing: Vec::new() };
+    let mut fill = Fill { tensors, expand, path: Vec::new(), missing: Vec::new() };
     let model = match config.init(0, device) {
         Model::Vmt(model) => Model::Vmt(model.map(&mut fill)),
         Model::Seq2Seq(model) => Model::Seq2Seq(model.map(&mut fill)),
     };
     let missing = fill.missing.join(", ");
-    let told = if grows { "it is to grow into" } else { "model.yaml tells of" };
-    ensure!(missing.is_empty(), "{}: lacks weights of the model that {told}: {missing}", folder.display());
+    let which = if expand { "that it is to be expanded to" } else { "in model.yaml" };
+    ensure!(missing.is_empty(), "{}: lacks weights of the model {which}: {missing}", folder.display());
     Ok((config, model))
 }
 
@@ -85,7 +87,7 @@ fn split_gru(tensors: &mut BTreeMap<String, ArrayD<f32>>, layer: usize) {
 struct Fill {
     tensors: BTreeMap<String, ArrayD<f32>>,
     /// Whether what is not stored is zero; what is stored must fit in any case.
-    grows: bool,
+    expand: bool,
     path: Vec<String>,
     missing: Vec<String>,
 }
@@ -100,15 +102,15 @@ impl ModuleMapper for Fill {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let path = self.path.join(".");
+        let path = to_stored(&self.path.join("."));
         let shape = param.dims();
         match self.tensors.get(&path) {
             Some(values) if values.len() == shape.iter().product::<usize>() => param.map(|old| {
                 let data = TensorData::new(values.iter().copied().collect::<Vec<f32>>(), shape);
                 Tensor::from_data(data, &old.device())
             }),
-            _ if self.path.first().is_some_and(|first| first == "reading") => param,
-            None if self.grows => param.map(|new| new.zeros_like()),
+            _ if self.path.first().is_some_and(|first| first == "auxiliary") => param,
+            None if self.expand => param.map(|new| new.zeros_like()),
             _ => {
                 self.missing.push(path);
                 param

@@ -11,7 +11,7 @@ use vmt::{
     manifest::MANIFEST, sha256,
 };
 use vmt_export::{About, MODEL, Storage, TOLERANCE, export, read_back};
-use vmt_train::checkpoint::{load_model, save_model};
+use vmt_train::fit::checkpoint::{load_model, save_model};
 use vmt_train::model::ConditionEmbedding;
 use vmt_train::{Architecture, BurnEngine, Model, ModelConfig};
 
@@ -317,8 +317,8 @@ fn weights_can_be_read_back() {
     for bundle in BUNDLES {
         let dir = tempfile::tempdir().unwrap();
         let [first, second] = ["first", "second"].map(|name| dir.path().join(name));
-        // With a feature map that is averaged in parts, which no committed bundle has.
-        let config = ModelConfig { cells: 2, ..model(bundle).0 };
+        // With a pooling grid, which no committed tiny bundle has.
+        let config = ModelConfig { pool_grid: 2, ..model(bundle).0 };
         export(&config.init(1, &Device::flex()), &config, &about(bundle), Storage::F32, &first).unwrap();
         let (same, model) = read_back(&first, None, &Device::flex()).unwrap();
         assert_eq!(same, config);
@@ -332,42 +332,39 @@ fn weights_can_be_read_back() {
         assert!(again.ends_with("checkpoint: must be a new folder, but is there already"), "{again}");
         assert_eq!(names(dir.path()), ["checkpoint", "first", "second"]);
 
-        let larger = ModelConfig { cells: 4, ..config };
+        let larger = ModelConfig { pool_grid: 4, ..config };
         fs::write(first.join(MODEL), serde_yaml::to_string(&larger).unwrap()).unwrap();
         let error = read_back(&first, None, &Device::flex()).unwrap_err().to_string();
-        assert!(
-            error.contains("lacks weights of the model that model.yaml tells of: frames.project.weight"),
-            "{error}"
-        );
+        assert!(error.contains("lacks weights of the model in model.yaml: frames.project.weight"), "{error}");
     }
 }
 
 #[test]
-fn a_bundle_grows_into_a_larger_model() {
-    let grown = ModelConfig { cells: 2, ..model("tiny-vmt").0 };
-    let Architecture::Vmt { heads, feed_forward, clock, recency, .. } = grown.model else { unreachable!() };
-    let parts = Architecture::Vmt { heads, feed_forward, clock, recency, keys: false };
-    let config = ModelConfig { model: parts, motion: false, ..grown.clone() };
+fn a_bundle_is_expanded_to_a_larger_model() {
+    let expanded = ModelConfig { pool_grid: 2, ..model("tiny-vmt").0 };
+    let Architecture::Vmt { heads, feed_forward, time_embedding, alibi, .. } = expanded.model else { unreachable!() };
+    let parts = Architecture::Vmt { heads, feed_forward, time_embedding, alibi, held_notes: false };
+    let config = ModelConfig { model: parts, motion: false, ..expanded.clone() };
     let model = config.init(1, &Device::flex());
     let dir = tempfile::tempdir().unwrap();
     let bundle = dir.path().join("small");
     export(&model, &config, &about("small"), Storage::F32, &bundle).unwrap();
 
-    // What is new says nothing yet.
-    let (sizes, larger) = read_back(&bundle, Some(grown.clone()), &Device::flex()).unwrap();
-    assert!(sizes == grown && larger.num_params() > model.num_params());
-    let heard = |model: Model| {
-        let engine = BurnEngine::new(model, grown.geometry);
-        let mut session = engine.open(&[clip(grown.geometry, 5, 1)]).unwrap();
+    // New parameters change nothing yet.
+    let (sizes, larger) = read_back(&bundle, Some(expanded.clone()), &Device::flex()).unwrap();
+    assert!(sizes == expanded && larger.num_params() > model.num_params());
+    let logits = |model: Model| {
+        let engine = BurnEngine::new(model, expanded.geometry);
+        let mut session = engine.open(&[clip(expanded.geometry, 5, 1)]).unwrap();
         session.feed(&[&[Token::PAD, Token::new(50).unwrap()]]).unwrap().to_owned()
     };
-    assert_eq!(heard(larger), heard(model));
+    assert_eq!(logits(larger), logits(model));
 
-    // What the bundle has must fit, and without being told a model does not grow.
-    let wider = ModelConfig { cells: 4, ..grown.clone() };
+    // What the bundle has must fit, and a model is not expanded unless that is asked for.
+    let wider = ModelConfig { pool_grid: 4, ..expanded.clone() };
     let error = read_back(&bundle, Some(wider), &Device::flex()).unwrap_err().to_string();
     assert!(error.contains("lacks weights") && error.contains("frames.project.weight"), "{error}");
-    fs::write(bundle.join(MODEL), serde_yaml::to_string(&grown).unwrap()).unwrap();
+    fs::write(bundle.join(MODEL), serde_yaml::to_string(&expanded).unwrap()).unwrap();
     let error = read_back(&bundle, None, &Device::flex()).unwrap_err().to_string();
     assert!(error.contains("keys.weight") && error.contains("frames.motion.weight"), "{error}");
 }

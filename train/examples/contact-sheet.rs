@@ -15,8 +15,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use image::{Rgb, RgbImage};
 use vmt::Geometry;
-use vmt_train::music::Song;
-use vmt_train::prepared::{Share, Split};
+use vmt_train::data::song::Song;
+use vmt_train::data::{Split, Splits};
 use vmt_train::synth::{Channels, Footage, Scene};
 
 /// Pictures in a row: every second one of a clip.
@@ -29,7 +29,7 @@ fn main() -> Result<()> {
     };
     let (footage, songs) = match songs {
         [option, folder, songs @ ..] if option == "--footage" => {
-            let footage = Footage::open(Path::new(folder), Share::Train, &Split::ByName([1, 0, 0]), 128, 1.0)?;
+            let footage = Footage::open(Path::new(folder), Split::Train, &Splits::Hashed([1, 0, 0]), 128, 1.0)?;
             (Some(Arc::new(footage)), songs)
         }
         songs => (None, songs),

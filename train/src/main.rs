@@ -13,20 +13,18 @@ use burn::tensor::Device;
 #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
 use burn::tensor::DeviceType;
 use clap::{Parser, Subcommand};
-use vmt_train::checkpoint::load_model;
-use vmt_train::data::{Augment, Fragments};
-use vmt_train::eval::{Candidate, Held, Options, evaluate};
-use vmt_train::prepared::{DATASET, PAPER_SPLIT, Prepared, Share, Split};
-use vmt_train::recipe::{Recipe, RunConfig};
-use vmt_train::run::{End, Run};
-use vmt_train::songs::Songs;
-use vmt_train::synth::{self, Channels, Footage};
+use vmt_train::data::prepared::{DATASET, Prepared};
+use vmt_train::data::{Augment, Fragments, PAPER_SPLITS, Split, Splits};
+use vmt_train::eval::{Candidate, EvalOptions, HeldOut, evaluate};
+use vmt_train::fit::checkpoint::load_model;
+use vmt_train::fit::{End, Recipe, Run, RunConfig};
+use vmt_train::synth::{Channels, Footage, PairOptions, Songs, write_pairs};
 
-/// Teaches a model to write piano music for video.
+/// Trains models that compose piano music for video.
 ///
 /// `prepare` cuts your videos and their MIDI files into fragments of ten seconds, `run` trains a model on them, and `eval`
-/// says how good models have become. Where there is music but no video, `run` and `eval` draw pictures of their own;
-/// `synth` writes such videos for you to look at.
+/// compares trained models. Where there is music but no video, `run` and `eval` render video from the music; `synth` writes
+/// such videos for you to look at.
 #[derive(Parser)]
 #[command(name = "vmt-train", version, propagate_version = true)]
 struct Args {
@@ -47,7 +45,7 @@ enum Command {
 ///
 /// FOLDER holds pairs: NAME.mp4 (or .mkv, .mov, .webm) and NAME.mid, a piano version of the music in the video that
 /// begins when the video does. Each song goes to training, validation or test as a whole. What cannot be used is
-/// reported and passed over; the exit code is 1 only if nothing is left.
+/// reported and skipped; the exit code is 1 only if nothing is left.
 ///
 /// Pictures are stored as they are: 0.18 GB for an hour at 64 pixels, 0.7 GB at 128.
 #[cfg(feature = "video")]
@@ -61,7 +59,7 @@ struct PrepareArgs {
     /// Height and width of the pictures; must be the model's (its `geometry`)
     #[arg(long, value_name = "PIXELS", default_value_t = 128)]
     size: usize,
-    /// A YAML file that says which song is for what: `train: [NAME, ..]`, `validation: [..]`, `test: [..]`
+    /// A YAML file that says which song is in which split: `train: [NAME, ..]`, `validation: [..]`, `test: [..]`
     /// [default: decided by a hash of each name, 90 : 10 : 28 as in the paper]
     #[arg(long, value_name = "FILE")]
     split: Option<PathBuf>,
@@ -73,24 +71,24 @@ struct PrepareArgs {
     tolerance: f64,
 }
 
-/// Trains a model, or goes on where it was left
+/// Trains a model, or resumes training
 ///
-/// RECIPE is a YAML file such as train/recipes/small-vmt.yaml: the model's sizes, and how it learns. The run keeps
-/// itself in a folder: metrics (train.csv, validation.csv; losses in nats per token), the last checkpoint and the best.
-/// The same command goes on from the last checkpoint; the result is the same, to the last bit, as if it had never
+/// RECIPE is a YAML file such as train/recipes/small-vmt.yaml: the model and the hyperparameters. The run's
+/// folder holds metrics (train.csv, validation.csv; losses in nats per token), the last checkpoint and the best.
+/// The same command resumes from the last checkpoint; the result is the same, to the last bit, as if it had never
 /// stopped. Ctrl-C saves and stops, with exit code 130.
 #[derive(clap::Args)]
 struct RunArgs {
-    /// What learns, and how
+    /// The recipe
     recipe: PathBuf,
     /// The run's folder
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
-    /// A folder made by `vmt-train prepare`, or one with MIDI files below it, for which pictures are drawn on the fly
+    /// A folder made by `vmt-train prepare`, or one with MIDI files below it, for which video is rendered on the fly
     /// [default: `data` in the recipe]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// For MIDI files, a YAML file that says which song is for what, as in `prepare`
+    /// For MIDI files, a YAML file that says which song is in which split, as in `prepare`
     /// [default: decided by a hash of each name, 90 : 10 : 28 as in the paper]
     #[arg(long, value_name = "FILE")]
     split: Option<PathBuf>,
@@ -99,9 +97,9 @@ struct RunArgs {
     /// Begin with the weights of this run or checkpoint, not with random ones [default: `weights` in the recipe]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
-    /// Begin with the encoder of this run or checkpoint [default: `eyes` in the recipe]
-    #[arg(long, value_name = "DIR")]
-    eyes: Option<PathBuf>,
+    /// Begin with the video encoder of this run or checkpoint [default: `encoder_from` in the recipe]
+    #[arg(long, alias = "eyes", value_name = "DIR")]
+    encoder_from: Option<PathBuf>,
     /// Stop after this many steps [default: `steps` in the recipe]
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
@@ -114,7 +112,7 @@ struct RunArgs {
     threads: Option<usize>,
 }
 
-/// What a model is trained on.
+/// The device that a model is trained on.
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 enum Processor {
     Cpu,
@@ -147,46 +145,46 @@ impl Processor {
     }
 }
 
-/// Compares trained models on songs that they have not learned from
+/// Compares trained models on held-out songs
 ///
-/// Writes one table, a column for each model and one for the original music: how well each model foresees the music,
-/// with its video and with those of other songs; how what it writes ends, closes its notes and repeats itself, without
+/// Writes one table, a column for each model and one for the original music: the likelihood of the music under each model, with
+/// its video and with those of other songs; how the music that it generates ends, closes its notes and repeats itself, without
 /// grammar and with it; whether that is like real music, and whether it follows the video. The report says what each
 /// number is. The same seed gives the same report.
 #[derive(clap::Args)]
 struct EvalArgs {
     /// A trained model and what to call it: the folder of a run, whose best checkpoint is taken, or of one checkpoint.
-    /// May be repeated; the others are held to the first
+    /// May be repeated; the others are compared with the first
     #[arg(long = "model", value_name = "NAME=DIR", value_parser = named, required = true)]
     models: Vec<(String, PathBuf)>,
-    /// The same, for a model that learned without video: it is shown none
+    /// The same, for a model that was trained without video: it is shown none
     #[arg(long, value_name = "NAME=DIR", value_parser = named)]
     blind: Vec<(String, PathBuf)>,
-    /// A folder made by `vmt-train prepare`, or one with MIDI files below it, for which pictures are drawn on the fly
+    /// A folder made by `vmt-train prepare`, or one with MIDI files below it, for which video is rendered on the fly
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// For MIDI files, a YAML file that says which song is for what, as in `prepare`
+    /// For MIDI files, a YAML file that says which song is in which split, as in `prepare`
     /// [default: decided by a hash of each name, 90 : 10 : 28 as in the paper]
     #[arg(long, value_name = "FILE")]
     split: Option<PathBuf>,
     #[command(flatten)]
     footage: FootageArgs,
-    /// Whose songs, and which clips of footage
-    #[arg(long, value_enum, default_value = "test")]
-    share: Share,
-    /// Fragments to foresee, spread evenly over the songs; all if there are fewer
+    /// The split to evaluate on, of songs and of footage
+    #[arg(long, alias = "share", value_enum, default_value = "test")]
+    eval_split: Split,
+    /// Fragments whose likelihood is measured, spread evenly over the songs; all if there are fewer
     #[arg(long, value_name = "N", default_value_t = 200)]
     fragments: usize,
-    /// Fragments among them that each model writes music for, twice: without grammar and with it
+    /// Fragments among them that each model generates music for, twice: without grammar and with it
     #[arg(long, value_name = "N", default_value_t = 50)]
     generate: usize,
-    /// How closely the music follows the film, as in `vmt compose`: 1 is the model itself
+    /// Scale of classifier-free guidance in generation, as in `vmt compose`: 1 is the model itself
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     guidance: f32,
-    /// Decides over pictures, swaps, music and intervals
+    /// Seed of rendered video, swaps, music and intervals
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Threads that share the work; they change the speed, not the numbers [default: one for each core]
+    /// Threads that share the work; they do not change results [default: one for each core]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// The Markdown file to write; the same as JSON is written beside it
@@ -200,35 +198,35 @@ struct EvalArgs {
 
 #[derive(clap::Args)]
 struct FootageArgs {
-    /// A folder of real film clips, which pictures that are drawn show, too: footage.tsv, which names each clip and its
+    /// A folder of real film clips, which rendered video shows, too: footage.tsv, which names each clip and its
     /// licence, and NAME.mp4. `run` and `synth` show them in half of all films (`footage` in the recipe), `eval` in all
     #[arg(long, value_name = "DIR")]
     footage: Option<PathBuf>,
-    /// A YAML file that says which clip is for what, such as train/splits/footage.yaml
+    /// A YAML file that says which clip is in which split, such as train/splits/footage.yaml
     /// [default: decided by a hash of each name, 8 : 1 : 1]
     #[arg(long, value_name = "FILE")]
     footage_split: Option<PathBuf>,
 }
 
 impl FootageArgs {
-    /// The clips for `share`, for pictures of this `height`; scenes show them with `probability`.
-    fn open(&self, share: Share, height: usize, probability: f64) -> Result<Option<Arc<Footage>>> {
+    /// The clips of `split`, for pictures of this `height`; scenes show them with `probability`.
+    fn open(&self, split: Split, height: usize, probability: f64) -> Result<Option<Arc<Footage>>> {
         let Some(folder) = &self.footage else {
             ensure!(self.footage_split.is_none(), "--footage-split: there is no --footage that it could split");
             return Ok(None);
         };
-        let split = self.footage_split.as_ref().map_or(Ok(Footage::SPLIT), Split::load)?;
-        let footage = Footage::open(folder, share, &split, height, probability)?;
-        eprintln!("{} clips of footage for {share:?}, {:.0} s", footage.names().count(), footage.seconds());
+        let splits = self.footage_split.as_ref().map_or(Ok(Footage::SPLITS), Splits::load)?;
+        let footage = Footage::open(folder, split, &splits, height, probability)?;
+        eprintln!("{} clips of footage for {split:?}, {:.0} s", footage.names().count(), footage.seconds());
         Ok(Some(Arc::new(footage)))
     }
 
-    /// Fails where nothing is drawn.
+    /// Fails where no video is rendered.
     fn check(&self, data: &Path) -> Result<()> {
         let prepared = data.join(DATASET).exists();
         ensure!(
             self.footage.is_none() || !prepared,
-            "--footage: pictures must be drawn for MIDI files, but {} was made by `prepare` and has its own",
+            "--footage: video must be rendered for MIDI files, but {} was made by `prepare` and has its own",
             data.display()
         );
         Ok(())
@@ -244,7 +242,7 @@ fn named(text: &str) -> Result<(String, PathBuf), String> {
     Ok((name.into(), path.into()))
 }
 
-/// Draws videos that show music: a dancer on a set, for each MIDI file
+/// Renders videos that show music: a dancer on a set, for each MIDI file
 ///
 /// Writes NAME.mp4 and NAME.mid, which `prepare` reads, for each MIDI file below FOLDER. Height shows pitch, size
 /// loudness, speed the number of notes, colours major or minor, poses and light the beginnings of notes; nothing shows
@@ -257,16 +255,16 @@ struct SynthArgs {
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
     /// Height and width of the videos; even
-    #[arg(long, value_name = "PIXELS", default_value_t = synth::Options::default().side)]
+    #[arg(long, value_name = "PIXELS", default_value_t = PairOptions::default().side)]
     size: usize,
     /// Pictures per second
-    #[arg(long, value_name = "N", default_value_t = synth::Options::default().rate)]
+    #[arg(long, value_name = "N", default_value_t = PairOptions::default().rate)]
     rate: u32,
     /// Only the beginning of each song
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<f64>,
     /// Chooses how the videos look, together with their names
-    #[arg(long, value_name = "N", default_value_t = synth::Options::default().seed)]
+    #[arg(long, value_name = "N", default_value_t = PairOptions::default().seed)]
     seed: u64,
     /// What the videos show: all, none, or some of onset,density,loudness,register,mode,beat,bar,phrase,silence
     /// [default: drawn for each video, each with probability 3/4, and nothing in one of ten]
@@ -283,12 +281,12 @@ impl SynthArgs {
     fn run(self) -> Result<ExitCode> {
         let Self { size: side, rate, seconds, seed, channels, .. } = self;
         // Never those that are held out: `prepare` may give the films to training.
-        let footage = self.footage.open(Share::Train, side, Recipe::default().footage)?;
-        let jobs = self.jobs.map_or(synth::Options::default().jobs, NonZeroUsize::get);
-        let options = synth::Options { rate, side, seconds, seed, channels, footage, jobs };
+        let footage = self.footage.open(Split::Train, side, Recipe::default().footage)?;
+        let jobs = self.jobs.map_or(PairOptions::default().jobs, NonZeroUsize::get);
+        let options = PairOptions { rate, side, seconds, seed, channels, footage, jobs };
         let bar = indicatif::ProgressBar::new(0);
         let (mut made, mut there) = (0, 0);
-        let written = synth::write_pairs(&self.folder, &self.out, &options, |progress| {
+        let written = write_pairs(&self.folder, &self.out, &options, |progress| {
             *(if progress.skipped { &mut there } else { &mut made }) += 1;
             bar.set_length(progress.total as u64);
             bar.set_position(progress.done as u64);
@@ -318,12 +316,12 @@ fn main() -> ExitCode {
 #[cfg(feature = "video")]
 impl PrepareArgs {
     fn run(self) -> Result<ExitCode> {
-        use vmt_train::prepare::{Options, prepare};
-        let options = Options {
+        use vmt_train::data::prepare::{PrepareOptions, prepare};
+        let options = PrepareOptions {
             geometry: vmt::Geometry::PAPER
                 .with_size(self.size, self.size)
                 .with_context(|| format!("--size must be 1-4096, but is {}", self.size))?,
-            split: self.split.map_or(Ok(PAPER_SPLIT), Split::load)?,
+            splits: self.split.map_or(Ok(PAPER_SPLITS), Splits::load)?,
             sustain: !self.no_sustain,
             tolerance: self.tolerance,
         };
@@ -346,11 +344,11 @@ impl RunArgs {
     fn run(self) -> Result<ExitCode> {
         let mut config = RunConfig::load(&self.recipe)?;
         config.data = self.data.or(config.data);
-        // The run's folder keeps the path, and is not where the path is seen from.
+        // The run's folder keeps the path, which is not relative to it.
         let mut footage = self.footage;
         let paths = [
             (&mut config.weights, self.weights),
-            (&mut config.eyes, self.eyes),
+            (&mut config.encoder_from, self.encoder_from),
             (&mut config.footage, footage.footage.take()),
         ];
         for (begin, chosen) in paths {
@@ -363,21 +361,21 @@ impl RunArgs {
 
         let data = config.data.as_ref().context("no data: name a folder with --data, or as `data` in the recipe")?;
         let augment = Augment { semitones: config.recipe.semitones, tempo: config.recipe.tempo };
-        let split = self.split.map_or(Ok(PAPER_SPLIT), Split::load)?;
+        let splits = self.split.map_or(Ok(PAPER_SPLITS), Splits::load)?;
         let geometry = config.model.geometry;
         footage.footage = config.footage.clone();
         footage.check(data)?;
-        let source = |share, augment| -> Result<Box<dyn Fragments>> {
-            let footage = footage.open(share, geometry.height(), config.recipe.footage)?;
+        let source = |split, augment| -> Result<Box<dyn Fragments>> {
+            let footage = footage.open(split, geometry.height(), config.recipe.footage)?;
             if data.join(DATASET).exists() {
-                Ok(Box::new(Prepared::open(data, share, augment)?.fitting(geometry)?))
+                Ok(Box::new(Prepared::open(data, split, augment)?.fitting(geometry)?))
             } else {
-                Ok(Box::new(Songs::open(data, share, &split, geometry, augment)?.with_footage(footage)))
+                Ok(Box::new(Songs::open(data, split, &splits, geometry, augment)?.with_footage(footage)))
             }
         };
-        let training = source(Share::Train, augment)?;
-        let validation = source(Share::Validation, Augment::NONE)?;
-        eprintln!("{} fragments to learn from, {} to validate with", training.count(), validation.count());
+        let training = source(Split::Train, augment)?;
+        let validation = source(Split::Validation, Augment::NONE)?;
+        eprintln!("{} fragments to train on, {} to validate on", training.count(), validation.count());
 
         ctrlc::set_handler(|| {
             if STOP.swap(true, Ordering::Relaxed) {
@@ -394,7 +392,7 @@ impl RunArgs {
                 Ok(ExitCode::SUCCESS)
             }
             End::Stopped(state) => {
-                eprintln!("saved after step {}; the same command goes on from there", state.step);
+                eprintln!("saved after step {}; the same command resumes from there", state.step);
                 Ok(ExitCode::from(130))
             }
         }
@@ -423,18 +421,18 @@ impl EvalArgs {
         for folder in [Some(folder), self.keep.as_deref()].into_iter().flatten() {
             fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         }
-        let split = self.split.map_or(Ok(PAPER_SPLIT), Split::load)?;
+        let splits = self.split.map_or(Ok(PAPER_SPLITS), Splits::load)?;
         let geometries: Vec<_> = candidates.iter().map(|candidate| candidate.geometry).collect();
         self.footage.check(&self.data)?;
         let height = geometries.iter().map(|geometry| geometry.height()).max().unwrap_or_default();
-        let footage = self.footage.open(self.share, height, 1.0)?;
-        let held = Held::open(&self.data, self.share, &split, &geometries)?.with_footage(footage);
+        let footage = self.footage.open(self.eval_split, height, 1.0)?;
+        let held_out = HeldOut::open(&self.data, self.eval_split, &splits, &geometries)?.with_footage(footage);
 
-        let Self { share, fragments, generate: pieces, guidance, seed, .. } = self;
-        let options = Options { share, fragments, pieces, guidance, seed, threads };
+        let Self { eval_split: split, fragments, generate: pieces, guidance, seed, .. } = self;
+        let options = EvalOptions { split, fragments, pieces, guidance, seed, threads };
         let bar = indicatif::ProgressBar::new(0);
         let start = Instant::now();
-        let (report, pieces) = evaluate(&held, &candidates, &options, &|what, done, count| {
+        let (report, pieces) = evaluate(&held_out, &candidates, &options, &|what, done, count| {
             bar.set_length(count as u64);
             bar.set_position(done as u64);
             bar.set_message(what.to_owned());

@@ -80,3 +80,21 @@ fn a_file_that_is_not_there_is_named() {
     let error = ModelConfig::load("no/such.yaml").unwrap_err();
     assert!(format!("{error:#}").starts_with("no/such.yaml: "), "{error:#}");
 }
+
+/// Configurations of released bundles, and what is written of one: both are part of the format of bundles.
+#[test]
+fn old_keys_are_read_and_written() {
+    let yaml = include_str!("../configs/small-vmt.yaml");
+    let renamed =
+        [("time_embedding:", "clock:"), ("held_notes:", "keys:"), ("alibi:", "recency:"), ("pool_grid:", "cells:")];
+    let old = renamed.iter().fold(yaml.to_owned(), |yaml, (new, old)| {
+        assert!(yaml.contains(new));
+        yaml.replace(new, old)
+    });
+    let config = ModelConfig::parse(yaml).unwrap();
+    assert_eq!(ModelConfig::parse(&old).unwrap(), config);
+    let written = serde_yaml::to_string(&config).unwrap();
+    for (new, old) in renamed {
+        assert!(written.contains(old) && !written.contains(new), "{written}");
+    }
+}

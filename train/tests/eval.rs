@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use burn::tensor::Device;
 use vmt::{Note, Pitch, Score, midi};
-use vmt_train::checkpoint::{self, Kind, State};
+use vmt_train::data::prepared::{DATASET, Dataset, FORMAT, PreparedSong};
+use vmt_train::data::{Split, Splits};
 use vmt_train::eval::report::{Report, Value};
-use vmt_train::eval::{Candidate, Held, Options, evaluate};
-use vmt_train::prepared::{DATASET, Dataset, FORMAT, Share, Song, Split};
-use vmt_train::train::{Learner, Task};
+use vmt_train::eval::{Candidate, EvalOptions, HeldOut, evaluate};
+use vmt_train::fit::checkpoint::{self, Kind, State};
+use vmt_train::fit::{Learner, Objective};
 use vmt_train::{Model, ModelConfig};
 
 fn sizes(name: &str) -> ModelConfig {
@@ -37,7 +38,7 @@ fn songs(folder: &Path) {
 /// The folder of a run with an untrained model.
 fn run(run: &Path, config: &ModelConfig) {
     fs::create_dir(run).unwrap();
-    let learner = Learner::new(config.init(1, &Device::flex().autodiff()), 1, Task::EVENTS, 1);
+    let learner = Learner::new(config.init(1, &Device::flex().autodiff()), 1, Objective::LIKELIHOOD, 1);
     checkpoint::save(run, Kind::Best, config, &learner, &State::default()).unwrap();
 }
 
@@ -99,17 +100,17 @@ fn two_models_side_by_side() {
 fn a_model_that_ignores_the_video_gains_nothing() {
     let folder = tempfile::tempdir().unwrap();
     songs(folder.path());
-    let split = Split::load(folder.path().join("split.yaml")).unwrap();
+    let splits = Splits::load(folder.path().join("split.yaml")).unwrap();
     let sizes = sizes("tiny-vmt");
     let Model::Vmt(mut model) = sizes.init(1, &Device::flex()) else { panic!("it is a VMT") };
     for layer in &mut model.decoder {
         layer.cross_attention.out.weight = layer.cross_attention.out.weight.clone().map(|weight| weight.zeros_like());
     }
-    let held = Held::open(folder.path(), Share::Test, &split, &[sizes.geometry]).unwrap();
-    let options = Options { share: Share::Test, fragments: 6, pieces: 1, guidance: 1.0, seed: 1, threads: 1 };
+    let held_out = HeldOut::open(folder.path(), Split::Test, &splits, &[sizes.geometry]).unwrap();
+    let options = EvalOptions { split: Split::Test, fragments: 6, pieces: 1, guidance: 1.0, seed: 1, threads: 1 };
     let candidate =
         Candidate { name: "ignorant".into(), model: Model::Vmt(model), geometry: sizes.geometry, blind: false };
-    let (report, _) = evaluate(&held, &[candidate], &options, &|_, _, _| {}).unwrap();
+    let (report, _) = evaluate(&held_out, &[candidate], &options, &|_, _, _| {}).unwrap();
     let value = |id: &str| report.metrics.iter().find(|metric| metric.id == id).unwrap().values[0].unwrap().value;
     assert!((value("nll.event") - value("nll.event.no_video")).abs() < 1e-6);
     let gains: Vec<_> = report.metrics.iter().filter(|metric| metric.id.starts_with("swap.gain")).collect();
@@ -125,7 +126,7 @@ fn prepared_pictures_cannot_be_drawn_without_a_channel() {
     let folder = folder.path();
     run(&folder.join("tiny-seq2seq"), &sizes("tiny-seq2seq"));
     let geometry = sizes("tiny-seq2seq").geometry;
-    let song = |name: &str| Song { name: name.into(), share: Share::Test, fragments: 2, notes: 2 };
+    let song = |name: &str| PreparedSong { name: name.into(), split: Split::Test, fragments: 2, notes: 2 };
     let dataset = Dataset { format: FORMAT, geometry, songs: ["a", "b"].map(song).to_vec() };
     fs::write(folder.join(DATASET), serde_yaml::to_string(&dataset).unwrap()).unwrap();
     for (brightness, name) in ["a", "b"].into_iter().enumerate() {
@@ -175,7 +176,7 @@ fn what_is_wrong_is_said() {
     refused(1, &with("a=no/such", &[]), "no/such");
     refused(1, &with("a=.", &[]), "must be a checkpoint or a run with one (last-*, best-*), but is neither");
     refused(1, &with("a=tiny-vmt", &["--model", "b=half"]), "windows of 10s, as the first has, but one has 5s");
-    refused(1, &with("a=tiny-vmt", &["--share", "train"]), "must hold MIDI files for Train, but has none");
+    refused(1, &with("a=tiny-vmt", &["--eval-split", "train"]), "must hold MIDI files for Train, but has none");
     refused(1, &with("a=tiny-vmt", &["--share", "validation"]), "no song may have more than half of them");
     refused(1, &["--model", "a=tiny-vmt", "--data", ".", "-o", "r.txt"], "r.txt: must end in .md");
     refused(

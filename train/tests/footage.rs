@@ -7,12 +7,10 @@ use std::sync::Arc;
 
 use ndarray::{Array2, Array4};
 use vmt::{Clip, Geometry, PerformedNote, midi};
-use vmt_train::data::{Augment, Fragments};
-use vmt_train::music::{Mode, Song};
-use vmt_train::prepared::{Share, Split};
+use vmt_train::data::song::{Mode, Song};
+use vmt_train::data::{Augment, Fragments, Split, Splits};
 use vmt_train::random::Stream;
-use vmt_train::songs::Songs;
-use vmt_train::synth::{Channels, Footage, Scene};
+use vmt_train::synth::{Channels, Footage, Scene, Songs};
 
 const SMALL: Geometry = Geometry::PAPER.with_size(32, 32).unwrap();
 const SCENES: u64 = 24;
@@ -287,44 +285,44 @@ fn what_is_held_out_is_never_shown() {
     fs::write(songs.path().join("song.mid"), midi::write(&music(4.0, 80, 60).fragment(0.0, 30.0)).unwrap()).unwrap();
     let list = songs.path().join("split.yaml");
     fs::write(&list, "train: [a, c, e]\ntest: [b, d]").unwrap();
-    let split = Split::load(&list).unwrap();
-    for (share, want, redder) in [(Share::Train, "ace", true), (Share::Test, "bd", false)] {
-        let footage = Footage::open(folder.path(), share, &split, 16, 1.0).unwrap();
+    let splits = Splits::load(&list).unwrap();
+    for (split, want, redder) in [(Split::Train, "ace", true), (Split::Test, "bd", false)] {
+        let footage = Footage::open(folder.path(), split, &splits, 16, 1.0).unwrap();
         assert_eq!(footage.names().collect::<String>(), want);
         let seconds = footage.seconds() / want.len() as f64;
         assert!((1.9..2.2).contains(&seconds), "{seconds}");
-        let all = Split::ByName([1, 0, 0]);
+        let all = Splits::Hashed([1, 0, 0]);
         let augment = Augment { semitones: 5, tempo: 0.1 };
-        let songs = Songs::open(songs.path(), Share::Train, &all, SMALL, augment).unwrap();
+        let songs = Songs::open(songs.path(), Split::Train, &all, SMALL, augment).unwrap();
         let songs = songs.with_footage(Some(Arc::new(footage)));
         for number in 0..40 {
             let fragment = songs.fragment(0, &mut Stream::new(1, "test", &[number])).unwrap();
             let clip = fragment.clip.unwrap();
             let level = |channel| clip.pixels().index_axis(ndarray::Axis(1), channel).mapv(f64::from).mean().unwrap();
-            assert_eq!(level(0) > level(1), redder, "{share:?} {number}: {} {}", level(0), level(1));
+            assert_eq!(level(0) > level(1), redder, "{split:?} {number}: {} {}", level(0), level(1));
         }
     }
 }
 
 #[test]
 fn the_split_holds_out_a_fifth() {
-    let split = Split::load(concat!(env!("CARGO_MANIFEST_DIR"), "/splits/footage.yaml")).unwrap();
-    let Split::Given(shares) = split else { panic!("names are given") };
-    let held_out = shares.values().filter(|&&share| share != Share::Train).count();
-    assert_eq!((shares.len(), held_out), (56, 12));
+    let splits = Splits::load(concat!(env!("CARGO_MANIFEST_DIR"), "/splits/footage.yaml")).unwrap();
+    let Splits::Listed(splits) = splits else { panic!("it is a list") };
+    let held_out = splits.values().filter(|&&split| split != Split::Train).count();
+    assert_eq!((splits.len(), held_out), (56, 12));
 }
 
 #[test]
 fn a_bad_folder_is_refused() {
-    let one = Split::ByName([1, 0, 0]);
+    let one = Splits::Hashed([1, 0, 0]);
     let refused = |folder: &Path, said: &[&str]| {
-        let error = Footage::open(folder, Share::Train, &one, 16, 1.0).err().expect("refused");
+        let error = Footage::open(folder, Split::Train, &one, 16, 1.0).err().expect("refused");
         let error = format!("{error:#}");
         assert!(said.iter().all(|said| error.contains(said)), "{error}");
     };
     let folder = folder(&[("a", "red")]);
     let table = folder.path().join("footage.tsv");
-    let none = Footage::open(folder.path(), Share::Test, &one, 16, 1.0).err().unwrap();
+    let none = Footage::open(folder.path(), Split::Test, &one, 16, 1.0).err().unwrap();
     assert!(none.to_string().contains("must hold clips for Test, but has none"));
     fs::write(&table, "name\tlicence\na\tCC0\nb\tCC0").unwrap();
     refused(folder.path(), &["b.mp4: No such file"]);

@@ -1,8 +1,8 @@
 //! Layers against formulas written out in scalars.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use vmt_train::gru::{Gru, GruLayer};
-use vmt_train::vmt::{Clock, recency, sinusoids};
+use vmt_train::model::gru::{Gru, GruLayer};
+use vmt_train::model::position::{TimeEmbedding, alibi, sinusoids};
 use vmt_train::{Feed, Model, ModelConfig};
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -77,13 +77,13 @@ fn sinusoids_are_the_papers() {
 }
 
 #[test]
-fn what_was_just_played_counts_most() {
+fn alibi_prefers_recent_events() {
     let device = Device::flex();
     // The second of five slots is empty; the last two are new.
     let real = Tensor::from_data([[true, false, true, true, true]], &device);
-    let recency = values(recency(4, Tensor::from_data([[2, 3]], &device), real));
+    let bias = values(alibi(4, Tensor::from_data([[2, 3]], &device), real));
     let of = |head: usize, query: usize| {
-        let row = &recency[(head * 2 + query) * 5..][..=3 + query];
+        let row = &bias[(head * 2 + query) * 5..][..=3 + query];
         row.iter().enumerate().filter(|(slot, _)| *slot != 1).map(|(_, score)| *score).collect::<Vec<_>>()
     };
     assert_eq!(of(0, 0), [-0.5, -0.25, 0.0]);
@@ -92,18 +92,18 @@ fn what_was_just_played_counts_most() {
 }
 
 #[test]
-fn the_clock_adds_up_time_shifts() {
+fn the_time_embedding_adds_up_time_shifts() {
     let device = Device::flex();
     let yaml = include_str!("../configs/tiny-vmt.yaml");
     let Model::Vmt(model) = ModelConfig::parse(yaml).unwrap().init(1, &device) else { unreachable!() };
     // A start token, 1 s, a note, 0.07 s.
     let feed = Feed::whole(Tensor::from_data([[0, 277, 2, 184]], &device));
     assert_eq!(feed.times.clone().into_data().iter::<i64>().collect::<Vec<_>>(), [0, 100, 100, 107]);
-    let now = model.clock.unwrap().now(feed.times);
+    let position = model.time_embedding.unwrap().frame_position(feed.times);
     // 1 s is where the fourth picture of 0.25 s ends and the fifth begins.
-    assert_eq!(values(now.clone())[..3], [-0.5, 3.5, 3.5]);
-    let nearness = values(Clock::nearness(now, 4, 6));
-    let of = |head: usize, token: usize| &nearness[(head * 4 + token) * 6..][..6];
+    assert_eq!(values(position.clone())[..3], [-0.5, 3.5, 3.5]);
+    let bias = values(TimeEmbedding::cross_alibi(position, 4, 6));
+    let of = |head: usize, token: usize| &bias[(head * 4 + token) * 6..][..6];
     assert_eq!(of(0, 1), [-3.5, -2.5, -1.5, -0.5, -0.5, -1.5]);
     assert_eq!(of(2, 0)[..3], [-0.5 / 16.0, -1.5 / 16.0, -2.5 / 16.0]);
 }

@@ -8,10 +8,10 @@ use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use ndarray::{Array2, Array4};
 use vmt::{Clip, Conditions, Engine, Geometry, Token, VOCABULARY};
 use vmt_train::data::{Batch, Fragment};
-use vmt_train::frames::{pixels, rows_of_pixels};
+use vmt_train::fit::Objective;
+use vmt_train::model::{dropout, pixels, rows_of_pixels};
 use vmt_train::random::Stream;
-use vmt_train::train::Task;
-use vmt_train::{BurnEngine, Model, ModelConfig, dropout};
+use vmt_train::{BurnEngine, Model, ModelConfig};
 
 const TINY: [&str; 2] = ["tiny-vmt", "tiny-seq2seq"];
 
@@ -205,8 +205,8 @@ fn the_past_does_not_see_the_future() {
     }
 }
 
-/// Over a batch of which the second row has no video, without dropout: the mean negative log-likelihood, and the error of
-/// what is read in the pictures.
+/// Over a batch of which the second row has no video, without dropout: the mean negative log-likelihood, and the auxiliary
+/// error.
 fn losses(model: &Model, clips: &[Clip], tokens: &[Vec<Token>]) -> [Tensor<1>; 2] {
     let rows = zip(clips, tokens).enumerate();
     let rows = rows.map(|(row, (clip, tokens))| Fragment {
@@ -216,8 +216,8 @@ fn losses(model: &Model, clips: &[Clip], tokens: &[Vec<Token>]) -> [Tensor<1>; 2
     });
     let (_, _, height, width) = clips[0].pixels().dim();
     let batch = Batch::new(rows.collect(), &Geometry::PAPER.with_size(height, width).unwrap(), 1024);
-    let (loss, reading) = batch.losses(0..2, model, Task::EVENTS);
-    [loss.unwrap() / batch.tokens() as f64, reading / batch.pictures() as f64]
+    let (loss, auxiliary) = Objective::LIKELIHOOD.losses(&batch, 0..2, model);
+    [loss.unwrap() / batch.tokens() as f64, auxiliary / batch.pictures() as f64]
 }
 
 /// Two clips of different lengths with 50 tokens each.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use vmt::{PerformedNote, Score, midi};
-use vmt_train::music::{Mode, Song};
+use vmt_train::data::song::{Mode, Song};
 
 fn note(start: f64, end: f64, pitch: u8, velocity: u8) -> PerformedNote {
     PerformedNote { start, end, pitch, velocity }
@@ -80,6 +80,7 @@ fn without_others_beats_bars_and_modes_are_estimated() {
                 let index = ((time - 1.0) / beat).round();
                 assert!(near(time, 1.0 + index * beat), "{beat}: a beat at {time}");
             }
+            assert!(song.downbeats.len() >= 7, "{beat}: {} bars", song.downbeats.len());
             for &time in &song.downbeats {
                 let index = ((time - 1.0) / (4.0 * beat)).round();
                 assert!(near(time, 1.0 + index * 4.0 * beat), "{beat}: a bar at {time}");

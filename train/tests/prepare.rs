@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use vmt::{Geometry, PerformedNote, Score, midi};
-use vmt_train::data::{Augment, Fragments, targets, transposed};
-use vmt_train::prepare::{Options, Report, prepare};
-use vmt_train::prepared::{PAPER_SPLIT, Prepared, Share, Song, Split};
+use vmt_train::data::prepare::{PrepareOptions, PrepareReport, prepare};
+use vmt_train::data::prepared::{Prepared, PreparedSong};
+use vmt_train::data::{Augment, Fragments, PAPER_SPLITS, Split, Splits, targets, transposed};
 use vmt_train::random::Stream;
 use vmt_video::Video;
 
@@ -48,8 +48,8 @@ impl Pairs {
         fs::write(self.folder().join(name), midi::write(&score(from, to)).unwrap()).unwrap();
     }
 
-    fn prepare(&self, split: Split) -> anyhow::Result<Report> {
-        let options = Options { geometry: GEOMETRY, split, sustain: true, tolerance: 3.0 };
+    fn prepare(&self, splits: Splits) -> anyhow::Result<PrepareReport> {
+        let options = PrepareOptions { geometry: GEOMETRY, splits, sustain: true, tolerance: 3.0 };
         prepare(&self.folder(), &self.out(), &options, |_, _, _| {})
     }
 }
@@ -73,7 +73,7 @@ fn window(score: &Score, start: u32) -> Score {
 
 #[track_caller]
 fn fragments(folder: &Path, augment: Augment) -> Vec<vmt_train::data::Fragment> {
-    let prepared = Prepared::open(folder, Share::Train, augment).unwrap();
+    let prepared = Prepared::open(folder, Split::Train, augment).unwrap();
     let fragment = |index| prepared.fragment(index, &mut Stream::new(1, "test", &[index as u64])).unwrap();
     (0..prepared.count()).map(fragment).collect()
 }
@@ -85,9 +85,9 @@ fn what_goes_in_comes_out() {
     pairs.music("a song.mid", 0.25, 20.25);
     pairs.video("late.mkv", 20);
     pairs.music("late.midi", 12.0, 20.0);
-    let report = pairs.prepare(Split::ByName([1, 0, 0])).unwrap();
+    let report = pairs.prepare(Splits::Hashed([1, 0, 0])).unwrap();
 
-    let song = |name: &str, fragments, notes| Song { name: name.into(), share: Share::Train, fragments, notes };
+    let song = |name: &str, fragments, notes| PreparedSong { name: name.into(), split: Split::Train, fragments, notes };
     assert_eq!(report.dataset.songs, [song("a song", 2, 40), song("late", 1, 16)]);
     assert_eq!((report.silent, report.rests, report.skipped), (1, 1, vec![]));
 
@@ -98,20 +98,24 @@ fn what_goes_in_comes_out() {
     let (first, late) = (clips("a song.mp4"), clips("late.mkv"));
     let (music, late_music) = (score(0.25, 20.25), score(12.0, 20.0));
     let want = [(&first[0], window(&music, 0)), (&first[1], window(&music, 10)), (&late[1], window(&late_music, 10))];
-    for (fragment, (clip, score)) in fragments(&pairs.out(), Augment::NONE).iter().zip(&want) {
+    let found = fragments(&pairs.out(), Augment::NONE);
+    assert_eq!(found.len(), want.len());
+    for (fragment, (clip, score)) in found.iter().zip(&want) {
         assert_eq!(fragment.clip.as_ref(), Some(*clip));
         assert_eq!(fragment.tokens, targets(score));
     }
 
     let augment = Augment { semitones: 5, tempo: 0.0 };
-    for (index, (fragment, (_, score))) in fragments(&pairs.out(), augment).iter().zip(&want).enumerate() {
+    let found = fragments(&pairs.out(), augment);
+    assert_eq!(found.len(), want.len());
+    for (index, (fragment, (_, score))) in found.iter().zip(&want).enumerate() {
         let (semitones, _) = augment.draw(&mut Stream::new(1, "test", &[index as u64]));
         assert_eq!(fragment.tokens, transposed(&targets(score), semitones));
     }
 }
 
 #[test]
-fn bad_pairs_are_passed_over() {
+fn bad_pairs_are_skipped() {
     let pairs = Pairs::new();
     pairs.video("good.webm", 10);
     pairs.music("good.mid", 0.0, 10.0);
@@ -132,7 +136,7 @@ fn bad_pairs_are_passed_over() {
     pairs.music("twice.mid", 0.0, 10.0);
     fs::write(pairs.folder().join("notes.txt"), "of no concern").unwrap();
 
-    let report = pairs.prepare(PAPER_SPLIT).unwrap();
+    let report = pairs.prepare(PAPER_SPLITS).unwrap();
     assert_eq!(report.dataset.songs.iter().map(|song| song.name.as_str()).collect::<Vec<_>>(), ["good"]);
     let reasons: BTreeMap<_, _> = report.skipped.iter().map(|(name, reason)| (name.as_str(), reason)).collect();
     for (name, reason) in [
@@ -155,7 +159,7 @@ fn bad_pairs_are_passed_over() {
     assert!(report.to_string().contains("all                1           1    0.00              0.0\n"), "{report}");
     assert!(report.to_string().contains("\nskipped mute: there is no MIDI file of that name\n"), "{report}");
 
-    let given = Split::Given([("other".to_owned(), Share::Test)].into());
+    let given = Splits::Listed([("other".to_owned(), Split::Test)].into());
     let error = pairs.prepare(given).unwrap_err().to_string();
     assert!(error.contains("not one song could be prepared"), "{error}");
     assert!(error.contains("skipped good: the split does not name it"), "{error}");
@@ -166,26 +170,26 @@ fn a_split_can_be_given() {
     let pairs = Pairs::new();
     let path = pairs.0.path().join("split.yaml");
     fs::write(&path, "train: [a, b]\ntest: [c]\n").unwrap();
-    let Split::Given(shares) = Split::load(&path).unwrap() else { panic!("it was given") };
+    let Splits::Listed(splits) = Splits::load(&path).unwrap() else { panic!("it is a list") };
     assert_eq!(
-        shares.into_iter().collect::<Vec<_>>(),
-        [("a".to_owned(), Share::Train), ("b".to_owned(), Share::Train), ("c".to_owned(), Share::Test)]
+        splits.into_iter().collect::<Vec<_>>(),
+        [("a".to_owned(), Split::Train), ("b".to_owned(), Split::Train), ("c".to_owned(), Split::Test)]
     );
     fs::write(&path, "train: [a]\ntest: [a]\n").unwrap();
-    assert!(format!("{:#}", Split::load(&path).unwrap_err()).contains("`a` must be named once"));
+    assert!(format!("{:#}", Splits::load(&path).unwrap_err()).contains("`a` must be named once"));
 }
 
 #[test]
-fn shares_by_name_are_the_papers() {
+fn hashed_splits_are_as_large_as_the_papers() {
     let mut counts = [0; 3];
     for number in 0..12_800 {
-        counts[PAPER_SPLIT.share(&number.to_string()).unwrap() as usize] += 1;
+        counts[PAPER_SPLITS.split(&number.to_string()).unwrap() as usize] += 1;
     }
     for (count, want) in counts.into_iter().zip([9_000_i32, 1_000, 2_800]) {
         assert!((count - want).abs() < 150, "{counts:?}");
     }
-    // A song keeps its share in every version.
-    for (name, share) in [("001", Share::Train), ("24", Share::Validation), ("2", Share::Test)] {
-        assert_eq!(PAPER_SPLIT.share(name), Some(share));
+    // A song keeps its split in every version.
+    for (name, split) in [("001", Split::Train), ("24", Split::Validation), ("2", Split::Test)] {
+        assert_eq!(PAPER_SPLITS.split(name), Some(split));
     }
 }

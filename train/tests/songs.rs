@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use vmt::decode::{Grammar, LogitsProcessor as _};
 use vmt::{Geometry, Note, Pitch, Score, midi};
-use vmt_train::data::{Augment, Fragments};
-use vmt_train::prepared::{PAPER_SPLIT, Share};
+use vmt_train::data::{Augment, Fragments, PAPER_SPLITS, Split};
 use vmt_train::random::Stream;
-use vmt_train::songs::Songs;
+use vmt_train::synth::Songs;
 
 const SMALL: Geometry = Geometry::PAPER.with_size(16, 16).unwrap();
 
@@ -31,13 +30,13 @@ fn a_folder_of_midi_is_a_dataset() {
     }
     fs::write(folder.path().join("broken.mid"), "no MIDI").unwrap();
 
-    let open = |share, augment| Songs::open(folder.path(), share, &PAPER_SPLIT, SMALL, augment);
-    let shares = [Share::Train, Share::Validation, Share::Test];
-    let counts = shares.map(|share| open(share, Augment::NONE).map_or(0, |songs| songs.count()));
+    let open = |split, augment| Songs::open(folder.path(), split, &PAPER_SPLITS, SMALL, augment);
+    let splits = [Split::Train, Split::Validation, Split::Test];
+    let counts = splits.map(|split| open(split, Augment::NONE).map_or(0, |songs| songs.count()));
     // The last note ends before 30 s, so each song has two full fragments.
     assert_eq!(counts.iter().sum::<usize>(), 24, "{counts:?}");
 
-    let songs = open(Share::Train, Augment { semitones: 5, tempo: 0.1 }).unwrap();
+    let songs = open(Split::Train, Augment { semitones: 5, tempo: 0.1 }).unwrap();
     for index in 0..songs.count() {
         let draw = |number| songs.fragment(index, &mut Stream::new(1, "test", &[number])).unwrap();
         let fragment = draw(0);

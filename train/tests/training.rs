@@ -11,11 +11,9 @@ use burn::tensor::{Device, Tensor};
 use ndarray::Array4;
 use vmt::{Clip, Conditions, Geometry, PerformedNote, Score, VOCABULARY};
 use vmt_train::data::{Batch, Fragment, Fragments, targets};
+use vmt_train::fit::{End, Learner, Objective, Recipe, Run, RunConfig, checkpoint, validate};
 use vmt_train::random::Stream;
-use vmt_train::recipe::{Recipe, RunConfig};
-use vmt_train::run::{End, Run};
-use vmt_train::train::{Learner, Task, validate};
-use vmt_train::{Model, ModelConfig, checkpoint};
+use vmt_train::{Model, ModelConfig};
 
 const TINY: [&str; 2] = ["tiny-vmt", "tiny-seq2seq"];
 
@@ -25,7 +23,7 @@ fn sizes(name: &str) -> ModelConfig {
 
 fn learner(name: &str, dropout: f64, threads: usize) -> Learner {
     let sizes = ModelConfig { dropout, ..sizes(name) };
-    Learner::new(sizes.init(1, &Device::flex().autodiff()), 1, Task::EVENTS, threads)
+    Learner::new(sizes.init(1, &Device::flex().autodiff()), 1, Objective::LIKELIHOOD, threads)
 }
 
 /// Scales: fragment `i` begins on key `48 + i`, and its pictures are as bright as that. Four frames of 32 x 32.
@@ -74,8 +72,17 @@ fn an_untrained_model_knows_nothing_and_a_trained_one_a_batch_by_heart() {
         let first = learner.step(1, rate, &batch).unwrap().loss;
         assert!((chance - 0.3..chance + above).contains(&first), "{name}: {first}");
         let enough = (2..1000).find(|&step| learner.step(step, rate, &batch).unwrap().loss < 0.05);
-        assert!(enough.is_some(), "{name}: {}", validate(&learner.model, &[batch], Task::EVENTS, 1).0);
+        assert!(enough.is_some(), "{name}: {}", validate(&learner.model, &[batch], Objective::LIKELIHOOD, 1).0);
     }
+}
+
+#[test]
+fn an_empty_batch_is_an_error_and_nothing_to_validate() {
+    let empty = Batch::new(Vec::new(), &GEOMETRY, 1024);
+    let mut learner = learner("tiny-vmt", 0.0, 2);
+    let error = learner.step(1, 1e-3, &empty).unwrap_err().to_string();
+    assert_eq!(error, "a batch must have at least one row, but has none");
+    assert_eq!(validate(&learner.model, &[empty], Objective::LIKELIHOOD, 2), (0.0, 0.0));
 }
 
 /// All gradients in one row.
@@ -91,7 +98,10 @@ impl ModuleVisitor for Flat<'_> {
 fn threads_share_a_batch_without_changing_it() {
     for name in TINY {
         let gradients = |threads| {
-            let learner = Learner { task: Task { reading: 0.5, ..Task::EVENTS }, ..learner(name, 0.1, threads) };
+            let learner = Learner {
+                objective: Objective { auxiliary_weight: 0.5, ..Objective::LIKELIHOOD },
+                ..learner(name, 0.1, threads)
+            };
             let (step, gradients) = learner.gradients(7, &batch(5));
             let mut flat = Flat(&gradients, Vec::new());
             learner.model.visit(&mut flat);
@@ -122,8 +132,14 @@ fn recipe() -> Recipe {
 
 /// Runs in `folder` up to `steps`, and checks how it ends.
 fn run(name: &str, recipe: &Recipe, folder: &Path, threads: usize, stop: bool) -> anyhow::Result<End> {
-    let config =
-        RunConfig { model: sizes(name), data: None, footage: None, weights: None, eyes: None, recipe: recipe.clone() };
+    let config = RunConfig {
+        model: sizes(name),
+        data: None,
+        footage: None,
+        weights: None,
+        encoder_from: None,
+        recipe: recipe.clone(),
+    };
     run_config(&config, folder, threads, stop)
 }
 
@@ -209,15 +225,15 @@ fn a_run_does_not_go_on_with_another_recipe() {
     run("tiny-vmt", &Recipe { steps: 1, ..recipe() }, folder.path(), 1, false).unwrap();
     for (name, recipe) in [("tiny-seq2seq", recipe()), ("tiny-vmt", Recipe { peak: 0.5, ..recipe() })] {
         let error = run(name, &recipe, folder.path(), 1, false).unwrap_err().to_string();
-        assert!(error.contains("this run began with another model, recipe"), "{error}");
+        assert!(error.contains("this run began with another model, recipe, weights or footage"), "{error}");
     }
 }
 
 #[test]
-fn the_decoder_can_rest_while_the_encoder_learns_to_read() {
+fn a_frozen_decoder_stays_while_the_encoder_learns() {
     for name in TINY {
-        let task = Task { events: false, eyes: true, reading: 1.0 };
-        let mut learner = Learner { task, ..learner(name, 0.0, 2) };
+        let objective = Objective { train_decoder: false, train_encoder: true, auxiliary_weight: 1.0 };
+        let mut learner = Learner { objective, ..learner(name, 0.0, 2) };
         let batch = batch(4);
         let embedding = |model: &Model| match model {
             Model::Vmt(model) => model.embedding.weight.val().into_data(),
@@ -231,14 +247,15 @@ fn the_decoder_can_rest_while_the_encoder_learns_to_read() {
 }
 
 #[test]
-fn the_eyes_can_rest_while_the_decoder_learns() {
+fn a_frozen_encoder_stays_while_the_decoder_learns() {
     for name in TINY {
-        let mut learner = Learner { task: Task { eyes: false, ..Task::EVENTS }, ..learner(name, 0.0, 2) };
+        let objective = Objective { train_encoder: false, ..Objective::LIKELIHOOD };
+        let mut learner = Learner { objective, ..learner(name, 0.0, 2) };
         let before = learner.model.clone();
         let losses: Vec<_> = (1..=10).map(|step| learner.step(step, 3e-3, &batch(4)).unwrap().loss).collect();
         assert!(losses[9] < losses[0], "{name}: from {} to {}", losses[0], losses[9]);
-        let same_eyes = learner.model.clone().with_eyes_of(before.clone());
-        assert!(weights(&learner.model) == weights(&same_eyes), "{name}");
+        let same_encoder = learner.model.clone().with_encoder_of(before.clone());
+        assert!(weights(&learner.model) == weights(&same_encoder), "{name}");
         assert!(weights(&learner.model) != weights(&before), "{name}");
     }
 }
@@ -256,17 +273,17 @@ fn a_run_begins_with_the_weights_it_is_given() {
         data: None,
         footage: None,
         weights: Some(first.clone()),
-        eyes: None,
+        encoder_from: None,
         recipe: recipe.clone(),
     };
     run_config(&config("tiny-vmt"), &second, 1, false).unwrap();
     assert!(weights(&model(&second)) == weights(&model(&first)));
 
     let third = folder.path().join("third");
-    let eyes = RunConfig { weights: None, eyes: Some(first.clone()), ..config("tiny-vmt") };
-    run_config(&eyes, &third, 1, false).unwrap();
+    let encoder = RunConfig { weights: None, encoder_from: Some(first.clone()), ..config("tiny-vmt") };
+    run_config(&encoder, &third, 1, false).unwrap();
     let untrained = sizes("tiny-vmt").init(1, &Device::flex());
-    let mixed = untrained.clone().with_eyes_of(model(&first));
+    let mixed = untrained.clone().with_encoder_of(model(&first));
     assert!(weights(&model(&third)) == weights(&mixed));
     assert!(weights(&mixed) != weights(&untrained) && weights(&mixed) != weights(&model(&first)));
 
@@ -300,8 +317,14 @@ fn all_threads_end_when_a_fragment_cannot_be_read() {
         }
     }
     let folder = tempfile::tempdir().unwrap();
-    let config =
-        RunConfig { model: sizes("tiny-vmt"), data: None, footage: None, weights: None, eyes: None, recipe: recipe() };
+    let config = RunConfig {
+        model: sizes("tiny-vmt"),
+        data: None,
+        footage: None,
+        weights: None,
+        encoder_from: None,
+        recipe: recipe(),
+    };
     let validation = Scales { count: 0, notes: 0 };
     let run = Run { config: &config, folder: folder.path(), training: &Broken, validation: &validation, threads: 2 };
     let error = run.run(&Device::flex(), &AtomicBool::new(false)).unwrap_err().to_string();

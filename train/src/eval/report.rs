@@ -1,29 +1,30 @@
-//! What an evaluation found, as JSON and as Markdown.
+//! The results of an evaluation, as JSON and as Markdown.
 
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::prepared::Share;
+use crate::data::Split;
 
-/// What an evaluation found.
+/// The results of an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
-    /// Whose songs.
-    pub share: Share,
+    /// The split that the songs are of.
+    #[serde(alias = "share")]
+    pub split: Split,
     /// Songs that the fragments are of.
     pub songs: usize,
     /// Fragments that likelihoods and the original's statistics are of.
     pub fragments: usize,
     /// Length of a fragment, in seconds.
     pub seconds: f64,
-    /// Fragments that each model wrote music for.
+    /// Fragments that each model generated music for.
     pub pieces: usize,
-    /// Decides over all that is left to chance.
+    /// Of all that is random.
     pub seed: u64,
-    /// How closely what models wrote follows the film ([`vmt::decode::Guidance`]).
+    /// Scale of classifier-free guidance ([`vmt::decode::Guidance`]) in generation.
     pub guidance: f32,
     /// What was measured: the models, as they were named, and last the original music.
     pub columns: Vec<String>,
@@ -94,7 +95,7 @@ impl From<f64> for Value {
     }
 }
 
-/// burn's way to JSON.
+/// JSON through burn, which brings serde_json.
 impl burn::config::Config for Report {}
 
 impl Report {
@@ -132,12 +133,12 @@ impl Unit {
 /// Markdown.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { share, songs, fragments, seconds, pieces, guidance, seed, .. } = self;
-        let share = format!("{share:?}").to_lowercase();
+        let Self { split, songs, fragments, seconds, pieces, guidance, seed, .. } = self;
+        let split = format!("{split:?}").to_lowercase();
         writeln!(f, "# Evaluation\n")?;
         writeln!(
             f,
-            "{fragments} fragments of {seconds} s of {songs} {share} songs; each model wrote music for {pieces}."
+            "{fragments} fragments of {seconds} s of {songs} {split} songs; each model wrote music for {pieces}."
         )?;
         writeln!(f, "Guidance {guidance}, seed {seed}. In brackets: a model's 95 % bootstrap interval over songs")?;
         writeln!(f, "(Efron 1979), the original's 5th and 95th percentile.")?;
@@ -191,7 +192,7 @@ mod tests {
         };
         let range = |value, low, high| Some(Value { range: Some([low, high]), ..Value::from(value) });
         Report {
-            share: Share::Test,
+            split: Split::Test,
             songs: 5,
             fragments: 20,
             seconds: 10.0,

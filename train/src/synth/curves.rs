@@ -2,9 +2,10 @@
 
 use std::f32::consts::TAU;
 
-use super::Channels;
-use super::dice::Dice;
-use crate::music::{Mode, Song, starting};
+use super::channels::Channels;
+use super::rng::Rng;
+use crate::data::song::{Mode, Song};
+use crate::data::starting;
 
 /// Seconds from one stored moment to the next; between them, values are mixed.
 const STEP: f64 = 0.02;
@@ -74,13 +75,13 @@ impl Moment {
 pub struct Curves(Vec<Moment>);
 
 impl Curves {
-    /// What a channel does not show stays at a level that the dice choose.
-    pub fn new(song: &Song, channels: Channels, dice: &mut Dice) -> Self {
-        let mut chosen = || dice.unit();
+    /// What a channel does not show stays at a random level.
+    pub fn new(song: &Song, channels: Channels, rng: &mut Rng) -> Self {
+        let mut chosen = || rng.unit();
         let fixed =
             Moment { loudness: chosen(), register: chosen(), melody: chosen(), bass: chosen(), ..Moment::default() };
         let fixed_speed = chosen();
-        let mut poses = Dice::new(dice.seed());
+        let mut poses = Rng::new(rng.seed());
 
         let chords = chords(song);
         let silences = silences(song);

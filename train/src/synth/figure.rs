@@ -2,7 +2,7 @@
 
 use super::canvas::{Point, Stroke};
 use super::curves::Moment;
-use super::dice::Dice;
+use super::rng::Rng;
 
 /// A dancer's build; lengths in stage units at scale 1, at which it stands about 56 units high.
 #[derive(Clone, Debug)]
@@ -26,19 +26,19 @@ pub struct Body {
 pub const STROKES: usize = 14;
 
 impl Body {
-    pub fn new(dice: &mut Dice) -> Self {
-        let mut ink = || usize::from(dice.chance(0.5));
+    pub fn new(rng: &mut Rng) -> Self {
+        let mut ink = || usize::from(rng.chance(0.5));
         let inks = [ink(), ink(), ink(), ink()];
         Self {
             inks,
-            limb: dice.between(1.9, 3.4),
-            trunk: dice.between(3.4, 6.0),
-            head: dice.between(4.4, 6.6),
-            arm: dice.between(9.0, 12.0),
-            leg: dice.between(11.0, 13.5),
-            skirt: if dice.chance(0.35) { dice.between(6.0, 12.0) } else { 0.0 },
-            swing: dice.between(0.3, 0.5),
-            begin: dice.between(0.0, 6.0),
+            limb: rng.between(1.9, 3.4),
+            trunk: rng.between(3.4, 6.0),
+            head: rng.between(4.4, 6.6),
+            arm: rng.between(9.0, 12.0),
+            leg: rng.between(11.0, 13.5),
+            skirt: if rng.chance(0.35) { rng.between(6.0, 12.0) } else { 0.0 },
+            swing: rng.between(0.3, 0.5),
+            begin: rng.between(0.0, 6.0),
         }
     }
 

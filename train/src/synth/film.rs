@@ -14,13 +14,15 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use vmt::midi;
 use vmt_files::Drafts;
 
-use super::dice::Dice;
-use super::{Channels, Footage, Scene};
-use crate::music::Song;
+use super::channels::Channels;
+use super::footage::Footage;
+use super::rng::Rng;
+use super::scene::Scene;
+use crate::data::song::Song;
 
 /// What [`write_pairs`] writes.
 #[derive(Clone)]
-pub struct Options {
+pub struct PairOptions {
     /// Pictures per second.
     pub rate: u32,
     /// Height and width of the film in pixels; even.
@@ -37,7 +39,7 @@ pub struct Options {
     pub jobs: usize,
 }
 
-impl Default for Options {
+impl Default for PairOptions {
     /// Whole songs at 25 pictures a second of 128 x 128, with channels drawn, on all cores.
     fn default() -> Self {
         let jobs = thread::available_parallelism().map_or(1, usize::from);
@@ -45,10 +47,10 @@ impl Default for Options {
     }
 }
 
-impl Options {
+impl PairOptions {
     /// The seed of the [`Scene`] of a pair, which does not depend on what other pairs there are.
     pub fn seed_of(&self, name: &str) -> u64 {
-        name.bytes().fold(self.seed, |seed, byte| Dice::new(seed ^ u64::from(byte)).seed())
+        name.bytes().fold(self.seed, |seed, byte| Rng::new(seed ^ u64::from(byte)).seed())
     }
 }
 
@@ -69,7 +71,12 @@ pub struct Progress<'a> {
 ///
 /// `X/X.mid` becomes the pair X, any other `X/Y.mid` the pair X-Y. Pairs that are there already are left alone, so an
 /// interrupted run may be repeated. Films are encoded by the command `ffmpeg`. The first error ends the run.
-pub fn write_pairs(midi: &Path, out: &Path, options: &Options, progress: impl FnMut(Progress) + Send) -> Result<()> {
+pub fn write_pairs(
+    midi: &Path,
+    out: &Path,
+    options: &PairOptions,
+    progress: impl FnMut(Progress) + Send,
+) -> Result<()> {
     ensure!(options.rate > 0, "the rate must be at least 1 picture a second, but is 0");
     let side = options.side;
     ensure!(side > 0 && side.is_multiple_of(2), "the side of a film must be even and at least 2, but is {side}");
@@ -131,7 +138,7 @@ fn named(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
 }
 
 /// Returns whether the pair was there already.
-fn write_pair(name: &str, path: &Path, out: &Path, options: &Options) -> Result<bool> {
+fn write_pair(name: &str, path: &Path, out: &Path, options: &PairOptions) -> Result<bool> {
     let [film, music] = ["mp4", "mid"].map(|end| out.join(format!("{name}.{end}")));
     if film.exists() && music.exists() {
         return Ok(true);
@@ -154,7 +161,7 @@ fn write_pair(name: &str, path: &Path, out: &Path, options: &Options) -> Result<
 }
 
 /// Picture k of the film shows the middle of its time, as pictures of a clip do.
-fn encode(scene: &Scene, count: usize, options: &Options, path: &Path) -> Result<()> {
+fn encode(scene: &Scene, count: usize, options: &PairOptions, path: &Path) -> Result<()> {
     let (side, rate) = (options.side, options.rate);
     let raw = format!("-v error -y -f rawvideo -pix_fmt rgb24 -s {side}x{side} -r {rate} -i -");
     // Named colours, which a reader would have to guess otherwise.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use ndarray::{Array4, ArrayView4};
 
 use super::canvas::{Colour, mix};
-use crate::prepared::{Share, Split};
+use crate::data::{Split, Splits};
 
 /// Pictures that are kept of a second of film; at half speed, models still see others at 4 a second.
 pub const RATE: f32 = 1000.0 / FRAME_MS as f32;
@@ -50,10 +50,10 @@ pub(super) struct Motion {
 }
 
 impl Footage {
-    /// Who is for what where no file says so: four fifths of the clips are learned from.
-    pub const SPLIT: Split = Split::ByName([8, 1, 1]);
+    /// The splits where no file says so: four fifths of the clips are for training.
+    pub const SPLITS: Splits = Splits::Hashed([8, 1, 1]);
 
-    /// Reads the clips of a `folder` that `split` gives to `share`: those that its `footage.tsv` names (tab-separated;
+    /// Reads the clips of a `folder` that are in `split` according to `splits`: its `footage.tsv` names them (tab-separated;
     /// columns `name` and `licence` at least), each as `NAME.mp4`. Pictures are squeezed to a square that leaves room
     /// for crops in scenes that are drawn `height` pixels high.
     ///
@@ -61,12 +61,12 @@ impl Footage {
     ///
     /// # Errors
     ///
-    /// If the table is missing or names a clip without licence, if no clip is for `share`, if a clip cannot be read, if
+    /// If the table is missing or names a clip without licence, if no clip is in `split`, if a clip cannot be read, if
     /// all together take more than 1 GiB, or if this program was built without the feature `video`.
-    pub fn open(folder: &Path, share: Share, split: &Split, height: usize, probability: f64) -> Result<Self> {
+    pub fn open(folder: &Path, split: Split, splits: &Splits, height: usize, probability: f64) -> Result<Self> {
         let names = names(folder)?;
-        let mine: Vec<_> = names.iter().filter(|name| split.share(name) == Some(share)).collect();
-        ensure!(!mine.is_empty(), "{}: must hold clips for {share:?}, but has none", folder.display());
+        let mine: Vec<_> = names.iter().filter(|name| splits.split(name) == Some(split)).collect();
+        ensure!(!mine.is_empty(), "{}: must hold clips for {split:?}, but has none", folder.display());
         let mut films = Vec::with_capacity(mine.len());
         let side = (3 * height / 2).clamp(1, MAX_SIDE);
         let mut left = MAX_BYTES;

@@ -1,11 +1,11 @@
 //! How a scene looks whatever the music does: palettes, shots, and what a camera does to pictures.
 
-use super::Channels;
 use super::canvas::{Colour, Point, hsl, mix};
+use super::channels::Channels;
 use super::curves::Curves;
-use super::dice::Dice;
 use super::figure::Body;
-use crate::music::Song;
+use super::rng::Rng;
+use crate::data::song::Song;
 
 /// The colours of a picture.
 #[derive(Clone, Copy, Debug)]
@@ -20,19 +20,19 @@ pub struct Palette {
 
 impl Palette {
     /// Colours around a ground of this hue (degrees), saturation and lightness.
-    fn new(hue: f32, saturation: f32, lightness: f32, dice: &mut Dice) -> Self {
-        let (spread, drift) = (dice.between(0.08, 0.15), dice.between(-6.0, 6.0));
+    fn new(hue: f32, saturation: f32, lightness: f32, rng: &mut Rng) -> Self {
+        let (spread, drift) = (rng.between(0.08, 0.15), rng.between(-6.0, 6.0));
         let shade = |hue, part| hsl(hue, saturation, lightness + spread * part);
         let [red, green, blue] = shade(hue, 0.0);
         let dark = 0.3 * red + 0.59 * green + 0.11 * blue > 0.45;
-        let ink = |dice: &mut Dice| {
-            let hue = if dice.chance(0.5) { hue + dice.between(-20.0, 20.0) } else { dice.between(0.0, 360.0) };
-            hsl(hue, dice.between(0.2, 0.7), if dark { dice.between(0.06, 0.26) } else { dice.between(0.8, 0.95) })
+        let ink = |rng: &mut Rng| {
+            let hue = if rng.chance(0.5) { hue + rng.between(-20.0, 20.0) } else { rng.between(0.0, 360.0) };
+            hsl(hue, rng.between(0.2, 0.7), if dark { rng.between(0.06, 0.26) } else { rng.between(0.8, 0.95) })
         };
         Self {
             ground: [shade(hue - drift, -1.0), shade(hue + drift, 1.0)],
-            inks: [ink(dice), ink(dice)],
-            spark: hsl(hue + dice.between(-12.0, 12.0), 0.5, (lightness + 0.33).min(0.93)),
+            inks: [ink(rng), ink(rng)],
+            spark: hsl(hue + rng.between(-12.0, 12.0), 0.5, (lightness + 0.33).min(0.93)),
         }
     }
 
@@ -89,26 +89,26 @@ pub struct Shot {
 }
 
 impl Shot {
-    fn new(begin: f64, dice: &mut Dice) -> Self {
+    fn new(begin: f64, rng: &mut Rng) -> Self {
         let mut direction = |length: f32| {
-            let angle = dice.between(0.0, std::f32::consts::TAU);
+            let angle = rng.between(0.0, std::f32::consts::TAU);
             (length * angle.cos(), length * angle.sin())
         };
         let (weave, slope) = (direction(1.0), direction(0.5 / 64.0));
         let textures = [Texture::Plain, Texture::Stripes, Texture::Checks, Texture::Dots, Texture::Clouds];
         Self {
             begin,
-            zoom: dice.between(0.9, 1.12),
-            pan: (dice.between(-6.0, 6.0), dice.between(-2.5, 2.5)),
-            place: dice.between(-18.0, 18.0),
-            side: dice.sign(),
-            flight: dice.between(0.0, std::f32::consts::TAU),
-            tint: [dice.between(0.95, 1.05), dice.between(0.95, 1.05), dice.between(0.9, 1.1)],
-            texture: textures[(dice.unit() * textures.len() as f32) as usize],
-            weave: (weave, dice.between(1.0 / 34.0, 1.0 / 12.0), dice.between(0.1, 0.4)),
+            zoom: rng.between(0.9, 1.12),
+            pan: (rng.between(-6.0, 6.0), rng.between(-2.5, 2.5)),
+            place: rng.between(-18.0, 18.0),
+            side: rng.sign(),
+            flight: rng.between(0.0, std::f32::consts::TAU),
+            tint: [rng.between(0.95, 1.05), rng.between(0.95, 1.05), rng.between(0.9, 1.1)],
+            texture: textures[(rng.unit() * textures.len() as f32) as usize],
+            weave: (weave, rng.between(1.0 / 34.0, 1.0 / 12.0), rng.between(0.1, 0.4)),
             slope,
-            spot: (dice.between(20.0, 108.0), dice.between(10.0, 90.0)),
-            floor: if dice.chance(0.6) { dice.between(88.0, 120.0) } else { 1e3 },
+            spot: (rng.between(20.0, 108.0), rng.between(10.0, 90.0)),
+            floor: if rng.chance(0.6) { rng.between(88.0, 120.0) } else { 1e3 },
         }
     }
 
@@ -138,7 +138,7 @@ fn wave(x: f32) -> f32 {
     4.0 * part * (1.0 - part.abs())
 }
 
-/// All that the dice decide about a scene once.
+/// All that is random about a scene as a whole.
 #[derive(Clone, Debug)]
 pub struct Look {
     /// The dancers; the first one is in front.
@@ -181,34 +181,34 @@ pub struct Particle {
 }
 
 impl Look {
-    pub fn new(channels: Channels, dice: &mut Dice) -> Self {
-        let dancers = if dice.chance(0.25) { 3 } else { 1 };
+    pub fn new(channels: Channels, rng: &mut Rng) -> Self {
+        let dancers = if rng.chance(0.25) { 3 } else { 1 };
         // Drawn in any case, so that switching a channel leaves everything else as it is.
-        let any = (dice.between(0.0, 360.0), dice.between(0.2, 0.8), dice.between(0.35, 0.6));
-        let major = (dice.between(34.0, 56.0), dice.between(0.6, 0.8), 0.6);
-        let minor = (dice.between(206.0, 244.0), dice.between(0.2, 0.4), 0.35);
-        let colours = dice.seed();
-        let palette = |(hue, saturation, lightness)| Palette::new(hue, saturation, lightness, &mut Dice::new(colours));
-        let particle = |dice: &mut Dice| Particle {
-            from: (dice.between(0.0, 1.0), dice.between(0.0, 1.0)),
-            pace: dice.between(0.75, 1.25),
-            size: dice.between(0.6, 1.4),
-            opacity: dice.between(0.35, 0.9),
+        let any = (rng.between(0.0, 360.0), rng.between(0.2, 0.8), rng.between(0.35, 0.6));
+        let major = (rng.between(34.0, 56.0), rng.between(0.6, 0.8), 0.6);
+        let minor = (rng.between(206.0, 244.0), rng.between(0.2, 0.4), 0.35);
+        let colours = rng.seed();
+        let palette = |(hue, saturation, lightness)| Palette::new(hue, saturation, lightness, &mut Rng::new(colours));
+        let particle = |rng: &mut Rng| Particle {
+            from: (rng.between(0.0, 1.0), rng.between(0.0, 1.0)),
+            pace: rng.between(0.75, 1.25),
+            size: rng.between(0.6, 1.4),
+            opacity: rng.between(0.35, 0.9),
         };
-        let gamma = dice.between(0.85, 1.18);
+        let gamma = rng.between(0.85, 1.18);
         Self {
-            bodies: (0..dancers).map(|_| Body::new(dice)).collect(),
+            bodies: (0..dancers).map(|_| Body::new(rng)).collect(),
             palettes: if channels.mode { [palette(minor), palette(major)] } else { [palette(any); 2] },
-            steps: (dice.between(4.0, 6.0), dice.between(8.0, 12.0)),
-            flash: dice.between(0.2, 0.7),
-            particles: (0..dice.between(18.0, 44.0) as usize).map(|_| particle(dice)).collect(),
-            soft: dice.chance(0.3),
-            late: f64::from(dice.between(-0.05, 0.05)),
-            letterbox: if dice.chance(0.3) { dice.between(6.0, 16.0) } else { 0.0 },
-            grain: if dice.chance(0.6) { dice.between(0.0, 0.05) } else { 0.0 },
-            mirror: dice.chance(0.5),
+            steps: (rng.between(4.0, 6.0), rng.between(8.0, 12.0)),
+            flash: rng.between(0.2, 0.7),
+            particles: (0..rng.between(18.0, 44.0) as usize).map(|_| particle(rng)).collect(),
+            soft: rng.chance(0.3),
+            late: f64::from(rng.between(-0.05, 0.05)),
+            letterbox: if rng.chance(0.3) { rng.between(6.0, 16.0) } else { 0.0 },
+            grain: if rng.chance(0.6) { rng.between(0.0, 0.05) } else { 0.0 },
+            mirror: rng.chance(0.5),
             curve: std::array::from_fn(|light| (255.0 * (light as f32 / 1023.0).powf(gamma)).round() as u8),
-            drift: [0, 1].map(|_| (dice.between(0.0, 3.0), dice.between(0.3, 0.9))),
+            drift: [0, 1].map(|_| (rng.between(0.0, 3.0), rng.between(0.3, 0.9))),
         }
     }
 
@@ -227,15 +227,15 @@ impl Look {
 /// The shots of a song; the first one begins before it.
 ///
 /// Phrases are taken to begin at every fourth downbeat, where cuts are likely. Some films cut at other downbeats, too.
-/// Without the channel, cuts follow bars that the dice choose. With `curves`, they are as frequent as the music is loud.
-pub fn shots(song: &Song, channels: Channels, curves: Option<&Curves>, dice: &mut Dice) -> Vec<Shot> {
+/// Without the channel, cuts follow random bars. With `curves`, they are as frequent as the music is loud.
+pub fn shots(song: &Song, channels: Channels, curves: Option<&Curves>, rng: &mut Rng) -> Vec<Shot> {
     /// Seconds between cuts at least.
     const SHORTEST: f64 = 1.0;
     /// Share of the cuts that come at any time.
     const STRAY: f32 = 0.15;
-    let pace = dice.between(0.1, 0.7);
-    let (bar, offset) = (f64::from(dice.between(1.9, 4.1)), f64::from(dice.unit()));
-    let mut throws = Dice::new(dice.seed());
+    let pace = rng.between(0.1, 0.7);
+    let (bar, offset) = (f64::from(rng.between(1.9, 4.1)), f64::from(rng.unit()));
+    let mut throws = Rng::new(rng.seed());
     let mut cut = |(index, downbeat): (usize, f64)| {
         let pace = curves.map_or(pace, |curves| 0.05 + 0.9 * curves.at(downbeat).loudness);
         let likely = if index.is_multiple_of(4) { 0.8 } else { pace };
@@ -250,10 +250,10 @@ pub fn shots(song: &Song, channels: Channels, curves: Option<&Curves>, dice: &mu
         (0..count).map(|index| (index, (index as f64 + offset) * bar)).filter_map(&mut cut).collect()
     };
     cuts.sort_by(f64::total_cmp);
-    let mut shots = vec![Shot::new(f64::NEG_INFINITY, dice)];
+    let mut shots = vec![Shot::new(f64::NEG_INFINITY, rng)];
     for cut in cuts {
         if shots.last().is_none_or(|shot| cut - shot.begin >= SHORTEST) {
-            shots.push(Shot::new(cut, dice));
+            shots.push(Shot::new(cut, rng));
         }
     }
     shots

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Channels;
 use super::canvas::{Canvas, Colour, Point, STAGE, mix};
+use super::channels::Channels;
 use super::curves::{Curves, Moment};
-use super::dice::Dice;
 use super::footage::{Footage, RATE};
 use super::look::Shot;
+use super::rng::Rng;
 
 /// Segments that a shot's is chosen among.
 const CANDIDATES: usize = 4;
@@ -47,29 +47,29 @@ struct Grade {
 }
 
 impl Montage {
-    /// Each shot is another segment of the same clip or of another one. Of a few that the dice choose, it is the one in
+    /// Each shot is another segment of the same clip or of another one. Of a few that the rng choose, it is the one in
     /// which as much moves as the music is loud.
-    pub fn new(footage: &Arc<Footage>, shots: &[Shot], curves: &Curves, channels: Channels, dice: &mut Dice) -> Self {
+    pub fn new(footage: &Arc<Footage>, shots: &[Shot], curves: &Curves, channels: Channels, rng: &mut Rng) -> Self {
         let films = &footage.films;
-        let dancer = dice.chance(0.5);
+        let dancer = rng.chance(0.5);
         let warm = Grade {
-            saturation: dice.between(1.0, 1.4),
-            tint: [dice.between(1.06, 1.2), dice.between(0.98, 1.06), dice.between(0.66, 0.8)],
+            saturation: rng.between(1.0, 1.4),
+            tint: [rng.between(1.06, 1.2), rng.between(0.98, 1.06), rng.between(0.66, 0.8)],
         };
         let cold = Grade {
-            saturation: dice.between(0.3, 0.6),
-            tint: [dice.between(0.55, 0.7), dice.between(0.72, 0.82), dice.between(0.88, 1.0)],
+            saturation: rng.between(0.3, 0.6),
+            tint: [rng.between(0.55, 0.7), rng.between(0.72, 0.82), rng.between(0.88, 1.0)],
         };
-        let any = cold.mix(&warm, dice.unit());
+        let any = cold.mix(&warm, rng.unit());
         let mut previous = None;
         let ends = shots.iter().skip(1).map(|shot| shot.begin).chain([curves.end()]);
         let segments = shots.iter().zip(ends).map(|(shot, end)| {
             let begin = shot.begin.max(0.0);
             let loudness = curves.at((begin + end.max(begin)) / 2.0).loudness;
             let candidates: [(usize, usize); CANDIDATES] = std::array::from_fn(|_| {
-                let (stay, any) = (dice.chance(0.25), dice.below(films.len()));
+                let (stay, any) = (rng.chance(0.25), rng.below(films.len()));
                 let film = previous.filter(|_| stay).unwrap_or(any);
-                (film, dice.below(films[film].len()))
+                (film, rng.below(films[film].len()))
             });
             let miss = |&(film, first): &(usize, usize)| (films[film].motion(first).amount - loudness).abs();
             let &(film, first) = candidates.iter().min_by(|a, b| miss(a).total_cmp(&miss(b))).expect("candidates");
@@ -78,8 +78,8 @@ impl Montage {
                 film,
                 first: first as f32,
                 played: curves.at(begin).played,
-                zoom: dice.between(1.4, 1.8),
-                x: dice.unit(),
+                zoom: rng.between(1.4, 1.8),
+                x: rng.unit(),
                 y: films[film].motion(first).y,
             }
         });

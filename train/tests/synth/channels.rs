@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ndarray::Axis;
 use vmt::PerformedNote;
-use vmt_train::music::{Mode, Song};
+use vmt_train::data::song::{Mode, Song};
 use vmt_train::synth::{Channels, Scene};
 
 use crate::linear_probe::compare;

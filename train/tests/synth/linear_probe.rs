@@ -1,7 +1,7 @@
 //! A linear probe: what simple statistics of a clip say of its music, by ridge regression.
 
 use ndarray::{Array1, Array2, ArrayView1, Axis};
-use vmt_train::music::{Mode, Song};
+use vmt_train::data::song::{Mode, Song};
 use vmt_train::synth::{Channels, Scene};
 
 use crate::pictures::{Get, change, deviation, light, mean, moving};

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use vmt::{Geometry, Score, midi};
-use vmt_train::data::{Augment, Fragments, targets};
-use vmt_train::music::Song;
-use vmt_train::prepare;
-use vmt_train::prepared::{Prepared, Share, Split};
+use vmt_train::data::prepare::{PrepareOptions, prepare};
+use vmt_train::data::prepared::Prepared;
+use vmt_train::data::song::Song;
+use vmt_train::data::{Augment, Fragments, Split, Splits, targets};
 use vmt_train::random::Stream;
-use vmt_train::synth::{Channels, Options, Scene, write_pairs};
+use vmt_train::synth::{Channels, PairOptions, Scene, write_pairs};
 use vmt_video::Video;
 
 use crate::pictures::{change, light, mean};
@@ -31,7 +31,7 @@ fn folder_of(names: &[&str]) -> tempfile::TempDir {
 fn pairs_are_what_the_scene_shows() {
     let (songs, out) = (folder_of(&["a/a.mid"]), tempfile::tempdir().unwrap());
     // Four pictures a second are those of the clip; the codec is given large ones, which blur less when shrunk.
-    let options = Options { rate: 4, side: 128, channels: Some(Channels::all()), ..Options::default() };
+    let options = PairOptions { rate: 4, side: 128, channels: Some(Channels::all()), ..PairOptions::default() };
     write_pairs(songs.path(), out.path(), &options, |_| {}).unwrap();
 
     let song = Song::read(&songs.path().join("a/a.mid")).unwrap();
@@ -63,13 +63,13 @@ fn pairs_are_what_the_scene_shows() {
 fn what_is_drawn_can_be_prepared() {
     let (songs, out, data) =
         (folder_of(&["x.mid", "y.mid"]), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let options = Options { rate: 8, side: 64, ..Options::default() };
+    let options = PairOptions { rate: 8, side: 64, ..PairOptions::default() };
     write_pairs(songs.path(), out.path(), &options, |_| {}).unwrap();
-    let how = prepare::Options { geometry: SMALL, split: Split::ByName([1, 0, 0]), sustain: true, tolerance: 10.0 };
-    let report = prepare::prepare(out.path(), data.path(), &how, |_, _, _| {}).unwrap();
+    let how = PrepareOptions { geometry: SMALL, splits: Splits::Hashed([1, 0, 0]), sustain: true, tolerance: 10.0 };
+    let report = prepare(out.path(), data.path(), &how, |_, _, _| {}).unwrap();
     assert_eq!((report.skipped.len(), report.dataset.songs.len()), (0, 2));
 
-    let prepared = Prepared::open(data.path(), Share::Train, Augment::NONE).unwrap();
+    let prepared = Prepared::open(data.path(), Split::Train, Augment::NONE).unwrap();
     assert_eq!(prepared.count(), 2);
     for (index, name) in ["x", "y"].iter().enumerate() {
         let song = Song::read(&songs.path().join(format!("{name}.mid"))).unwrap();
@@ -81,7 +81,7 @@ fn what_is_drawn_can_be_prepared() {
 #[test]
 fn finished_pairs_are_left_alone() {
     let (songs, out) = (folder_of(&["b/b.mid", "c.midi", "d/e.MID", "d/notes.txt"]), tempfile::tempdir().unwrap());
-    let options = Options { rate: 5, side: 32, seconds: Some(1.0), jobs: 2, ..Options::default() };
+    let options = PairOptions { rate: 5, side: 32, seconds: Some(1.0), jobs: 2, ..PairOptions::default() };
     let run = || {
         let mut told = Vec::new();
         write_pairs(songs.path(), out.path(), &options, |p| told.push((p.name.to_owned(), p.skipped, p.done, p.total)))
@@ -107,17 +107,25 @@ fn finished_pairs_are_left_alone() {
 #[test]
 fn what_cannot_be_written_is_named() {
     let out = tempfile::tempdir().unwrap();
-    let refused = |songs: &Path, options: Options, said: &str| {
+    let refused = |songs: &Path, options: PairOptions, said: &str| {
         let error = format!("{:#}", write_pairs(songs, out.path(), &options, |_| {}).unwrap_err());
         assert!(error.contains(said), "{error}");
     };
     let songs = folder_of(&["x/y.mid", "x-y.mid"]);
-    refused(songs.path(), Options::default(), "would both be written as x-y.mid");
-    refused(out.path(), Options::default(), "there is no MIDI file below it");
-    refused(songs.path(), Options { side: 33, ..Options::default() }, "must be even and at least 2, but is 33");
-    refused(songs.path(), Options { rate: 0, ..Options::default() }, "must be at least 1 picture a second, but is 0");
-    refused(songs.path(), Options { seconds: Some(-1.0), ..Options::default() }, "must be above 0 s, but is -1");
+    refused(songs.path(), PairOptions::default(), "would both be written as x-y.mid");
+    refused(out.path(), PairOptions::default(), "there is no MIDI file below it");
+    refused(songs.path(), PairOptions { side: 33, ..PairOptions::default() }, "must be even and at least 2, but is 33");
+    refused(
+        songs.path(),
+        PairOptions { rate: 0, ..PairOptions::default() },
+        "must be at least 1 picture a second, but is 0",
+    );
+    refused(
+        songs.path(),
+        PairOptions { seconds: Some(-1.0), ..PairOptions::default() },
+        "must be above 0 s, but is -1",
+    );
     fs::write(songs.path().join("x-y.mid"), "ID3").unwrap();
     fs::remove_dir_all(songs.path().join("x")).unwrap();
-    refused(songs.path(), Options::default(), "x-y.mid: not a readable MIDI file: it has no header");
+    refused(songs.path(), PairOptions::default(), "x-y.mid: not a readable MIDI file: it has no header");
 }

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, Axis};
 use vmt::Geometry;
-use vmt_train::music::Song;
+use vmt_train::data::song::Song;
 use vmt_train::synth::{Channels, Scene};
 
 use crate::pictures::{change, light};
@@ -54,7 +54,9 @@ fn any_time_has_a_picture() {
     let song = Song::new("one note", vec![note(3.0, 60)]).unwrap();
     let scene = Scene::new(&song, 1, Channels::all());
     for time in [-100.0, 0.0, 3.0, 1e6] {
-        assert_eq!(scene.picture(time, 8, 8).dim(), (3, 8, 8));
+        let picture = scene.picture(time, 8, 8);
+        assert_eq!(picture.dim(), (3, 8, 8));
+        assert!(picture.iter().any(|&value| value > 0), "all is black at {time} s");
     }
 }
 

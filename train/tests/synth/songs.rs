@@ -1,7 +1,7 @@
 //! Songs that chance writes.
 
 use vmt::{Geometry, PerformedNote};
-use vmt_train::music::{Mode, Song};
+use vmt_train::data::song::{Mode, Song};
 
 /// Large enough to see a dancer, small enough for hundreds of clips.
 pub const SMALL: Geometry = Geometry::PAPER.with_size(64, 64).unwrap();

@@ -1,0 +1,270 @@
+//! The transformer as two graphs. Names of tensors are part of the format of bundles.
+
+use vmt::{
+    Geometry, Pitch, VOCABULARY,
+    manifest::{Context, First, State},
+};
+use vmt_train::Vmt;
+use vmt_train::model::attention::{CrossAttention, FeedForward, SelfAttention};
+use vmt_train::model::held_notes::note_change_table;
+use vmt_train::model::position::{alibi_slopes, cross_alibi_slopes, frequencies};
+
+use crate::{
+    graph::{GraphBuilder, Graphs, Storage, Type, Var},
+    layers::{attended, conditions, embedding, frame_mask, frames, layer_norm, linear, mask_bias, video_inputs, zeros},
+};
+
+/// Writes both graphs.
+pub fn graphs(model: &Vmt, geometry: &Geometry, storage: Storage) -> Graphs {
+    let layers = 0..model.decoder.len();
+    let name = |kind: &str, layer: usize, part: &str| format!("{kind}.{layer}.{part}");
+    let each = |make: &dyn Fn(usize, &str) -> (String, String)| -> Vec<(String, String)> {
+        layers.clone().flat_map(|layer| [make(layer, "key"), make(layer, "value")]).collect()
+    };
+    let context = each(&|layer, part| (name("cross", layer, part), name("cross", layer, part)));
+    let state = each(&|layer, part| (name("present", layer, part), name("past_key_values", layer, part)));
+    let (heads, size) = sizes(model);
+    let held_notes = model.held_notes.is_some().then(|| State {
+        from: "present.keys".into(),
+        to: "past.keys".into(),
+        first: First::Encoder("keys".into()),
+    });
+    Graphs {
+        encoder: encoder(model, geometry, storage),
+        decoder: decoder(model, storage),
+        positions: true,
+        times: model.time_embedding.is_some(),
+        conditions: model.conditions.is_some(),
+        context: context.into_iter().map(|(from, to)| Context { from, to }).collect(),
+        state: state
+            .into_iter()
+            .map(|(from, to)| State { from, to, first: First::Empty(vec![heads, 0, size]) })
+            .chain(held_notes)
+            .collect(),
+    }
+}
+
+fn sizes(model: &Vmt) -> (usize, usize) {
+    let hidden = model.embedding.weight.dims()[1];
+    let heads = model.decoder[0].self_attention.heads;
+    (heads, hidden / heads)
+}
+
+fn encoder(model: &Vmt, geometry: &Geometry, storage: Storage) -> Vec<u8> {
+    let mut graph = GraphBuilder::new("vmt encoder", storage);
+    let g = &mut graph;
+    let (pixels, mask) = video_inputs(g, geometry);
+    let (x, attended) = frames(g, &model.frames, geometry, &pixels, &mask);
+    let count = g.size(&mask, 1);
+    let steps = g.range(&count);
+    let steps = g.cast(&steps, Type::Float);
+    let position = sinusoids(g, model, &steps);
+    let mut x = g.op("Add", &[&x, &position]);
+    let bias = mask_bias(g, &attended);
+    let bias = g.unsqueeze(&bias, &[1, 2]);
+    let (heads, size) = sizes(model);
+    for (index, layer) in model.encoder.iter().enumerate() {
+        let name = format!("encoder.{index}");
+        let y = layer_norm(g, &format!("{name}.attention_norm"), &layer.attention_norm, &x);
+        let [q, k, v] = qkv(g, &format!("{name}.attention"), &layer.attention, &y);
+        let y = attend(g, size, &q, &k, &v, &bias);
+        let y = linear(g, &format!("{name}.attention.out"), &layer.attention.out, &y);
+        x = g.op("Add", &[&x, &y]);
+        let y = layer_norm(g, &format!("{name}.feed_forward_norm"), &layer.feed_forward_norm, &x);
+        let y = feed_forward(g, &format!("{name}.feed_forward"), &layer.feed_forward, &y);
+        x = g.op("Add", &[&x, &y]);
+    }
+    let memory = layer_norm(g, "encoder_norm", &model.encoder_norm, &x);
+    for (index, layer) in model.decoder.iter().enumerate() {
+        let attention = &layer.cross_attention;
+        let y = linear(g, &format!("decoder.{index}.cross_attention.key_value"), &attention.key_value, &memory);
+        let axes = ["lanes", &heads.to_string(), "frames", &size.to_string()];
+        for (part, y) in ["key", "value"].into_iter().zip(g.split::<2>(&y)) {
+            let y = heads_apart(g, &y, heads);
+            g.output(&y, &format!("cross.{index}.{part}"), &axes);
+        }
+    }
+    if model.held_notes.is_some() {
+        let none = zeros(g, &mask, &[Pitch::COUNT as i64]);
+        g.output(&none, "keys", &["lanes", &Pitch::COUNT.to_string()]);
+    }
+    graph.into_bytes()
+}
+
+fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
+    let mut graph = GraphBuilder::new("vmt decoder", storage);
+    let g = &mut graph;
+    let (heads, size) = sizes(model);
+    let (heads_axis, size_axis) = (heads.to_string(), size.to_string());
+    let axes = |time| ["lanes", &heads_axis, time, &size_axis];
+
+    let ids = g.input("input_ids", Type::Int64, &["lanes", "new"]);
+    let places = g.input("position_ids", Type::Int64, &["lanes", "new"]);
+    let mask = g.input("attention_mask", Type::Int64, &["lanes", "past + new"]);
+    let frame_mask = frame_mask(g);
+
+    let (rows, table) = embedding(g, &model.embedding, &ids);
+    let scale = g.float(((heads * size) as f32).sqrt());
+    let rows = g.op("Mul", &[&rows, &scale]);
+    let places = g.cast(&places, Type::Float);
+    let position = sinusoids(g, model, &places);
+    let mut x = g.op("Add", &[&rows, &position]);
+
+    if let Some(project) = &model.held_notes {
+        let changes = g.floats(&[VOCABULARY as i64, Pitch::COUNT as i64], &note_change_table());
+        let changes = g.op("Gather", &[&changes, &ids]);
+        let axis = g.int(1);
+        let changes = g.op("CumSum", &[&changes, &axis]);
+        let past = g.input("past.keys", Type::Float, &["lanes", &Pitch::COUNT.to_string()]);
+        let past = g.unsqueeze(&past, &[1]);
+        let held = g.op("Add", &[&past, &changes]);
+        // Padding changes nothing.
+        let (from, to, axis) = (g.ints(&[-1]), g.ints(&[i64::MAX]), g.ints(&[1]));
+        let last = g.op("Slice", &[&held, &from, &to, &axis]);
+        let last = g.op("Squeeze", &[&last, &axis]);
+        g.output(&last, "present.keys", &["lanes", &Pitch::COUNT.to_string()]);
+        let held = linear(g, "keys", project, &held);
+        let held = g.op("Mul", &[&held, &scale]);
+        x = g.op("Add", &[&x, &held]);
+    }
+    if let Some(layer) = &model.conditions {
+        let told = conditions(g, layer, &scale);
+        x = g.op("Add", &[&x, &told]);
+    }
+    let mut causal = causal_bias(g, &ids, &mask);
+    if model.alibi {
+        let one = g.int(1);
+        let past = g.op("CumSum", &[&mask, &one]);
+        let slots = g.op("Sub", &[&past, &one]);
+        let slots = g.cast(&slots, Type::Float);
+        let (slots, queries) = (g.unsqueeze(&slots, &[1, 2]), g.unsqueeze(&places, &[1, 3]));
+        let offset = g.op("Sub", &[&slots, &queries]);
+        let slopes = g.floats(&[heads as i64, 1, 1], &alibi_slopes(heads).collect::<Vec<_>>());
+        let alibi = g.op("Mul", &[&offset, &slopes]);
+        causal = g.op("Add", &[&causal, &alibi]);
+    }
+    let attended = attended(g, &frame_mask);
+    let frame_bias = mask_bias(g, &attended);
+    let mut frame_bias = g.unsqueeze(&frame_bias, &[1, 2]);
+    if let Some(time_embedding) = &model.time_embedding {
+        let times = g.input("time_steps", Type::Int64, &["lanes", "new"]);
+        let times = g.cast(&times, Type::Float);
+        let (frame, half) = (g.float(time_embedding.frame_steps as f32), g.float(0.5));
+        let times = g.op("Div", &[&times, &frame]);
+        let position = g.op("Sub", &[&times, &half]);
+
+        let waves = sinusoids(g, model, &position);
+        let time = linear(g, "clock.project", &time_embedding.project, &waves);
+        x = g.op("Add", &[&x, &time]);
+
+        let count = g.size(&frame_mask, 1);
+        let pictures = g.range(&count);
+        let pictures = g.cast(&pictures, Type::Float);
+        let position = g.unsqueeze(&position, &[1, 3]);
+        let distance = g.op("Sub", &[&position, &pictures]);
+        let distance = g.op("Abs", &[&distance]);
+        let slopes =
+            g.floats(&[heads as i64, 1, 1], &cross_alibi_slopes(heads).map(|slope| -slope).collect::<Vec<_>>());
+        let alibi = g.op("Mul", &[&distance, &slopes]);
+        frame_bias = g.op("Add", &[&frame_bias, &alibi]);
+    }
+    for (index, layer) in model.decoder.iter().enumerate() {
+        let name = format!("decoder.{index}");
+        let y = layer_norm(g, &format!("{name}.self_norm"), &layer.self_norm, &x);
+        let [q, k, v] = qkv(g, &format!("{name}.self_attention"), &layer.self_attention, &y);
+        let [k, v] = [("key", k), ("value", v)].map(|(part, new)| {
+            let past = g.input(&format!("past_key_values.{index}.{part}"), Type::Float, &axes("past"));
+            let present = g.concat(&[&past, &new], 2);
+            g.output(&present, &format!("present.{index}.{part}"), &axes("past + new"));
+            present
+        });
+        let y = attend(g, size, &q, &k, &v, &causal);
+        let y = linear(g, &format!("{name}.self_attention.out"), &layer.self_attention.out, &y);
+        x = g.op("Add", &[&x, &y]);
+
+        let y = layer_norm(g, &format!("{name}.cross_norm"), &layer.cross_norm, &x);
+        let CrossAttention { query, out, .. } = &layer.cross_attention;
+        let q = linear(g, &format!("{name}.cross_attention.query"), query, &y);
+        let q = heads_apart(g, &q, heads);
+        let [k, v] =
+            ["key", "value"].map(|part| g.input(&format!("cross.{index}.{part}"), Type::Float, &axes("frames")));
+        let y = attend(g, size, &q, &k, &v, &frame_bias);
+        let y = linear(g, &format!("{name}.cross_attention.out"), out, &y);
+        x = g.op("Add", &[&x, &y]);
+
+        let y = layer_norm(g, &format!("{name}.feed_forward_norm"), &layer.feed_forward_norm, &x);
+        let y = feed_forward(g, &format!("{name}.feed_forward"), &layer.feed_forward, &y);
+        x = g.op("Add", &[&x, &y]);
+    }
+    let x = layer_norm(g, "decoder_norm", &model.decoder_norm, &x);
+    let columns = g.transpose(&table, &[1, 0]);
+    let logits = g.op("MatMul", &[&x, &columns]);
+    g.output(&logits, "logits", &["lanes", "new", &VOCABULARY.to_string()]);
+    graph.into_bytes()
+}
+
+/// Sinusoids of f32 places `[..]` (paper eq. 3): `[.., hidden]`.
+fn sinusoids(g: &mut GraphBuilder, model: &Vmt, places: &Var) -> Var {
+    let frequencies = frequencies(model.embedding.weight.dims()[1]);
+    let frequencies = g.floats(&[frequencies.len() as i64], &frequencies);
+    let places = g.unsqueeze(places, &[-1]);
+    let angles = g.op("Mul", &[&places, &frequencies]);
+    let waves = ["Sin", "Cos"].map(|wave| {
+        let y = g.op(wave, &[&angles]);
+        g.unsqueeze(&y, &[-1])
+    });
+    let pairs = g.concat(&[&waves[0], &waves[1]], -1);
+    // Interleaves them: the last two axes become one.
+    let lead = g.op("Shape", &[&places]);
+    let (zero, last, rest) = (g.ints(&[0]), g.ints(&[-1]), g.ints(&[-1]));
+    let lead = g.op("Slice", &[&lead, &zero, &last]);
+    let shape = g.concat(&[&lead, &rest], 0);
+    g.op("Reshape", &[&pairs, &shape])
+}
+
+/// What is added to the scores of `new` queries over `past + new` slots: a query sees real slots up to its own.
+fn causal_bias(g: &mut GraphBuilder, ids: &Var, mask: &Var) -> Var {
+    let (new, all) = (g.size(ids, 1), g.size(mask, 1));
+    let slots = g.range(&all);
+    let past = g.op("Sub", &[&all, &new]);
+    let queries = g.range(&new);
+    let queries = g.op("Add", &[&queries, &past]);
+    let (slots, queries) = (g.unsqueeze(&slots, &[0]), g.unsqueeze(&queries, &[1]));
+    let later = g.op("Greater", &[&slots, &queries]);
+    let later = g.cast(&later, Type::Float);
+    let masked = g.float(-1e9);
+    let later = g.op("Mul", &[&later, &masked]);
+    let padding = mask_bias(g, mask);
+    let padding = g.unsqueeze(&padding, &[1, 2]);
+    g.op("Add", &[&padding, &later])
+}
+
+/// `[lanes, n, hidden]` to queries, keys and values `[lanes, heads, n, size]`.
+fn qkv(g: &mut GraphBuilder, name: &str, layer: &SelfAttention, x: &Var) -> [Var; 3] {
+    let y = linear(g, &format!("{name}.qkv"), &layer.qkv, x);
+    g.split::<3>(&y).map(|part| heads_apart(g, &part, layer.heads))
+}
+
+fn heads_apart(g: &mut GraphBuilder, x: &Var, heads: usize) -> Var {
+    let y = g.reshape(x, &[0, 0, heads as i64, -1]);
+    g.transpose(&y, &[0, 2, 1, 3])
+}
+
+/// Scaled dot-product attention (paper eq. 4); heads joined again.
+fn attend(g: &mut GraphBuilder, size: usize, q: &Var, k: &Var, v: &Var, bias: &Var) -> Var {
+    let keys = g.transpose(k, &[0, 1, 3, 2]);
+    let scores = g.op("MatMul", &[q, &keys]);
+    let scale = g.float((size as f32).sqrt().recip());
+    let scores = g.op("Mul", &[&scores, &scale]);
+    let scores = g.op("Add", &[&scores, bias]);
+    let weights = g.softmax(&scores);
+    let y = g.op("MatMul", &[&weights, v]);
+    let y = g.transpose(&y, &[0, 2, 1, 3]);
+    g.reshape(&y, &[0, 0, -1])
+}
+
+fn feed_forward(g: &mut GraphBuilder, name: &str, layer: &FeedForward, x: &Var) -> Var {
+    let y = linear(g, &format!("{name}.expand"), &layer.expand, x);
+    let y = g.op("Relu", &[&y]);
+    linear(g, &format!("{name}.contract"), &layer.contract, &y)
+}

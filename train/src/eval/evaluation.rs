@@ -1,0 +1,131 @@
+//! What all models are measured on.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use vmt::{Clip, Decoded, Geometry, Score};
+
+use super::held_out::HeldOut;
+use super::statistics::mismatch;
+use crate::data::Split;
+use crate::fit::on_threads;
+use crate::model::Model;
+use crate::random::Stream;
+use crate::synth::Channels;
+
+/// Clips of other songs that each fragment's music is scored with.
+pub const SWAPS: u64 = 3;
+
+/// A model to compare.
+pub struct Candidate {
+    /// Its name in the report.
+    pub name: String,
+    /// The model.
+    pub model: Model,
+    /// The clips it sees.
+    pub geometry: Geometry,
+    /// It was trained without video, and is shown none.
+    pub blind: bool,
+}
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct EvalOptions {
+    /// The split that the fragments are of.
+    pub split: Split,
+    /// Fragments, spread evenly; all if there are fewer.
+    pub fragments: usize,
+    /// Fragments among them that each model generates music for.
+    pub pieces: usize,
+    /// Scale of classifier-free guidance ([`vmt::decode::Guidance`]) in generation, `0.0..=10.0`; 1 is the model itself.
+    pub guidance: f32,
+    /// Of rendered video, swaps, music and intervals.
+    pub seed: u64,
+    /// Threads that share the work; they do not change results.
+    pub threads: usize,
+}
+
+/// Told what is being done, how much of it is done, and how much there is.
+pub type Progress<'a> = &'a (dyn Fn(&str, usize, usize) + Sync);
+
+/// What all models are measured on. A fragment's place is its index in `fragments`.
+pub struct Evaluation<'a> {
+    pub held_out: &'a HeldOut,
+    pub candidates: &'a [Candidate],
+    pub options: &'a EvalOptions,
+    pub window: Duration,
+    /// Indices in `held_out`.
+    pub fragments: Vec<usize>,
+    /// The song of each.
+    pub songs: Vec<usize>,
+    /// For each, places of fragments of other songs; [`SWAPS`] times.
+    pub swaps: Vec<Vec<usize>>,
+    /// Their music.
+    pub originals: Vec<Decoded>,
+    /// Places of the fragments that music is generated for.
+    pub pieces: Vec<usize>,
+    pub progress: Progress<'a>,
+}
+
+impl<'a> Evaluation<'a> {
+    /// Chooses fragments, swaps and pieces.
+    pub fn new(
+        held_out: &'a HeldOut,
+        candidates: &'a [Candidate],
+        options: &'a EvalOptions,
+        progress: Progress<'a>,
+    ) -> Result<Self> {
+        ensure!(options.fragments > 0 && options.pieces > 0, "there must be at least one fragment and one piece");
+        let guidance = options.guidance;
+        ensure!((0.0..=10.0).contains(&guidance), "guidance: must be within 0-10, but is {guidance}");
+        let fragments = spread(held_out.count(), options.fragments);
+        let mut songs = BTreeMap::new();
+        let song = |&index: &usize| {
+            let next = songs.len();
+            *songs.entry(held_out.place(index).0).or_insert(next)
+        };
+        let songs: Vec<usize> = fragments.iter().map(song).collect();
+        let swap = |number| mismatch(&songs, &mut Stream::new(options.seed, "swap", &[number]));
+        let swaps = (0..SWAPS).map(swap).collect::<Option<_>>().context(
+            "fragments are compared with those of other songs, so no song may have more than half of them; \
+             take more songs",
+        )?;
+        let window = candidates[0].geometry.window();
+        let decoded = |index: &usize| Score::decode(held_out.music(*index), window);
+        let originals = fragments.iter().map(decoded).collect();
+        let pieces = spread(fragments.len(), options.pieces);
+        Ok(Self { held_out, candidates, options, window, fragments, songs, swaps, originals, pieces, progress })
+    }
+
+    /// Does `work` for each number below `count`, divided among threads.
+    pub fn each<T: Send>(&self, count: usize, what: &str, work: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+        let done = AtomicUsize::new(0);
+        let one = |number| {
+            let result = work(number)?;
+            (self.progress)(what, done.fetch_add(1, Ordering::Relaxed) + 1, count);
+            Ok(result)
+        };
+        let parts = on_threads(count, self.options.threads, |range| range.map(one).collect::<Result<Vec<_>>>());
+        Ok(parts.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
+    /// The video of the fragment at `place`; rendered from the same seed every time.
+    pub fn clip(&self, place: usize, channels: Channels, geometry: &Geometry) -> Result<Clip> {
+        let index = self.fragments[place];
+        let seed = Stream::new(self.options.seed, "scene", &[index as u64]).number();
+        self.held_out.clip(index, seed, channels, geometry)
+    }
+
+    /// The length of a window, in seconds.
+    pub fn seconds(&self) -> f64 {
+        self.window.as_secs_f64()
+    }
+}
+
+/// So many of `0..count`, evenly spread; all if there are fewer.
+pub fn spread(count: usize, wanted: usize) -> Vec<usize> {
+    let wanted = wanted.min(count);
+    (0..wanted).map(|i| i * count / wanted).collect()
+}

@@ -1,0 +1,76 @@
+//! The likelihood of held-out music under a model, with its own video and with others.
+
+use anyhow::{Result, bail};
+use vmt::Clip;
+
+use super::evaluation::{Candidate, Evaluation};
+use crate::data::{Batch, Fragment, MAX_TOKENS};
+use crate::fit::row_losses;
+use crate::synth::Channels;
+
+/// Clips of a fragment that go through a model at once: what memory has room for at the paper's size.
+const VIEWS: usize = 7;
+
+/// Negative log-likelihoods of the music of one fragment, in nats, summed over its events.
+pub struct Likelihood {
+    pub song: usize,
+    pub events: usize,
+    /// Events that were the most likely ones.
+    pub hits: usize,
+    /// With the fragment's own video, or without any for a blind model.
+    pub own: f64,
+    pub no_video: f64,
+    /// With videos of other songs; none for a blind model.
+    pub swapped: Vec<f64>,
+    /// With its own video rendered without one channel, as in [`Channels::all_but_one`]; none for a blind model.
+    pub without: Vec<f64>,
+}
+
+impl Evaluation<'_> {
+    /// Scores the fragment at `place`.
+    pub fn likelihood(
+        &self,
+        Candidate { name, model, geometry, blind }: &Candidate,
+        place: usize,
+    ) -> Result<Likelihood> {
+        let mut clips = vec![None];
+        if !blind {
+            let own = |channels| self.clip(place, channels, geometry).map(Some);
+            clips.push(own(Channels::all())?);
+            for swap in &self.swaps {
+                clips.push(Some(self.clip(swap[place], Channels::all(), geometry)?));
+            }
+            if self.held_out.rendered() {
+                for (_, channels) in Channels::all_but_one() {
+                    clips.push(own(channels)?);
+                }
+            }
+        }
+        let tokens = self.held_out.music(self.fragments[place]);
+        let conditions = self.held_out.conditions(self.fragments[place]);
+        let losses = |clips: &[Option<Clip>]| {
+            let row = |clip: &Option<Clip>| Fragment {
+                clip: clip.clone(),
+                tokens: tokens.clone(),
+                conditions: conditions.clone(),
+            };
+            row_losses(&Batch::new(clips.iter().map(row).collect(), geometry, MAX_TOKENS), model)
+        };
+        let losses: Vec<(f64, usize)> = clips.chunks(VIEWS).flat_map(losses).collect();
+        if let Some((loss, _)) = losses.iter().find(|(loss, _)| !loss.is_finite()) {
+            bail!("{name}: the likelihood of a fragment is {loss}; its weights are broken");
+        }
+        let (no_video, shown) = (losses[0], &losses[1..]);
+        let (own_video, hits) = *shown.first().unwrap_or(&no_video);
+        let mut rest = shown.iter().skip(1).map(|&(loss, _)| loss);
+        Ok(Likelihood {
+            song: self.songs[place],
+            events: tokens.len().min(MAX_TOKENS),
+            hits,
+            own: own_video,
+            no_video: no_video.0,
+            swapped: rest.by_ref().take(self.swaps.len()).collect(),
+            without: rest.collect(),
+        })
+    }
+}

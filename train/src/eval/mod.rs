@@ -1,0 +1,15 @@
+//! Trained models compared on held-out songs: `vmt-train eval`.
+
+mod compare;
+mod evaluation;
+pub mod features;
+mod generation;
+mod held_out;
+mod likelihood;
+pub mod report;
+pub mod statistics;
+mod tables;
+
+pub use compare::{Piece, evaluate};
+pub use evaluation::{Candidate, EvalOptions};
+pub use held_out::HeldOut;
