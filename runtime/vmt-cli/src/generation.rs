@@ -1,16 +1,16 @@
 //! The options of `vmt compose` that decide which music comes out: the model and how its events are chosen.
 
-use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::builder::{RangedU64ValueParser, TypedValueParser};
-use vmt::{Backend, Bundle, Composer, Conditions, Geometry, Options, Sampling, Score, Token, midi};
+use vmt::{Backend, Bundle, Composer, Conditions, Geometry, Options, Sampling, Token, midi};
 
 use crate::built_in;
 use crate::control_args::ControlArgs;
+use crate::midi_file;
 
 /// The model, and how its events are chosen
 #[derive(clap::Args)]
@@ -141,9 +141,7 @@ fn hit(text: &str) -> Result<u32> {
 /// The beginning of a MIDI file, of at most half a window.
 fn primer(file: &Path, geometry: Geometry) -> Result<Vec<Token>> {
     let name = || file.display().to_string();
-    let bytes = fs::read(file).with_context(name)?;
-    let score =
-        Score::quantise(&midi::read(&bytes, midi::Sustain::Apply).with_context(name)?, Duration::from_secs(24 * 3600));
+    let score = midi_file::read(file, midi::Sustain::Apply, Duration::from_secs(24 * 3600))?;
     let half = geometry.max_primer_steps();
     let ends = score.notes().iter().filter(|note| note.start < half).map(|note| note.end.min(half));
     let seconds = f64::from(half) / f64::from(vmt::STEPS_PER_SECOND);

@@ -11,6 +11,7 @@ mod generation;
 mod image_sequence;
 mod input;
 mod inspect;
+mod midi_file;
 mod outputs;
 mod paths;
 mod pipeline;

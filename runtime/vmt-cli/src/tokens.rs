@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use vmt::{STEPS_PER_SECOND, Score, Token, midi};
 
-use crate::{paths, usage};
+use crate::{midi_file, paths, usage};
 
 /// Converts MIDI to the model's event ids, and back
 #[derive(clap::Subcommand)]
@@ -61,10 +61,8 @@ impl Encode {
             .ok_or_else(|| {
                 usage::wrong(format!("--seconds must be above 0 and at most 86400, but is {}", self.seconds))
             })?;
-        let name = || self.file.display().to_string();
-        let bytes = fs::read(&self.file).with_context(name)?;
         let sustain = if self.no_sustain { midi::Sustain::Ignore } else { midi::Sustain::Apply };
-        let score = Score::quantise(&midi::read(&bytes, sustain).with_context(name)?, window);
+        let score = midi_file::read(&self.file, sustain, window)?;
         let ids = score.tokens().into_iter().map(Token::id).collect();
         println!("{}", serde_json::to_string(&Ids { ids })?);
         Ok(())
