@@ -24,9 +24,13 @@ mod tests {
     #[test]
     fn each_row_is_worked_on_once() {
         for (rows, threads, want) in
-            [(0, 2, vec![]), (1, 0, vec![0..1]), (2, 5, vec![0..1, 1..2]), (5, 2, vec![0..2, 2..5])]
+            [(0, 2, vec![]), (1, 0, vec![(0, 1)]), (2, 5, vec![(0, 1), (1, 2)]), (5, 2, vec![(0, 2), (2, 5)])]
         {
-            assert_eq!(on_threads(rows, threads, |range| range), want, "{rows} rows on {threads} threads");
+            assert_eq!(
+                on_threads(rows, threads, |range| (range.start, range.end)),
+                want,
+                "{rows} rows on {threads} threads"
+            );
         }
     }
 }
