@@ -10,7 +10,9 @@ use std::{
 };
 
 use proptest::prelude::*;
-use vmt::{Composer, Composition, Conditions, Controls, Error, Event, Options, Played, Result, Scale, Score, Token};
+use vmt::{
+    Composer, Composition, Conditions, Controls, Error, Event, Options, Played, Result, Scale, Score, Tempo, Token,
+};
 
 use crate::composing::silence;
 use crate::scripted::{DOT, Scripted, UNSEEN, check_playable, compose, film, random, scripted, unseen, with_seed};
@@ -57,7 +59,7 @@ fn controls_are_kept_to() {
 /// Half a minute of beats, 90 a minute.
 fn beats() -> Conditions {
     let mut conditions = Conditions::default();
-    conditions.beats.extend(Conditions::steady_beats(200.0 / 3.0, 4, Duration::from_secs(30)));
+    conditions.beats.extend(Conditions::steady_beats(Tempo::new(90.0).unwrap(), 4, Duration::from_secs(30)));
     conditions
 }
 

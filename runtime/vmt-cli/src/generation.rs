@@ -91,8 +91,8 @@ impl GenerationArgs {
         let mut conditions = Conditions::default();
 
         let bundle = self.bundle.as_ref().map_or_else(built_in::bundle, |dir| Ok(Bundle::open(dir)?))?;
-        let told = bundle.manifest().decoder.conditions.is_some();
-        if told {
+        let conditioned = bundle.manifest().decoder.conditions.is_some();
+        if conditioned {
             conditions.keys =
                 controls.scale.and_then(|scale| scale.key()).map(|key| (0, Some(key))).into_iter().collect();
         }
@@ -115,7 +115,7 @@ impl GenerationArgs {
             .with_guidance(self.guidance)
             .with_unconstrained(self.unconstrained)
             .with_conditions(conditions)
-            .with_quantize(told && !self.no_quantize && !self.unconstrained)
+            .with_quantize(conditioned && !self.no_quantize && !self.unconstrained)
             .with_controls(controls)
             .with_primer(primer);
         options.validate(geometry)?;

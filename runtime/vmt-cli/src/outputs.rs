@@ -158,8 +158,8 @@ impl OutputArgs {
         self.tempo.unwrap_or(120.0)
     }
 
-    /// The same, with the default tempo of a model that plays to it.
-    pub fn told(&self) -> Self {
+    /// The same, with the default tempo of a model that is conditioned on it.
+    pub fn conditioned(&self) -> Self {
         // Near the geometric mean of POP909's tempi, 78.9.
         Self { tempo: self.tempo.or(Some(80.0)), ..self.clone() }
     }

@@ -13,9 +13,6 @@ use crate::generation::{GenerationArgs, Loaded};
 use crate::input::InputArgs;
 use crate::outputs::{OutputArgs, Prepared};
 
-/// Beats are told for at most so long, a day, where the film does not say how long it is.
-const LONGEST_CLICK: Duration = Duration::from_secs(24 * 3600);
-
 /// A loaded model and the options of the call: composes for one film after the other.
 pub struct Pipeline<'a> {
     input: &'a InputArgs,
@@ -35,15 +32,14 @@ impl<'a> Pipeline<'a> {
     pub fn compose(&self, film: Film, outputs: &OutputArgs, prepared: &Prepared) -> Result<Vec<Composition>> {
         let Loaded { bundle, composer, options, .. } = &self.loaded;
         let geometry = composer.engine().geometry();
-        let told = bundle.manifest().decoder.conditions.is_some();
-        let outputs = &if told { outputs.told() } else { outputs.clone() };
+        let conditioned = bundle.manifest().decoder.conditions.is_some();
+        let outputs = &if conditioned { outputs.conditioned() } else { outputs.clone() };
         let (windows, length) = self.input.windows(&film, self.range.clone(), geometry, options.hop(&geometry))?;
         let bar = progress_bar(length)?;
         let mut options = options.clone();
-        if told {
-            let length = length.unwrap_or(LONGEST_CLICK).min(LONGEST_CLICK);
-            let beat = 60.0 * f64::from(STEPS_PER_SECOND) / outputs.bpm();
-            options.conditions.beats = Conditions::steady_beats(beat, 4, length);
+        if conditioned {
+            let length = length.unwrap_or(Duration::MAX);
+            options.conditions.beats = Conditions::steady_beats(outputs.tempo()?, 4, length);
         }
         let mut piece = composer.piece(windows, &options, outputs.takes)?;
         let (mut furthest, mut events) = (Duration::ZERO, 0);

@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::event::STEPS_PER_SECOND;
+use super::tempo::Tempo;
 
 /// One number that the decoder is told of a moment. The order is a file format: see [`Condition::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -208,10 +209,12 @@ impl Conditions {
         [position, in_bar, per_bar, length, sixteenth, eighth, beat, hit, end, key, density, loudness]
     }
 
-    /// Beats of `length` steps for music of this `duration`, in bars of `per_bar` beats from step 0 on; the last beat is at its
-    /// end or behind.
-    pub fn steady_beats(length: f64, per_bar: u8, duration: Duration) -> Vec<Beat> {
-        let count = (duration.as_secs_f64() * f64::from(STEPS_PER_SECOND) / length).ceil() as u64;
+    /// Beats of a constant tempo for music of this `duration`, in bars of `per_bar` beats from step 0 on; the last beat is at its
+    /// end or behind. At most a day of them.
+    pub fn steady_beats(tempo: Tempo, per_bar: u8, duration: Duration) -> Vec<Beat> {
+        const LONGEST: Duration = Duration::from_secs(24 * 3600);
+        let length = f64::from(tempo.micros()) * f64::from(STEPS_PER_SECOND) / 1e6;
+        let count = (duration.min(LONGEST).as_secs_f64() * f64::from(STEPS_PER_SECOND) / length).ceil() as u64;
         let in_bar = |number: u64| (number % u64::from(per_bar.max(1))) as u8 + 1;
         (0..=count).map(|number| Beat { step: number as f64 * length, in_bar: in_bar(number), per_bar }).collect()
     }
