@@ -98,7 +98,7 @@ fn clips(geometry: &Geometry) -> Result<Vec<Clip>> {
     seen.chain([Ok(Clip::without_video(geometry))]).collect()
 }
 
-/// All that a decoder can be told.
+/// All conditions known.
 fn known() -> Conditions {
     let beat = |number: u8| Beat { step: 61.3 * f64::from(number), in_bar: number % 4 + 1, per_bar: 4 };
     Conditions {

@@ -425,7 +425,7 @@ impl ModuleMapper for Spoil {
     }
 }
 
-/// Exporting compares with burn, on tract and on ONNX Runtime, with lanes that are told all and one that is told nothing.
+/// Exporting compares with burn, on tract and on ONNX Runtime, with all conditions known and with none.
 #[test]
 fn a_model_with_conditions_is_told_them() {
     for bundle in BUNDLES {

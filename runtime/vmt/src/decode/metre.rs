@@ -13,9 +13,9 @@ const TOLERANCE: u32 = 1;
 /// Holds notes to the sixteenths of the beats, and strikes one at each hit point: no pause passes a hit before a note is
 /// struck there.
 ///
-/// A pause that ends off the grid ends at the nearest sixteenth instead, as likely as both were. 83 % of the onsets of real
-/// piano performances (40 songs of POP909) are within 15 ms of a sixteenth, and 2 % nearer to a triplet. Outside the beats
-/// there is no grid.
+/// A pause that ends off the grid ends at the nearest sixteenth instead: its probability is added to that pause's. 83 % of
+/// the onsets of real piano performances (40 songs of POP909) are within 15 ms of a sixteenth, and 2 % nearer to a triplet.
+/// Outside the beats there is no grid.
 ///
 /// Stands behind the [`Grammar`](super::Grammar), and masks nothing where nothing else would be left.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! What a decoder is told of each moment of the music: metre, hit points, key and intensity.
+//! Conditions of the decoder at each moment of the music: metre, hit points, key and intensity.
 //!
 //! A film composer knows these before writing the first note. For each token the decoder gets one row, `[conditions]`,
 //! of small whole numbers ([`Condition`]); each number has a learned vector, and the vectors of a row are added to the
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::event::STEPS_PER_SECOND;
 use super::tempo::Tempo;
 
-/// One number that the decoder is told of a moment. The order is a file format: see [`Condition::ALL`].
+/// One condition: an input of the decoder at a moment. The order is a file format: see [`Condition::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -95,13 +95,13 @@ impl Condition {
     }
 }
 
-/// What the decoder is told of one moment, in the order of [`Condition::ALL`].
+/// The conditions of one moment, in the order of [`Condition::ALL`].
 pub type ConditionRow = [u16; Condition::ALL.len()];
 
 /// Nothing is known.
 pub const UNKNOWN: ConditionRow = [0; Condition::ALL.len()];
 
-/// Steps that are told apart one by one, and the most steps that are told apart at all.
+/// Steps that are distinguished one by one, and the most that are distinguished at all.
 const NEAR: u32 = 100;
 const FAR: u32 = 1000;
 /// Beyond [`NEAR`], so many steps are one value.
@@ -192,7 +192,7 @@ impl Conditions {
         *self == Self::default()
     }
 
-    /// What the decoder is told at `step`, when all that happens up to and at it is known.
+    /// The conditions at `step`, when all that happens up to and at it is known.
     pub fn at(&self, step: u32) -> ConditionRow {
         let now = i64::from(step);
         let [position, in_bar, per_bar, length, sixteenth, eighth, beat] = self.metre(now).unwrap_or_default();
