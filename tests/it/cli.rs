@@ -1,6 +1,7 @@
 //! The command: from a film to a file, and what it says of bad calls and bad films.
 
 mod calls;
+mod click;
 mod films;
 mod records;
 mod tokens;

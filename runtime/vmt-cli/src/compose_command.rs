@@ -12,7 +12,7 @@ use crate::input::InputArgs;
 use crate::outputs::OutputArgs;
 use crate::pipeline::Pipeline;
 use crate::shard::ShardArgs;
-use crate::{rerender, summary, usage};
+use crate::{plan, rerender, summary, usage};
 
 /// Composes piano music for a video
 ///
@@ -48,14 +48,18 @@ impl ComposeArgs {
         let shard = shards.shard()?;
         #[cfg(feature = "video")]
         if let Some(films) = input.folder() {
+            usage::ensure(!outputs.plan, "--plan is for one film")?;
             return folder::run(films, shard, input, outputs, generation);
         }
         usage::ensure(shard.is_none(), "--shard and --shards are for a folder of films, and this is one film")?;
         let film = input.film().context("a video or --frames is needed")?;
+        if outputs.plan {
+            return plan::run(input, &film, generation);
+        }
         let prepared = outputs.check(&film, input.range()?.start)?;
         let pipeline = Pipeline::load(input, outputs, generation)?;
-        let takes = pipeline.compose(film, outputs, &prepared)?;
-        summary::print(outputs, &takes, &pipeline.loaded);
+        let composed = pipeline.compose(film, outputs, &prepared)?;
+        summary::print(outputs, &composed, &pipeline.loaded);
         Ok(())
     }
 }

@@ -73,7 +73,7 @@ pub fn run(
 fn compose(pipeline: &Pipeline, film: &Path, outputs: &OutputArgs, start: Duration) -> Result<Outcome> {
     let film = Film::Video(film.into());
     let prepared = outputs.check(&film, start)?;
-    let best = pipeline.compose(film, outputs, &prepared)?.swap_remove(0).score;
+    let best = pipeline.compose(film, outputs, &prepared)?.takes.swap_remove(0).score;
     Ok(Outcome::Wrote { music: best.duration(), notes: best.notes().len() })
 }
 

@@ -4,11 +4,12 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::builder::{RangedU64ValueParser, TypedValueParser};
 use vmt::{Backend, Bundle, Composer, Conditions, Geometry, Options, Sampling, Token, midi};
 
 use crate::built_in;
+use crate::click_args::ClickArgs;
 use crate::control_args::ControlArgs;
 use crate::midi_file;
 
@@ -47,12 +48,11 @@ pub struct GenerationArgs {
     /// Sample without the grammar that keeps the music playable, and count what is wrong with it
     #[arg(long)]
     unconstrained: bool,
-    /// Strike a note at this second of the music, which ends pauses before it; may be given several times
-    #[arg(long = "hit", value_name = "SECONDS", value_parser = hit, conflicts_with = "unconstrained")]
-    hits: Vec<u32>,
-    /// Let notes begin off the sixteenths of --tempo. A model that was not trained with conditions always does
+    /// Let notes begin off the sixteenths of the beats. A model that was not trained with conditions always does
     #[arg(long)]
     no_quantize: bool,
+    #[command(flatten)]
+    pub click: ClickArgs,
     #[command(flatten)]
     controls: ControlArgs,
 }
@@ -76,8 +76,12 @@ pub struct Loaded {
 }
 
 impl GenerationArgs {
-    /// Checks the options, then loads the model.
-    pub fn load(&self) -> Result<Loaded> {
+    pub fn bundle(&self) -> Result<Bundle> {
+        self.bundle.as_ref().map_or_else(built_in::bundle, |dir| Ok(Bundle::open(dir)?))
+    }
+
+    /// Checks the options, then loads the model. `snap`: whether the music is to be snapped to the beats.
+    pub fn load(&self, snap: bool) -> Result<Loaded> {
         let sampling = Sampling::default()
             .with_temperature(self.temperature)
             .with_top_k(self.top_k)
@@ -85,18 +89,15 @@ impl GenerationArgs {
             .with_seed(self.seed);
         sampling.validate()?;
         let controls = self.controls.controls(self.unconstrained)?;
-        let mut hits = self.hits.clone();
-        hits.sort_unstable();
-        hits.dedup();
         let mut conditions = Conditions::default();
 
-        let bundle = self.bundle.as_ref().map_or_else(built_in::bundle, |dir| Ok(Bundle::open(dir)?))?;
+        let bundle = self.bundle()?;
         let conditioned = bundle.manifest().decoder.conditions.is_some();
+        self.click.check(conditioned, snap)?;
         if conditioned {
             conditions.keys =
                 controls.scale.and_then(|scale| scale.key()).map(|key| (0, Some(key))).into_iter().collect();
         }
-        conditions.hits = (!hits.is_empty()).then_some(hits);
         let backend = match self.engine {
             EngineName::Auto => Backend::Auto,
             EngineName::Tract => Backend::Tract,
@@ -115,7 +116,7 @@ impl GenerationArgs {
             .with_guidance(self.guidance)
             .with_unconstrained(self.unconstrained)
             .with_conditions(conditions)
-            .with_quantize(conditioned && !self.no_quantize && !self.unconstrained)
+            .with_quantize(conditioned && self.click.has_beats() && !self.no_quantize && !self.unconstrained)
             .with_controls(controls)
             .with_primer(primer);
         options.validate(geometry)?;
@@ -129,13 +130,6 @@ const THREADS_PER_CORE: usize = 4;
 fn threads() -> impl TypedValueParser<Value = NonZeroUsize> {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     RangedU64ValueParser::<usize>::new().range(1..=(THREADS_PER_CORE * cores) as u64).try_map(NonZeroUsize::try_from)
-}
-
-/// The step nearest to a moment, at most a day from the beginning.
-fn hit(text: &str) -> Result<u32> {
-    let seconds: f64 = text.parse()?;
-    ensure!((0.0..=86400.0).contains(&seconds), "it must be seconds, 0-86400");
-    Ok((seconds * f64::from(vmt::STEPS_PER_SECOND)).round() as u32)
 }
 
 /// The beginning of a MIDI file, of at most half a window.

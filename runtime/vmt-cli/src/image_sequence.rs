@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use image::imageops::FilterType;
 use image::{DynamicImage, RgbImage};
 use ndarray::{Array3, ArrayView3};
+use vmt::click::{HEIGHT, Thumbnail, WIDTH};
 use vmt::{Frame, Geometry, Window};
 
 /// Reads the PNG and JPEG files of `folder`, `rate` of them per second, in the natural order of their names (9 before
@@ -25,6 +26,27 @@ pub fn windows(
     let frames = timed(files(folder)?.into_iter().map(Ok), rate);
     Ok(vmt::windows(vmt::excerpt(frames, range), geometry, hop, move |path: &PathBuf| {
         squeeze(image::open(path).with_context(|| path.display().to_string())?, geometry)
+    }))
+}
+
+/// Every image of `folder` in `range`, squeezed for [`vmt::click::find_hits`].
+pub fn thumbnails(
+    folder: &Path,
+    rate: f64,
+    range: Range<Duration>,
+) -> Result<impl Iterator<Item = Result<Frame<Thumbnail>>> + use<>> {
+    check_rate(rate)?;
+    let frames = timed(files(folder)?.into_iter().map(Ok), rate);
+    Ok(vmt::excerpt(frames, range).map(|frame| {
+        let Frame { time, duration, picture: path } = frame?;
+        let mut thumbnail: Thumbnail = [0; _];
+        // Images before the part are not shown.
+        if !duration.is_zero() {
+            let picture = image::open(&path).with_context(|| path.display().to_string())?;
+            let picture = picture.resize_exact(WIDTH as u32, HEIGHT as u32, FilterType::Triangle);
+            thumbnail.copy_from_slice(&picture.into_rgb8());
+        }
+        Ok(Frame { time, duration, picture: thumbnail })
     }))
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use vmt::click::{FilmHits, find_hits};
 use vmt::{Geometry, Window};
 use vmt_render::Film;
 
@@ -72,6 +73,49 @@ impl InputArgs {
         Ok(range)
     }
 
+    /// The hits of `film` in `range`, found on every frame, and how long that is; `None` if it cannot be read twice.
+    pub fn find_hits(&self, film: &Film, range: &Range<Duration>) -> Result<Option<FilmHits>> {
+        match film {
+            Film::Frames { folder, .. } if paths::is_standard(folder) => Ok(None),
+            Film::Frames { folder, fps } => {
+                find_hits(image_sequence::thumbnails(folder, *fps, range.clone())?).map(Some)
+            }
+            #[cfg(feature = "video")]
+            Film::Video(path) if !std::fs::metadata(path).is_ok_and(|file| file.is_file()) => Ok(None),
+            #[cfg(feature = "video")]
+            Film::Video(path) => Ok(Some(find_hits(vmt_video::Video::open(path)?.thumbnails(range.clone()))?)),
+            #[cfg(not(feature = "video"))]
+            Film::Video(path) => bail!("{}: this program was built without FFmpeg", path.display()),
+        }
+    }
+
+    /// The length of `film` in `range` as far as its header tells.
+    pub fn length(&self, film: &Film, range: &Range<Duration>) -> Result<Option<Duration>> {
+        match film {
+            Film::Frames { .. } => Ok(None),
+            #[cfg(feature = "video")]
+            Film::Video(path) => Ok(length(&vmt_video::Video::open(path)?, range)),
+            #[cfg(not(feature = "video"))]
+            Film::Video(path) => bail!("{}: this program was built without FFmpeg", path.display()),
+        }
+    }
+
+    /// Frames a second of `film`, as a ratio, for timecode.
+    pub fn frame_rate(&self, film: &Film) -> Result<(u32, u32)> {
+        match film {
+            Film::Frames { fps, .. } => Ok(((fps * 1000.0).round() as u32, 1000)),
+            #[cfg(feature = "video")]
+            Film::Video(path) => {
+                let rate = vmt_video::Video::open(path)?.frame_rate();
+                rate.ok_or_else(|| {
+                    anyhow::anyhow!("{}: must have a frame rate for --hits, but has none", path.display())
+                })
+            }
+            #[cfg(not(feature = "video"))]
+            Film::Video(path) => bail!("{}: this program was built without FFmpeg", path.display()),
+        }
+    }
+
     /// The windows of `film` in `range`, each `hop` frames behind the one before, and the length of that part as far as
     /// the film's header tells.
     pub fn windows(
@@ -96,13 +140,18 @@ impl InputArgs {
             #[cfg(feature = "video")]
             Film::Video(path) => {
                 let video = vmt_video::Video::open(path)?;
-                let length = video.claimed_duration().map(|length| length.min(range.end).saturating_sub(range.start));
+                let length = length(&video, &range);
                 Ok((Box::new(video.windows_between(range, geometry, hop).map(|window| Ok(window?))), length))
             }
             #[cfg(not(feature = "video"))]
             Film::Video(path) => bail!("{}: this program was built without FFmpeg", path.display()),
         }
     }
+}
+
+#[cfg(feature = "video")]
+fn length(video: &vmt_video::Video, range: &Range<Duration>) -> Option<Duration> {
+    video.claimed_duration().map(|length| length.min(range.end).saturating_sub(range.start))
 }
 
 fn fps(text: &str) -> Result<f64> {

@@ -1,6 +1,7 @@
 //! The `vmt` command as a library: [`run`] is all of it.
 
 mod built_in;
+mod click_args;
 mod compose_command;
 mod control_args;
 mod doctor;
@@ -15,6 +16,7 @@ mod midi_file;
 mod outputs;
 mod paths;
 mod pipeline;
+mod plan;
 mod rerender;
 mod shard;
 mod summary;

@@ -22,7 +22,7 @@ pub struct OutputArgs {
     /// The file to write: .mid, .wav, .mp4 or .mkv (the film with its music), .png or .svg (a piano roll), .musicxml or
     /// .json; may be given several times. Existing files are replaced. - writes MIDI to standard output; for a folder
     /// of films, it is a folder
-    #[arg(short, long, value_name = "FILE", required_unless_present = "events")]
+    #[arg(short, long, value_name = "FILE", required_unless_present_any = ["events", "plan"])]
     #[arg(value_parser = OsStringValueParser::new().try_map(Output::new))]
     output: Vec<Output>,
     /// What to write for each film of a folder [default: mid]
@@ -37,11 +37,12 @@ pub struct OutputArgs {
     /// Keep the other takes too, from the second best: FILE.2.mid, FILE.3.mid, ...
     #[arg(long)]
     keep_takes: bool,
-    /// Beats per minute, 20-400, from the film's beginning, in 4/4. A model that was trained with conditions plays to them;
-    /// else they are how .mid and .musicxml count, and no time in seconds changes [default: 80 if the model plays to them,
-    /// else 120]
-    #[arg(long, value_name = "BPM")]
+    /// Beats per minute of --tempo or the click track.
+    #[arg(skip)]
     pub tempo: Option<f64>,
+    /// Print the click track (tempi, hit points and how far beats miss them) without composing
+    #[arg(long, conflicts_with_all = ["output", "events", "takes", "snap"])]
+    pub plan: bool,
     /// Move each note to the nearest sixteenth of --tempo
     #[arg(long)]
     pub snap: bool,
@@ -158,10 +159,9 @@ impl OutputArgs {
         self.tempo.unwrap_or(120.0)
     }
 
-    /// The same, with the default tempo of a model that is conditioned on it.
-    pub fn conditioned(&self) -> Self {
-        // Near the geometric mean of POP909's tempi, 78.9.
-        Self { tempo: self.tempo.or(Some(80.0)), ..self.clone() }
+    /// The same, with this tempo.
+    pub fn with_tempo(&self, tempo: Option<f64>) -> Self {
+        Self { tempo, ..self.clone() }
     }
 
     /// How beats are counted.
@@ -380,6 +380,7 @@ mod tests {
             take: 0,
             tempo: 120.0,
             snapped: false,
+            hits: Vec::new(),
         }
     }
 
@@ -431,7 +432,6 @@ mod tests {
         check(&video, "vmt -o - --takes 2 --keep-takes".into(), "standard output takes one thing");
         check(&video, "vmt -o a.mid -o a.2.mid --takes 2 --keep-takes".into(), "a.2.mid: is to be written twice");
         check(&video, "vmt -o a.mid --format wav".into(), "--format is for a folder of films");
-        check(&video, "vmt -o a.mid --tempo 1000".into(), "tempo must be 20-400 beats a minute, but is 1000");
         check(&frames, format!("vmt -o {mp4}"), "needs a video to copy, not --frames");
         check(&video, format!("vmt -o {}", path("film.mp4")), "is the film itself");
         check(&video, format!("vmt -o {mid} -o {wav} -o {mid}"), "is to be written twice");

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use vmt::{Composition, Conditions, STEPS_PER_SECOND};
 use vmt_render::{Film, Provenance};
 
+use crate::click_args::{Click, ClickArgs};
 use crate::event_lines;
 use crate::generation::{GenerationArgs, Loaded};
 use crate::input::InputArgs;
@@ -16,31 +17,30 @@ use crate::outputs::{OutputArgs, Prepared};
 /// A loaded model and the options of the call: composes for one film after the other.
 pub struct Pipeline<'a> {
     input: &'a InputArgs,
+    click: &'a ClickArgs,
     pub loaded: Loaded,
     range: Range<Duration>,
 }
 
 impl<'a> Pipeline<'a> {
     /// Checks the options, then loads the model.
-    pub fn load(input: &'a InputArgs, outputs: &OutputArgs, generation: &GenerationArgs) -> Result<Self> {
+    pub fn load(input: &'a InputArgs, outputs: &OutputArgs, generation: &'a GenerationArgs) -> Result<Self> {
         let range = input.range()?;
-        outputs.tempo()?;
-        Ok(Self { input, loaded: generation.load()?, range })
+        Ok(Self { input, click: &generation.click, loaded: generation.load(outputs.snap)?, range })
     }
 
-    /// Composes for `film` and writes `outputs`; returns the takes, the best first.
-    pub fn compose(&self, film: Film, outputs: &OutputArgs, prepared: &Prepared) -> Result<Vec<Composition>> {
+    /// Composes for `film` and writes `outputs`.
+    pub fn compose(&self, film: Film, outputs: &OutputArgs, prepared: &Prepared) -> Result<Composed> {
         let Loaded { bundle, composer, options, .. } = &self.loaded;
         let geometry = composer.engine().geometry();
         let conditioned = bundle.manifest().decoder.conditions.is_some();
-        let outputs = &if conditioned { outputs.conditioned() } else { outputs.clone() };
         let (windows, length) = self.input.windows(&film, self.range.clone(), geometry, options.hop(&geometry))?;
+        let click = self.click.click(self.input, &film, &self.range, length, conditioned)?;
+        let outputs = &outputs.with_tempo(click.bpm);
         let bar = progress_bar(length)?;
         let mut options = options.clone();
-        if conditioned {
-            let length = length.unwrap_or(Duration::MAX);
-            options.conditions.beats = Conditions::steady_beats(outputs.tempo()?, 4, length);
-        }
+        let Conditions { beats, hits, end, .. } = click.conditions.clone();
+        options.conditions = Conditions { beats, hits, end, ..options.conditions };
         let mut piece = composer.piece(windows, &options, outputs.takes)?;
         let (mut furthest, mut events) = (Duration::ZERO, 0);
         while let Some(played) = piece.next().transpose()? {
@@ -55,9 +55,8 @@ impl<'a> Pipeline<'a> {
         }
         bar.finish_and_clear();
         let mut takes = piece.finish();
-        let (Film::Video(path) | Film::Frames { folder: path, .. }) = &film;
         let none = "must have a frame from --start on, but ends before";
-        ensure!(takes[0].windows > 0, "{}: {none} {:?}", path.display(), self.range.start);
+        ensure!(takes[0].windows > 0, "{}: {none} {:?}", film.path().display(), self.range.start);
         if outputs.snap {
             let tempo = outputs.tempo()?;
             takes.iter_mut().for_each(|take| take.score.snap(tempo));
@@ -78,15 +77,23 @@ impl<'a> Pipeline<'a> {
             take: take.take,
             tempo: outputs.bpm(),
             snapped: outputs.snap,
+            hits: click.hits.clone(),
         };
         let written: Vec<_> = takes.iter().map(|take| (&take.score, provenance(take))).collect();
         outputs.write(prepared, &written)?;
-        Ok(takes)
+        Ok(Composed { takes, click })
     }
 }
 
+/// The music for a film.
+pub struct Composed {
+    /// The best first.
+    pub takes: Vec<Composition>,
+    pub click: Click,
+}
+
 /// Counts milliseconds of film. indicatif draws on terminals only.
-fn progress_bar(length: Option<Duration>) -> Result<ProgressBar> {
+pub fn progress_bar(length: Option<Duration>) -> Result<ProgressBar> {
     let (bar, template) = match length {
         Some(length) => (ProgressBar::new(length.as_millis() as u64), "{wide_bar} {percent}% {msg}, {eta} left"),
         None => (ProgressBar::new_spinner(), "{spinner} {msg}, {elapsed} so far"),

@@ -6,9 +6,11 @@ use vmt::Composition;
 
 use crate::generation::Loaded;
 use crate::outputs::OutputArgs;
+use crate::pipeline::Composed;
+use crate::plan;
 
 /// Prints how it went with one film, whose takes are given, the best first.
-pub fn print(outputs: &OutputArgs, takes: &[Composition], loaded: &Loaded) {
+pub fn print(outputs: &OutputArgs, Composed { takes, click }: &Composed, loaded: &Loaded) {
     let Loaded { bundle, composer, options, no_ort } = loaded;
     let Composition { score, windows, events, unmatched_offs, unclosed, length_error, timings, .. } = &takes[0];
     let time = |time: &Duration| time.as_secs_f64();
@@ -22,6 +24,7 @@ pub fn print(outputs: &OutputArgs, takes: &[Composition], loaded: &Loaded) {
         score.notes().len(),
         if *windows == 1 { "window" } else { "windows" }
     ));
+    plan::lines(click, Some(score)).into_iter().for_each(&say);
     if takes.len() > 1 {
         say("takes    score = mean log-likelihood of an event - penalties for repetition, silence and density".into());
         for (place, Composition { take, rank, .. }) in takes.iter().enumerate() {

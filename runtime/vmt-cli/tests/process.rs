@@ -57,6 +57,39 @@ fn inspect_says_what_a_bundle_is() {
 }
 
 #[test]
+fn a_plan_is_printed() {
+    let folder = TempDir::new().unwrap();
+    let hits = folder.path().join("hits.txt");
+    fs::write(&hits, "6.5 the door\n").unwrap();
+    let said = run(&mut vmt(&["compose", &demo(), "--plan", "--hits", hits.to_str().unwrap(), "--hit", "1"]), 0);
+    for want in [
+        " beats a minute, ",
+        "hit          1.000 s  downbeat  bar 2 beat 1    beat +0 ms\n",
+        "hit          4.000 s  cut       bar ",
+        "beat +0 ms  the door\n",
+        "; chance meets ",
+        "from         0.000 s  bar 1 beat ",
+    ] {
+        assert!(said.contains(want), "{said}");
+    }
+}
+
+/// Standard input cannot be read twice: for its cuts and for the music.
+#[test]
+fn what_is_read_once_has_steady_beats() {
+    let folder = TempDir::new().unwrap();
+    let frames = folder.path().join("frames.rgb");
+    fs::write(&frames, vec![90; 3 * 8 * 6 * 20]).unwrap();
+    let onnx = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../onnx/vmt-beat");
+    let out = folder.path().join("a.mid");
+    let mut vmt = vmt(&["compose", "--frames", "-", "--size", "8x6", "--fps", "10", "-o", out.to_str().unwrap()]);
+    vmt.arg("--bundle").arg(onnx).stdin(fs::File::open(&frames).unwrap());
+    let said = run(&mut vmt, 0);
+    let want = "vmt: -: can be read once only or is longer than a day, so its beats are steady, 80 a minute\n";
+    assert!(said.contains(want) && said.contains("tempo    80 beats a minute, 4/4, steady\n"), "{said}");
+}
+
+#[test]
 fn files_have_the_mode_that_the_umask_leaves() {
     let folder = TempDir::new().unwrap();
     for (umask, mode) in [("077", 0o600), ("027", 0o640), ("022", 0o644)] {

@@ -14,6 +14,6 @@ mod sound;
 pub use error::{Error, Result};
 pub use notation::musicxml;
 pub use phrases::{Phrase, phrases};
-pub use record::{Film, Model, Provenance, Record};
+pub use record::{Film, HitPoint, Model, Provenance, Record};
 pub use roll::{piano_roll_png, piano_roll_svg, thumbnails};
 pub use sound::{SoundFont, wav};

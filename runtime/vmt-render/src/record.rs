@@ -1,10 +1,11 @@
 //! A score and how it was made, as JSON, from which the same files can be rendered again.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use vmt::click::HitKind;
 use vmt::{Bundle, Note, Options, Pitch, STEPS_PER_SECOND, Score, Tempo, Token};
 
 use crate::{Error, Result};
@@ -56,6 +57,26 @@ pub struct Provenance {
     pub tempo: f64,
     /// Whether the notes were moved to its sixteenths.
     pub snapped: bool,
+    /// The film's hit points, rising.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hits: Vec<HitPoint>,
+}
+
+/// A moment of the film that the music is to mark.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HitPoint {
+    /// In seconds from the beginning of the music.
+    pub time: f64,
+    /// What it is.
+    pub kind: HitKind,
+    /// What an editor called it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub label: String,
+    /// Milliseconds from it to the nearest beat or eighth, positive where that is late; `None` where beats were not chosen
+    /// for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beat_miss_ms: Option<f64>,
 }
 
 impl Provenance {
@@ -72,6 +93,15 @@ impl Provenance {
             return Err(format!("there is no film from second {} to {end}", self.start));
         }
         Tempo::new(self.tempo).map(|_| ()).map_err(|error| error.to_string())
+    }
+}
+
+impl Film {
+    /// The file, or the folder of images.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Video(path) | Self::Frames { folder: path, .. } => path,
+        }
     }
 }
 
@@ -255,6 +285,7 @@ mod tests {
             take: 3,
             tempo: 90.0,
             snapped: true,
+            hits: Vec::new(),
         }
     }
 

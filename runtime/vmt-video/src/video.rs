@@ -13,6 +13,7 @@ use ffmpeg_next::packet::side_data;
 use ffmpeg_next::util::error::{EAGAIN, register_all};
 use ffmpeg_next::{Rescale, frame, log};
 use video_rs::{Options, Reader, ReaderBuilder};
+use vmt::click::{self, Thumbnail};
 use vmt::{Frame, Geometry, Window};
 
 use crate::error::Error;
@@ -141,11 +142,36 @@ impl Video {
         let mut pixels = Pixels::new(geometry, self.display_matrix);
         let frames = iter::from_fn(move || self.frame().transpose());
         vmt::windows(vmt::excerpt(frames, range), geometry, hop, move |picture| {
-            pixels.of(picture).map_err(|error| Error::Unreadable {
-                path: path.clone(),
-                reason: format!("a frame cannot be converted to RGB: {error}"),
-            })
+            pixels.of(picture).map_err(|error| unconverted(&path, error))
         })
+    }
+
+    /// Every frame of a part of it, squeezed to the size at which [`vmt::click::find_hits`] looks for cuts.
+    ///
+    /// # Errors
+    /// As [`Self::windows`].
+    pub fn thumbnails(mut self, range: Range<Duration>) -> impl Iterator<Item = Result<Frame<Thumbnail>, Error>> {
+        let path = self.path.clone();
+        let geometry = Geometry::PAPER.with_size(click::HEIGHT, click::WIDTH);
+        let mut pixels = geometry.map(|geometry| Pixels::new(geometry, self.display_matrix));
+        let frames = iter::from_fn(move || self.frame().transpose());
+        vmt::excerpt(frames, range).map(move |frame| {
+            let Frame { time, duration, picture } = frame?;
+            let mut thumbnail: Thumbnail = [0; _];
+            // Frames before the part are not shown.
+            if let Some(pixels) = pixels.as_mut().filter(|_| !duration.is_zero()) {
+                let rgb = pixels.of(&picture).map_err(|error| unconverted(&path, error))?;
+                thumbnail.iter_mut().zip(&rgb).for_each(|(to, &from)| *to = from);
+            }
+            Ok(Frame { time, duration, picture: thumbnail })
+        })
+    }
+
+    /// Frames a second on the average, as a ratio, if the file's header tells: 30000 / 1001 for 29.97.
+    pub fn frame_rate(&self) -> Option<(u32, u32)> {
+        let rate = self.reader.input.stream(self.stream)?.avg_frame_rate();
+        let [numerator, denominator] = [rate.numerator(), rate.denominator()].map(|part| u32::try_from(part).ok());
+        numerator.zip(denominator).filter(|&(numerator, denominator)| numerator > 0 && denominator > 0)
     }
 
     pub(crate) fn frame(&mut self) -> Result<Option<Frame<frame::Video>>, Error> {
@@ -182,6 +208,10 @@ impl Video {
             }
         }
     }
+}
+
+fn unconverted(path: &Path, error: ffmpeg_next::Error) -> Error {
+    Error::Unreadable { path: path.to_owned(), reason: format!("a frame cannot be converted to RGB: {error}") }
 }
 
 fn decoder(stream: &Stream) -> Result<decoder::Video, ffmpeg_next::Error> {

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::{Hit, HitKind};
+use crate::video::Frame;
 
 /// Rows of a [`Thumbnail`].
 pub const HEIGHT: usize = 18;
@@ -38,6 +39,36 @@ const MOTION: (Duration, f64) = (Duration::from_secs(1), 2.0);
 const NEAR: Duration = Duration::from_millis(300);
 /// The most pictures that are kept, whatever their times.
 const RING: usize = 512;
+
+/// What [`find_hits`] finds.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct FilmHits {
+    /// In order of time.
+    pub hits: Vec<Hit>,
+    /// How long the film is.
+    pub duration: Duration,
+}
+
+/// Finds the hits of a film, which is given as all of its frames; two seconds of them are held. A frame without a duration
+/// is not shown, as those before a part of a film ([`excerpt`](crate::excerpt)).
+///
+/// # Errors
+///
+/// Those of `frames`.
+pub fn find_hits<E>(frames: impl IntoIterator<Item = Result<Frame<Thumbnail>, E>>) -> Result<FilmHits, E> {
+    let mut detector = Detector::default();
+    let mut found = FilmHits::default();
+    for frame in frames {
+        let Frame { time, duration, picture } = frame?;
+        found.duration = time.saturating_add(duration);
+        if !duration.is_zero() {
+            found.hits.extend(detector.push(time, &picture));
+        }
+    }
+    found.hits.extend(detector.finish());
+    Ok(found)
+}
 
 /// Finds hits on a film's pictures, of which it keeps those of the last two seconds, 512 at most.
 ///
@@ -267,6 +298,21 @@ mod tests {
             .zip(0..)
             .flat_map(|(&length, seed)| (0..length).map(move |at| shot(seed, f64::from(at) * 0.02)));
         assert_eq!(find(pictures), [30, 35, 47, 137, 144].map(|frame| (frame, HitKind::Cut)));
+    }
+
+    #[test]
+    fn of_a_part_of_a_film_only_what_is_shown_counts() {
+        let frame = |index: u32| {
+            let picture = if index < 20 { scene(1, 0) } else { scene(if index < 60 { 2 } else { 3 }, 0) };
+            Ok::<_, ()>(Frame { time: FRAME * index, duration: FRAME, picture })
+        };
+        let all = find_hits((0..100).map(frame)).unwrap();
+        assert_eq!(all.hits.iter().map(|hit| hit.time).collect::<Vec<_>>(), [FRAME * 20, FRAME * 60]);
+        assert_eq!(all.duration, FRAME * 100);
+        let part = find_hits(crate::excerpt((0..100).map(frame), FRAME * 20..FRAME * 90)).unwrap();
+        assert_eq!(part.hits, [Hit::new(FRAME * 40, HitKind::Cut)]);
+        assert_eq!(part.duration, FRAME * 70);
+        assert_eq!(find_hits([frame(1), Err(())]), Err(()));
     }
 
     #[test]

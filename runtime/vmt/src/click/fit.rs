@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use super::path::{Rule, anchors, is_set, rank};
+use super::path::{Rule, anchors, rank};
 use super::{Hit, HitKind};
 use crate::error::{Error, Result};
-use crate::music::{Beat, steps};
+use crate::music::{Beat, Conditions, STEPS_PER_SECOND, steps};
 
 /// The longest film.
 pub const MAX_END: Duration = Duration::from_secs(24 * 3600);
@@ -27,6 +27,11 @@ const TEMPO_STEP: f64 = 1.02;
 const CHANCE_RUNS: usize = 8;
 /// Hits by which the tempo is chosen (the first ones), and hits that beats may be stretched for (the heaviest).
 const MAX_HITS: [usize; 2] = [256, 4096];
+
+/// So many milliseconds from a beat, a hit is met: a step.
+const MET: f64 = 10.0;
+/// A cut that no beat meets is struck if no other hit is so near, in steps.
+const ALONE: u32 = STEPS_PER_SECOND;
 
 /// How to fit.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,7 +102,7 @@ pub struct PlacedHit {
 impl PlacedHit {
     /// A beat is within a step (10 ms) of the hit.
     pub fn met(&self) -> bool {
-        !self.eighth && self.miss_ms.abs() <= 10.0
+        !self.eighth && self.miss_ms.abs() <= MET
     }
 }
 
@@ -160,11 +165,41 @@ impl ClickTrack {
         (!self.hits.is_empty()).then(|| met as f64 / self.hits.len() as f64)
     }
 
-    /// The moments of all hits in steps of 10 ms, rising, each once, as [`Conditions`](crate::Conditions) hold them.
+    /// The hits at which a note is to be struck, in steps of 10 ms, rising, each once: those that somebody set, those that
+    /// fall on a beat or an eighth, and cuts that are a second or more from all of these and from each other.
+    ///
+    /// Other hits would break the beat, and are left to chance, as is one at the film's end.
     pub fn hit_steps(&self) -> Vec<u32> {
-        let mut all: Vec<u32> = self.hits.iter().map(|placed| steps(placed.hit.time)).collect();
+        let step = |placed: &PlacedHit| steps(placed.hit.time);
+        let struck = |placed: &&PlacedHit| placed.hit.kind.is_set() || placed.miss_ms.abs() <= MET;
+        let mut all: Vec<u32> = self.hits.iter().filter(struck).map(step).collect();
+        for cut in self.hits.iter().filter(|placed| placed.hit.kind == HitKind::Cut).map(step) {
+            let place = all.partition_point(|&hit| hit < cut);
+            let near = |hit: Option<&u32>| hit.is_some_and(|hit| hit.abs_diff(cut) < ALONE);
+            if !near(place.checked_sub(1).map(|before| &all[before])) && !near(all.get(place)) {
+                all.insert(place, cut);
+            }
+        }
         all.dedup();
+        let end = self.end_step();
+        all.retain(|&hit| hit < end);
         all
+    }
+
+    /// The film's end, in steps.
+    fn end_step(&self) -> u32 {
+        self.beats.iter().rev().nth(1).map_or(0, |last| last.step.round().max(0.0) as u32)
+    }
+
+    /// What [`Options::conditions`](crate::Options::conditions) are to be, so that the music keeps to these beats, strikes a
+    /// note at [`hit_steps`](Self::hit_steps), and knows where it ends.
+    pub fn conditions(&self) -> Conditions {
+        Conditions {
+            beats: self.beats.clone(),
+            hits: Some(self.hit_steps()),
+            end: Some(self.end_step()),
+            ..Conditions::default()
+        }
     }
 }
 
@@ -238,7 +273,7 @@ fn moved(hits: &[Hit], end: f64, run: usize) -> impl Iterator<Item = Hit> {
     let scale = end / gaps.iter().sum::<f64>().max(1e-9);
     hits.iter().zip(gaps).scan(0.0, move |time, (hit, gap)| {
         *time += gap * scale;
-        let kind = if is_set(hit.kind) { HitKind::Cut } else { hit.kind };
+        let kind = if hit.kind.is_set() { HitKind::Cut } else { hit.kind };
         Some(Hit { time: Duration::from_secs_f64(time.min(end)), kind, ..*hit })
     })
 }
@@ -371,7 +406,24 @@ mod tests {
         let track = fit(&hits(HitKind::Cut, &[6.0, 6.05, 6.3]), 12.0, &Options::default());
         assert_eq!(track.hits.iter().filter(|placed| placed.met()).count(), 1);
         assert!(track.hits.iter().all(|placed| placed.miss_ms.abs() < 200.0));
-        assert_eq!(track.hit_steps(), [600, 605, 630]);
+        // Only that one is struck.
+        let met = track.hits.iter().find(|placed| placed.met()).unwrap();
+        assert_eq!(track.hit_steps(), [(met.hit.time.as_secs_f64() * 100.0).round() as u32]);
+        let set = fit(&hits(HitKind::Marker, &[6.0, 6.05, 6.3, 12.0]), 12.0, &Options::default());
+        assert_eq!(set.hit_steps(), [600, 605, 630], "what somebody set is struck, but not at the end");
+    }
+
+    #[test]
+    fn conditions_are_those_of_the_track() {
+        // One tempo throughout: no beat or eighth is near these hits.
+        let options = Options::default().with_bpm(60.0).with_stretch(0.0);
+        let track = fit(&hits(HitKind::Cut, &[3.2, 4.5, 4.8, 8.3, 9.2]), 12.0, &options);
+        let conditions = track.conditions();
+        assert_eq!((conditions.end, &conditions.beats), (Some(1200), &track.beats));
+        // An eighth, and cuts that are alone.
+        assert_eq!(conditions.hits, Some(vec![320, 450, 830]));
+        let motion = fit(&hits(HitKind::Motion, &[3.2, 4.5]), 12.0, &options);
+        assert_eq!(motion.conditions().hits, Some(vec![450]));
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(super) fn anchors(hits: &[Hit], end: f64, bound: bool) -> Vec<Anchor> {
     anchors.extend(apart.into_iter().map(|hit| {
         let mut gain = scaled(hit.weight);
         let asked = bound && hit.kind == HitKind::Downbeat;
-        if bound && is_set(hit.kind) {
+        if bound && hit.kind.is_set() {
             gain[0] += SET + if asked { 2.0 * ODD_BAR } else { 0.0 };
             gain[1] += SET;
         }
@@ -71,12 +71,8 @@ pub(super) fn anchors(hits: &[Hit], end: f64, bound: bool) -> Vec<Anchor> {
     anchors
 }
 
-pub(super) fn is_set(kind: HitKind) -> bool {
-    matches!(kind, HitKind::Marker | HitKind::Downbeat)
-}
-
 pub(super) fn rank(hit: &Hit) -> f64 {
-    hit.weight + if is_set(hit.kind) { SET } else { 0.0 }
+    hit.weight + if hit.kind.is_set() { SET } else { 0.0 }
 }
 
 /// Under what tempo and metre paths are sought.

@@ -1,0 +1,227 @@
+//! The options of `vmt compose` for tempo, metre and hit points, and the click track that they and a film give.
+
+use std::fs;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use vmt::click::{self, ClickTrack, FilmHits, FrameRate, Hit, HitKind, Timeline, read_markers};
+use vmt::{Conditions, STEPS_PER_SECOND, Tempo};
+use vmt_render::{Film, HitPoint};
+
+use crate::input::InputArgs;
+use crate::usage;
+
+/// Beats and hit points
+#[derive(clap::Args)]
+#[command(next_help_heading = "Click track")]
+pub struct ClickArgs {
+    /// auto: tempo and beats such that the film's cuts and --hit and --hits fall on beats, and its end on a downbeat; the
+    /// film is read twice. BPM, 20-400: steady beats from the film's beginning, stretched by at most 5 % where --hit or
+    /// --hits want it. off: no beats. A model that was not trained with conditions does not play to beats: there BPM is
+    /// only how .mid and .musicxml count [default: auto, or 120 for such a model]
+    #[arg(long, value_name = "auto|BPM|off", value_parser = tempo)]
+    tempo: Option<TempoChoice>,
+    /// Beats in a bar: 4/4 or 3/4 [default: 4/4; with --tempo auto, 3/4 where that meets clearly more]
+    #[arg(long, value_name = "4/4|3/4", value_parser = ["4/4", "3/4"])]
+    meter: Option<String>,
+    /// Begin a bar at this second of the music, and strike a note there; may be given several times
+    #[arg(long = "hit", value_name = "SECONDS", value_parser = hit, conflicts_with = "unconstrained")]
+    downbeats: Vec<f64>,
+    /// Strike a note at each marker of this list, on a beat if any tempo allows it: seconds or m:s, a line each; Audacity
+    /// labels; an EDL with markers (Resolve, Avid); the marker lists of Premiere and Reaper. Times are the film's
+    #[arg(long, value_name = "FILE", conflicts_with = "unconstrained")]
+    hits: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TempoChoice {
+    Auto,
+    Bpm(f64),
+    Off,
+}
+
+/// Near the geometric mean of POP909's tempi, 78.9.
+const STEADY: f64 = 80.0;
+
+/// The beats and hit points of a film.
+#[derive(Default)]
+pub struct Click {
+    /// Beats, struck hits and the end.
+    pub conditions: Conditions,
+    /// All hits in order, struck or not.
+    pub hits: Vec<HitPoint>,
+    /// Beats a minute, nominally.
+    pub bpm: Option<f64>,
+    /// The fitted track, if beats are not steady.
+    pub track: Option<ClickTrack>,
+}
+
+impl ClickArgs {
+    /// Checks what can be known before the film is: whether the model is `conditioned`, and the music is to be snapped.
+    pub fn check(&self, conditioned: bool, snap: bool) -> Result<()> {
+        let needs = |option| {
+            format!("{option}: this model plays to no beats; take one with conditions, such as --bundle onnx/vmt-beat")
+        };
+        let beats = !matches!(self.tempo, Some(TempoChoice::Auto | TempoChoice::Off));
+        usage::ensure(conditioned || beats, needs("--tempo auto and off"))?;
+        usage::ensure(conditioned || self.meter.is_none(), needs("--meter"))?;
+        let off = self.tempo == Some(TempoChoice::Off);
+        usage::ensure(!off || self.meter.is_none(), "--meter: there are no beats with --tempo off")?;
+        let steady = matches!(self.tempo, Some(TempoChoice::Bpm(_))) && !self.has_hits();
+        let want = "--snap: needs steady beats, --tempo BPM without --hit and --hits; other beats the music keeps to";
+        usage::ensure(!conditioned || steady || !snap, want)?;
+        if conditioned && self.has_hits() {
+            self.options().validate().context("--tempo with --hit or --hits")?;
+        }
+        Ok(())
+    }
+
+    /// Whether there are beats for a conditioned model.
+    pub fn has_beats(&self) -> bool {
+        self.tempo != Some(TempoChoice::Off)
+    }
+
+    /// Beats a minute, if the call says how many.
+    pub fn bpm(&self) -> Option<f64> {
+        match self.tempo {
+            Some(TempoChoice::Bpm(bpm)) => Some(bpm),
+            _ => None,
+        }
+    }
+
+    fn has_hits(&self) -> bool {
+        !self.downbeats.is_empty() || self.hits.is_some()
+    }
+
+    fn beats_per_bar(&self) -> Option<u8> {
+        self.meter.as_ref().map(|meter| if meter == "3/4" { 3 } else { 4 })
+    }
+
+    fn options(&self) -> click::Options {
+        click::Options::default().with_bpm(self.bpm()).with_beats_per_bar(self.beats_per_bar())
+    }
+
+    /// The click track of `film`, which may be read for it; `length` is that of the part in `range`, as far as its header tells.
+    pub fn click(
+        &self,
+        input: &InputArgs,
+        film: &Film,
+        range: &Range<Duration>,
+        length: Option<Duration>,
+        conditioned: bool,
+    ) -> Result<Click> {
+        let steady = self.bpm().is_some() && !self.has_hits();
+        let wanted = conditioned && self.has_beats() && !steady;
+        let found = if wanted { input.find_hits(film, range)? } else { None };
+        let length = found.as_ref().map(|found| found.duration).or(length);
+        let hits = self.set_hits(input, film, range, length)?;
+        if let Some(found) = found.filter(|found| found.duration <= click::MAX_END) {
+            return self.fit(found, hits);
+        }
+        if wanted {
+            let bpm = self.bpm().unwrap_or(STEADY);
+            let name = film.path().display();
+            eprintln!(
+                "vmt: {name}: can be read once only or is longer than a day, so its beats are steady, {bpm} a minute"
+            );
+        }
+        // A header may be a little wrong.
+        let end = length.map_or(f64::INFINITY, |length| length.as_secs_f64() + 1.0);
+        for (hit, _) in &hits {
+            let time = hit.time.as_secs_f64();
+            usage::ensure(time <= end, format!("--hit must be within the film, but is at {time} s, beyond {end} s"))?;
+        }
+        let step = |(hit, _): &(Hit, String)| (hit.time.as_secs_f64() * f64::from(STEPS_PER_SECOND)).round() as u32;
+        let mut steps: Vec<u32> = hits.iter().map(step).collect();
+        steps.dedup();
+        let mut conditions = Conditions { hits: (!steps.is_empty()).then_some(steps), ..Conditions::default() };
+        let mut bpm = self.bpm();
+        if conditioned && self.has_beats() {
+            let tempo = Tempo::new(bpm.unwrap_or(STEADY))?;
+            let per_bar = self.beats_per_bar().unwrap_or(4);
+            conditions.beats = Conditions::steady_beats(tempo, per_bar, length.unwrap_or(Duration::MAX));
+            bpm = bpm.or(Some(STEADY));
+        }
+        let point = |(hit, label): (Hit, String)| HitPoint {
+            time: hit.time.as_secs_f64(),
+            kind: hit.kind,
+            label,
+            beat_miss_ms: None,
+        };
+        Ok(Click { conditions, hits: hits.into_iter().map(point).collect(), bpm, track: None })
+    }
+
+    /// A click track for the hits that were set and, unless the call gives a tempo, those that were found.
+    fn fit(&self, found: FilmHits, set: Vec<(Hit, String)>) -> Result<Click> {
+        let found_hits = if self.bpm().is_none() { found.hits } else { Vec::new() };
+        let mut all: Vec<(Hit, String)> = found_hits.into_iter().map(|hit| (hit, String::new())).chain(set).collect();
+        all.sort_by_key(|(hit, _)| hit.time);
+        let hits: Vec<Hit> = all.iter().map(|(hit, _)| *hit).collect();
+        let track = ClickTrack::fit(&hits, found.duration, &self.options())?;
+        let point = |((hit, label), placed): ((Hit, String), &click::PlacedHit)| HitPoint {
+            time: hit.time.as_secs_f64(),
+            kind: hit.kind,
+            label,
+            beat_miss_ms: Some((placed.miss_ms * 1000.0).round() / 1000.0),
+        };
+        let hits = all.into_iter().zip(&track.hits).map(point).collect();
+        Ok(Click { conditions: track.conditions(), hits, bpm: Some(track.bpm), track: Some(track) })
+    }
+
+    /// The hits of --hit and --hits with their labels, in order; times count from the beginning of the film's part.
+    fn set_hits(
+        &self,
+        input: &InputArgs,
+        film: &Film,
+        range: &Range<Duration>,
+        length: Option<Duration>,
+    ) -> Result<Vec<(Hit, String)>> {
+        let downbeat = |&time| (Hit::new(Duration::from_secs_f64(time), HitKind::Downbeat), String::new());
+        let mut hits: Vec<(Hit, String)> = self.downbeats.iter().map(downbeat).collect();
+        if let Some(file) = &self.hits {
+            let name = || file.display().to_string();
+            let (numerator, denominator) = input.frame_rate(film)?;
+            let rate = FrameRate::new(numerator, denominator)?;
+            let part = length.map_or(Duration::MAX, |length| range.start.saturating_add(length));
+            // Behind the part there may be more of the film.
+            let duration = if range.end == Duration::MAX { part } else { Duration::MAX };
+            let list = read_markers(&fs::read(file).with_context(name)?, &Timeline { rate, duration, start: None });
+            let list = list.with_context(name)?;
+            if list.hours_subtracted > 0 {
+                eprintln!("vmt: {}: its timecode begins at hour {}", name(), list.hours_subtracted);
+            }
+            let inside =
+                list.markers.into_iter().filter(|marker| marker.hit.time >= range.start && marker.hit.time <= part);
+            let before = hits.len();
+            hits.extend(
+                inside.map(|marker| {
+                    (Hit { time: marker.hit.time.saturating_sub(range.start), ..marker.hit }, marker.label)
+                }),
+            );
+            ensure!(hits.len() > before, "{}: must have a marker in the film, but has none", name());
+        }
+        hits.sort_by_key(|(hit, _)| hit.time);
+        Ok(hits)
+    }
+}
+
+fn tempo(text: &str) -> Result<TempoChoice> {
+    Ok(match text {
+        "auto" => TempoChoice::Auto,
+        "off" => TempoChoice::Off,
+        _ => {
+            let bpm = text.parse().ok().context("it must be auto, beats a minute or off")?;
+            Tempo::new(bpm)?;
+            TempoChoice::Bpm(bpm)
+        }
+    })
+}
+
+/// A moment at most a day from the beginning.
+fn hit(text: &str) -> Result<f64> {
+    let seconds: f64 = text.parse()?;
+    ensure!((0.0..=86400.0).contains(&seconds), "it must be seconds, 0-86400");
+    Ok(seconds)
+}

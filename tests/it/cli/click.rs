@@ -1,0 +1,181 @@
+//! Click tracks: cuts and hits of a film, and the music that meets them. The demo has cuts at 4 and 8 s.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::Place;
+
+/// A model that is told beats.
+const BEAT: &str = "--bundle %onnx/vmt-beat";
+
+/// The record of a piece for the demo.
+fn record(place: &Place, options: &str) -> Value {
+    place.vmt(&format!("compose %tests/data/demo.mp4 -o @a.json {options}"));
+    serde_json::from_slice(&fs::read(place.path("a.json")).unwrap()).unwrap()
+}
+
+/// Numbers of the objects at `pointer`.
+fn numbers(record: &Value, pointer: &str, name: &str) -> Vec<f64> {
+    let list = record.pointer(pointer).map(|list| list.as_array().unwrap().clone()).unwrap_or_default();
+    list.iter().map(|item| item[name].as_f64().unwrap()).collect()
+}
+
+fn beats(record: &Value, name: &str) -> Vec<f64> {
+    numbers(record, "/provenance/options/conditions/beats", name)
+}
+
+/// The number in its bar of the beat that is at this moment.
+#[track_caller]
+fn beat_at(record: &Value, seconds: f64) -> f64 {
+    let place = beats(record, "step").iter().position(|step| (step / 100.0 - seconds).abs() < 1e-6);
+    beats(record, "in_bar")[place.unwrap_or_else(|| panic!("no beat at {seconds} s"))]
+}
+
+#[track_caller]
+fn struck(record: &Value, seconds: f64) {
+    let starts = numbers(record, "/notes", "start");
+    assert!(starts.iter().any(|start| (start - seconds).abs() < 1e-9), "no note at {seconds} s: {starts:?}");
+}
+
+#[test]
+fn a_films_cuts_are_met() {
+    let place = Place::new();
+    for seed in 0..3 {
+        let record = record(&place, &format!("{BEAT} --seed {seed}"));
+        let hits = &record["provenance"]["hits"];
+        assert_eq!((hits[0]["kind"].as_str(), hits[0]["time"].as_f64()), (Some("cut"), Some(4.0)));
+        assert_eq!((hits[1]["kind"].as_str(), hits[1]["time"].as_f64()), (Some("cut"), Some(8.0)));
+        for cut in [4.0, 8.0] {
+            beat_at(&record, cut);
+            struck(&record, cut);
+        }
+        assert_eq!(beat_at(&record, 12.0), 1.0, "the end is a downbeat");
+        assert_eq!(record["provenance"]["options"]["conditions"]["end"], 1200);
+        // Written again, it is the same.
+        fs::rename(place.path("a.json"), place.path("b.json")).unwrap();
+        place.vmt("compose --from @b.json -o @a.json");
+        assert_eq!(fs::read(place.path("a.json")).unwrap(), fs::read(place.path("b.json")).unwrap());
+    }
+    // A part of the film has its own time.
+    let record = record(&place, &format!("{BEAT} --start 3.5 --end 10"));
+    for cut in [0.5, 4.5] {
+        struck(&record, cut);
+    }
+    assert_eq!(beat_at(&record, 6.5), 1.0);
+}
+
+#[test]
+fn a_hit_is_a_downbeat() {
+    let place = Place::new();
+    for (hit, options) in
+        [(5.3, ""), (1.17, "--seed 2"), (9.99, "--no-quantize"), (6.2, "--tempo 100"), (3.3, "--meter 3/4")]
+    {
+        let record = record(&place, &format!("{BEAT} --hit {hit} {options}"));
+        assert_eq!(beat_at(&record, hit), 1.0);
+        struck(&record, hit);
+        let hits = record["provenance"]["hits"].as_array().unwrap().clone();
+        let set = hits.iter().find(|hit| hit["kind"] == "downbeat").unwrap();
+        assert_eq!((set["time"].as_f64(), set["beat_miss_ms"].as_f64().map(f64::abs)), (Some(hit), Some(0.0)));
+        if options.starts_with("--tempo") {
+            assert_eq!(hits.len(), 1, "with a tempo, cuts are not looked for");
+            assert_eq!(record["provenance"]["tempo"], 100.0);
+        }
+    }
+    // A model without conditions strikes a note all the same.
+    for options in ["", "--tempo 90"] {
+        let record = record(&place, &format!("--bundle %onnx/tiny-vmt --hit 5.3 --hit 7 {options}"));
+        struck(&record, 5.3);
+        struck(&record, 7.0);
+        assert!(beats(&record, "step").is_empty());
+    }
+}
+
+#[test]
+fn a_list_of_markers() {
+    let place = Place::new();
+    fs::write(place.path("hits.txt"), "2.5 the door\n0:06.5\n").unwrap();
+    // The demo has 25 frames a second.
+    let edl = "TITLE: x\nFCM: NON-DROP FRAME\n001 001 V C 01:00:02:12 01:00:02:13 01:00:02:12 01:00:02:13\n \
+               |C:ResolveColorBlue |M:the door |D:1\n* LOC: 01:00:06:13 RED\n";
+    fs::write(place.path("hits.edl"), edl).unwrap();
+    for (file, times) in [("hits.txt", [2.5, 6.5]), ("hits.edl", [2.48, 6.52])] {
+        let record = record(&place, &format!("{BEAT} --hits @{file}"));
+        for time in times {
+            beat_at(&record, time);
+            struck(&record, time);
+        }
+        let hits = record["provenance"]["hits"].as_array().unwrap().clone();
+        assert!(hits.iter().any(|hit| hit["kind"] == "marker" && hit["label"] == "the door"), "{hits:?}");
+    }
+    // Times are the film's, also for a part of it.
+    let record = record(&place, &format!("{BEAT} --hits @hits.txt --start 4 --end 9"));
+    struck(&record, 2.5);
+    assert_eq!(
+        record["provenance"]["hits"].as_array().unwrap().iter().filter(|hit| hit["kind"] == "marker").count(),
+        1
+    );
+    fs::remove_file(place.path("a.json")).unwrap();
+    fs::write(place.path("late.txt"), "13\n").unwrap();
+    fs::write(place.path("none.txt"), "# none\n").unwrap();
+    let compose = format!("compose %tests/data/demo.mp4 -o @b.mid {BEAT}");
+    for (file, want) in [
+        ("late.txt", "@late.txt: markers, line 1: must be within the film, but is \"13\""),
+        ("none.txt", "@none.txt: must have a marker in the film, but has none"),
+        ("missing.txt", "@missing.txt: No such file"),
+    ] {
+        place.fails(1, &format!("{compose} --hits @{file}"), want);
+    }
+}
+
+#[test]
+fn a_steady_tempo_and_none() {
+    let place = Place::new();
+    let steady = record(&place, &format!("{BEAT} --tempo 90 --meter 3/4"));
+    let steps = beats(&steady, "step");
+    assert!(steps.windows(2).all(|pair| (pair[1] - pair[0] - 200.0 / 3.0).abs() < 1e-3) && steps[0] == 0.0);
+    assert_eq!(beats(&steady, "in_bar")[..4], [1.0, 2.0, 3.0, 1.0]);
+    assert_eq!(steady["provenance"]["hits"], Value::Null);
+    let free = record(&place, &format!("{BEAT} --tempo off --hit 5"));
+    assert!(beats(&free, "step").is_empty());
+    struck(&free, 5.0);
+}
+
+#[test]
+fn frames_that_can_be_read_twice_are() {
+    let place = Place::new();
+    fs::create_dir(place.path("pictures")).unwrap();
+    place.ffmpeg("-i %tests/data/demo.mp4 -t 6 @pictures/?.png");
+    place.vmt(&format!("compose --frames @pictures --fps 25 {BEAT} -o @a.json"));
+    let record: Value = serde_json::from_slice(&fs::read(place.path("a.json")).unwrap()).unwrap();
+    beat_at(&record, 4.0);
+    struck(&record, 4.0);
+    assert_eq!(beat_at(&record, 6.0), 1.0);
+}
+
+#[test]
+fn what_can_do_nothing_is_refused() {
+    let place = Place::new();
+    let compose = "compose %tests/data/demo.mp4 -o @a.mid";
+    let plain = "--bundle %onnx/tiny-vmt";
+    for (options, want) in [
+        (format!("{plain} --tempo auto"), "--tempo auto and off: this model plays to no beats"),
+        (format!("{plain} --tempo off"), "--tempo auto and off: this model plays to no beats"),
+        (format!("{plain} --meter 3/4"), "--meter: this model plays to no beats"),
+        (format!("{plain} --hit 99"), "--hit must be within the film, but is at 99 s"),
+        (format!("{BEAT} --tempo off --meter 3/4"), "--meter: there are no beats with --tempo off"),
+        (format!("{BEAT} --snap"), "--snap: needs steady beats, --tempo BPM"),
+        (format!("{BEAT} --tempo 90 --hit 3 --snap"), "--snap: needs steady beats, --tempo BPM"),
+        (format!("{BEAT} --tempo 300 --hit 3"), "bpm must be 40-200 beats a minute, but is 300"),
+        (format!("{BEAT} --hit 12.5"), "hit must be at most the film's end"),
+        (format!("{BEAT} --hit 1 --unconstrained"), "cannot be used with"),
+        (format!("{BEAT} --plan"), "cannot be used with"),
+        ("--tempo fast".into(), "it must be auto, beats a minute or off"),
+        ("--meter 5/4".into(), "[possible values: 4/4, 3/4]"),
+    ] {
+        place.fails(2, &format!("{compose} {options}"), want);
+    }
+    fs::create_dir(place.path("films")).unwrap();
+    fs::copy(crate::support::file("tests/data/demo.mp4"), place.path("films/a.mp4")).unwrap();
+    place.fails(2, "compose @films --plan", "--plan is for one film");
+}
