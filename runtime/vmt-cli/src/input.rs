@@ -90,6 +90,7 @@ impl InputArgs {
     }
 
     /// The length of `film` in `range` as far as its header tells.
+    #[cfg_attr(not(feature = "video"), expect(unused_variables))]
     pub fn length(&self, film: &Film, range: &Range<Duration>) -> Result<Option<Duration>> {
         match film {
             Film::Frames { .. } => Ok(None),

@@ -9,7 +9,7 @@ mod event_lines;
 #[cfg(feature = "video")]
 mod folder;
 mod generation;
-mod image_sequence;
+pub mod image_sequence;
 mod input;
 mod inspect;
 mod midi_file;

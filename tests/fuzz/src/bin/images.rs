@@ -1,0 +1,5 @@
+//! Fuzzes [`vmt_fuzz::images`].
+
+#![no_main]
+
+vmt_fuzz::fuzz!(images);

@@ -1,0 +1,5 @@
+//! Fuzzes [`vmt_fuzz::manifest`].
+
+#![no_main]
+
+vmt_fuzz::fuzz!(manifest);

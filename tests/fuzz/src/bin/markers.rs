@@ -1,0 +1,5 @@
+//! Fuzzes [`vmt_fuzz::markers`].
+
+#![no_main]
+
+vmt_fuzz::fuzz!(markers);

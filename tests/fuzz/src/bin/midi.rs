@@ -1,0 +1,5 @@
+//! Fuzzes [`vmt_fuzz::midi`].
+
+#![no_main]
+
+vmt_fuzz::fuzz!(midi);

@@ -1,0 +1,5 @@
+//! Fuzzes [`vmt_fuzz::options`].
+
+#![no_main]
+
+vmt_fuzz::fuzz!(options);

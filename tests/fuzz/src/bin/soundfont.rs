@@ -1,0 +1,5 @@
+//! Fuzzes [`vmt_fuzz::soundfont`].
+
+#![no_main]
+
+vmt_fuzz::fuzz!(soundfont);

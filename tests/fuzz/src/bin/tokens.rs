@@ -1,0 +1,5 @@
+//! Fuzzes [`vmt_fuzz::tokens`].
+
+#![no_main]
+
+vmt_fuzz::fuzz!(tokens);
