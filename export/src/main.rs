@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use vmt_export::{About, Storage, export, read_back};
+use vmt_files::print;
 use vmt_train::ModelConfig;
 use vmt_train::fit::checkpoint::{load_model, save_model};
 
@@ -48,13 +49,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("vmt-export: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    vmt_files::end("vmt-export", run(&Args::parse()))
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
@@ -63,7 +58,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         let expanded = args.expand_to.as_ref().map(ModelConfig::load).transpose()?;
         let (config, model) = read_back(bundle, expanded, &device)?;
         save_model(&args.out, &config, model)?;
-        println!("wrote {}", args.out.display());
+        print(format_args!("wrote {}", args.out.display()))?;
         return Ok(());
     }
     let (config, model, origin) = match (&args.weights, &args.config, args.seed) {
@@ -86,8 +81,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
         license: args.license.clone(),
     };
     for (engine, worst) in export(&model, &config, &about, args.storage, &args.out)? {
-        println!("{engine}: encoder within {:.1e} of burn, logits within {:.1e}", worst.encoder, worst.logits);
+        print(format_args!(
+            "{engine}: encoder within {:.1e} of burn, logits within {:.1e}",
+            worst.encoder, worst.logits
+        ))?;
     }
-    println!("wrote {}", args.out.display());
+    print(format_args!("wrote {}", args.out.display()))?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod click;
+mod files;
 mod films;
 mod records;
 mod tokens;

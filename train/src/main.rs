@@ -13,6 +13,7 @@ use burn::tensor::Device;
 #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
 use burn::tensor::DeviceType;
 use clap::{Parser, Subcommand};
+use vmt_files::{print, warn};
 use vmt_train::data::prepared::{DATASET, Prepared};
 use vmt_train::data::{Augment, Fragments, PAPER_SPLITS, Split, Splits};
 use vmt_train::eval::{Candidate, EvalOptions, HeldOut, evaluate};
@@ -139,7 +140,7 @@ impl Processor {
         #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
         if let Some(found) = device.identity() {
             let software = if found.physical.is_some() { "" } else { ", which is no graphics card" };
-            eprintln!("trains on {}{software}", found.name);
+            warn(format_args!("trains on {}{software}", found.name));
         }
         Ok(device)
     }
@@ -217,7 +218,7 @@ impl FootageArgs {
         };
         let splits = self.footage_split.as_ref().map_or(Ok(Footage::SPLITS), Splits::load)?;
         let footage = Footage::open(folder, split, &splits, height, probability)?;
-        eprintln!("{} clips of footage for {split:?}, {:.0} s", footage.names().count(), footage.seconds());
+        warn(format_args!("{} clips of footage for {split:?}, {:.0} s", footage.names().count(), footage.seconds()));
         Ok(Some(Arc::new(footage)))
     }
 
@@ -294,7 +295,7 @@ impl SynthArgs {
         });
         bar.finish_and_clear();
         written?;
-        println!("{made} pairs written to {}, {there} were there already", self.out.display());
+        print(format_args!("{made} pairs written to {}, {there} were there already", self.out.display()))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -307,10 +308,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => args.run(),
         Command::Synth(args) => args.run(),
     };
-    done.unwrap_or_else(|error| {
-        eprintln!("vmt-train: {error:#}");
-        ExitCode::FAILURE
-    })
+    done.unwrap_or_else(|error| vmt_files::end("vmt-train", Err(error)))
 }
 
 #[cfg(feature = "video")]
@@ -375,7 +373,7 @@ impl RunArgs {
         };
         let training = source(Split::Train, augment)?;
         let validation = source(Split::Validation, Augment::NONE)?;
-        eprintln!("{} fragments to train on, {} to validate on", training.count(), validation.count());
+        warn(format_args!("{} fragments to train on, {} to validate on", training.count(), validation.count()));
 
         ctrlc::set_handler(|| {
             if STOP.swap(true, Ordering::Relaxed) {
@@ -387,7 +385,7 @@ impl RunArgs {
         match run.run(&device, &STOP)? {
             End::Done(state) => {
                 if let Some((step, loss)) = state.best {
-                    println!("best: step {step}, validation loss {loss:.4} nats per token");
+                    print(format_args!("best: step {step}, validation loss {loss:.4} nats per token"))?;
                 }
                 Ok(ExitCode::SUCCESS)
             }
@@ -438,7 +436,7 @@ impl EvalArgs {
             bar.set_message(what.to_owned());
             if done == count {
                 let elapsed = Duration::from_secs(start.elapsed().as_secs());
-                bar.suspend(|| eprintln!("{what}: done after {elapsed:?}"));
+                bar.suspend(|| warn(format_args!("{what}: done after {elapsed:?}")));
             }
         })?;
         bar.finish_and_clear();
@@ -449,7 +447,7 @@ impl EvalArgs {
         }
         vmt_files::write(&json, report.json().as_bytes())?;
         vmt_files::write(out, report.to_string().as_bytes())?;
-        println!("wrote {} and {}", out.display(), json.display());
+        print(format_args!("wrote {} and {}", out.display(), json.display()))?;
         Ok(ExitCode::SUCCESS)
     }
 }

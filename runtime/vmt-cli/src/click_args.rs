@@ -11,7 +11,7 @@ use vmt::{Conditions, STEPS_PER_SECOND, Tempo};
 use vmt_render::{Film, HitPoint};
 
 use crate::input::InputArgs;
-use crate::usage;
+use crate::{moment, usage};
 
 /// Beats and hit points
 #[derive(clap::Args)]
@@ -26,8 +26,8 @@ pub struct ClickArgs {
     /// Beats in a bar: 4/4 or 3/4 [default: 4/4; with --tempo auto, 3/4 where that meets clearly more]
     #[arg(long, value_name = "4/4|3/4", value_parser = ["4/4", "3/4"])]
     meter: Option<String>,
-    /// Begin a bar at this second of the music, and strike a note there; may be given several times
-    #[arg(long = "hit", value_name = "SECONDS", value_parser = hit, conflicts_with = "unconstrained")]
+    /// Begin a bar at this time of the music, and strike a note there; may be given several times
+    #[arg(long = "hit", value_name = "TIME", value_parser = hit, conflicts_with = "unconstrained")]
     downbeats: Vec<f64>,
     /// Strike a note at each marker of this list, on a beat if any tempo allows it: seconds or m:s, a line each; Audacity
     /// labels; an EDL with markers (Resolve, Avid); the marker lists of Premiere and Reaper. Times are the film's
@@ -78,6 +78,11 @@ impl ClickArgs {
         Ok(())
     }
 
+    /// The file that is read.
+    pub fn inputs(&self) -> Option<&PathBuf> {
+        self.hits.as_ref()
+    }
+
     /// Whether there are beats for a conditioned model.
     pub fn has_beats(&self) -> bool {
         self.tempo != Some(TempoChoice::Off)
@@ -123,9 +128,9 @@ impl ClickArgs {
         if wanted {
             let bpm = self.bpm().unwrap_or(STEADY);
             let name = film.path().display();
-            eprintln!(
+            vmt_files::warn(format_args!(
                 "vmt: {name}: can be read once only or is longer than a day, so its beats are steady, {bpm} a minute"
-            );
+            ));
         }
         // A header may be a little wrong.
         let end = length.map_or(f64::INFINITY, |length| length.as_secs_f64() + 1.0);
@@ -190,7 +195,8 @@ impl ClickArgs {
             let list = read_markers(&fs::read(file).with_context(name)?, &Timeline { rate, duration, start: None });
             let list = list.with_context(name)?;
             if list.hours_subtracted > 0 {
-                eprintln!("vmt: {}: its timecode begins at hour {}", name(), list.hours_subtracted);
+                let hour = list.hours_subtracted;
+                vmt_files::warn(format_args!("vmt: {}: its timecode begins at hour {hour}", name()));
             }
             let inside =
                 list.markers.into_iter().filter(|marker| marker.hit.time >= range.start && marker.hit.time <= part);
@@ -221,7 +227,7 @@ fn tempo(text: &str) -> Result<TempoChoice> {
 
 /// A moment at most a day from the beginning.
 fn hit(text: &str) -> Result<f64> {
-    let seconds: f64 = text.parse()?;
-    ensure!((0.0..=86400.0).contains(&seconds), "it must be seconds, 0-86400");
+    let seconds = moment::seconds(text)?;
+    ensure!(seconds <= 86400.0, "it must be within a day");
     Ok(seconds)
 }

@@ -56,17 +56,16 @@ impl ComposeArgs {
         if outputs.plan {
             return plan::run(input, &film, generation);
         }
-        let prepared = outputs.check(&film, input.range()?.start)?;
+        let prepared = outputs.check(&film, input.range()?.start, &generation.inputs())?;
         let pipeline = Pipeline::load(input, outputs, generation)?;
         let composed = pipeline.compose(film, outputs, &prepared)?;
-        summary::print(outputs, &composed, &pipeline.loaded);
-        Ok(())
+        summary::print(outputs, &composed, &pipeline.loaded)
     }
 }
 
 /// Lets an option go with --from only if it says where the film is or what to write.
 fn beside_from(arg: Arg) -> Arg {
-    const ALLOWED: [&str; 8] =
-        ["from", "video", "frames", "fps", "output", "soundfont", "original_volume", "thumbnails"];
+    const ALLOWED: [&str; 10] =
+        ["from", "video", "frames", "fps", "output", "soundfont", "original_volume", "thumbnails", "quiet", "verbose"];
     if ALLOWED.contains(&arg.get_id().as_str()) { arg } else { arg.conflicts_with("from") }
 }

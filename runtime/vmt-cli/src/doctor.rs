@@ -5,6 +5,7 @@ use std::{num::NonZeroUsize, time::Instant};
 use anyhow::{Result, ensure};
 use ndarray::Array4;
 use vmt::{Backend, Bundle, Clip, Token};
+use vmt_files::print;
 
 use crate::built_in;
 
@@ -14,16 +15,16 @@ pub struct DoctorArgs {}
 
 impl DoctorArgs {
     pub fn run(self) -> Result<()> {
-        println!("vmt      {}", env!("CARGO_PKG_VERSION"));
+        print(format_args!("vmt      {}", env!("CARGO_PKG_VERSION")))?;
         let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        println!("threads  {threads}");
-        println!(
+        print(format_args!("threads  {threads}"))?;
+        print(format_args!(
             "video    {}",
             if cfg!(feature = "video") { "files through FFmpeg, and folders of images" } else { "folders of images" }
-        );
+        ))?;
         #[cfg(feature = "ort")]
         if let Ok(library) = vmt::ort::library() {
-            println!("library  {} ({})", library.path.display(), library.build);
+            print(format_args!("library  {} ({})", library.path.display(), library.build))?;
         }
         let bundle = built_in::bundle()?;
         let mut works = false;
@@ -31,10 +32,10 @@ impl DoctorArgs {
             match try_out(&bundle, backend) {
                 Ok(what) => {
                     works = true;
-                    println!("{name:8} works: {what}");
+                    print(format_args!("{name:8} works: {what}"))?;
                 }
                 // The error begins with the engine's name.
-                Err(error) => println!("no engine {error}"),
+                Err(error) => print(format_args!("no engine {error}"))?,
             }
         }
         ensure!(works, "at least one engine must work, but none does");

@@ -1,7 +1,6 @@
 //! `--events`: what is decoded, as JSON lines for other programs.
 
-use std::io::{self, Write};
-
+use anyhow::Result;
 use serde::Serialize;
 use vmt::{Event, Played, STEPS_PER_SECOND};
 
@@ -16,8 +15,8 @@ enum Line {
     End { time: f64 },
 }
 
-/// Prints an event on standard output, and flushes that.
-pub fn print(played: &Played) -> io::Result<()> {
+/// Prints an event on standard output.
+pub fn print(played: &Played) -> Result<()> {
     let time = played.time.as_secs_f64();
     let line = match played.event {
         Event::NoteOn(pitch) => Line::NoteOn { time, pitch: pitch.get() },
@@ -29,7 +28,5 @@ pub fn print(played: &Played) -> io::Result<()> {
         Event::Pad => Line::Pad { time },
         Event::End => Line::End { time },
     };
-    let mut out = io::stdout().lock();
-    writeln!(out, "{}", serde_json::to_string(&line)?)?;
-    out.flush()
+    Ok(vmt_files::print(serde_json::to_string(&line)?)?)
 }

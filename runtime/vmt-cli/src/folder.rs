@@ -1,22 +1,28 @@
 //! `vmt compose FOLDER`: one film after the other, and a table of how each went.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use vmt_render::Film;
 
 use crate::generation::GenerationArgs;
 use crate::input::InputArgs;
-use crate::outputs::OutputArgs;
+use crate::outputs::{self, OutputArgs};
 use crate::pipeline::Pipeline;
 use crate::shard::Shard;
+use crate::usage;
 
 /// What counts as a film in a folder.
-const FILMS: [&str; 16] =
-    ["3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "ts", "vob", "webm", "wmv"];
+const FILMS: [&str; 30] = [
+    "3g2", "3gp", "amv", "asf", "avi", "divx", "dv", "f4v", "flv", "gif", "m2ts", "m2v", "m4v", "mjpeg", "mkv", "mod",
+    "mov", "mp4", "mpeg", "mpg", "mts", "mxf", "ogm", "ogv", "rm", "rmvb", "ts", "vob", "webm", "wmv",
+];
+
+/// The most names of files that are no films in a message.
+const SHOWN: usize = 5;
 
 /// What became of a film.
 enum Outcome {
@@ -34,13 +40,19 @@ pub fn run(
     generation: &GenerationArgs,
 ) -> Result<()> {
     let out = outputs.folder()?;
-    let films = films(folder)?;
+    let (mut films, others) = films(folder)?;
+    if vmt_files::is_same(folder, out) {
+        // What an earlier call wrote. A film that cannot be read is told of later.
+        films.retain(|film| !vmt_video::Video::open(film).is_ok_and(|video| video.has_our_music()));
+        ensure!(!films.is_empty(), "{}: must hold films, but has only ones that have our music", folder.display());
+    }
     check_names(&films, |film| outputs.of(film, out).paths())?;
     fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     vmt_files::sweep(out);
     let start = input.range()?.start;
     // What is wrong with the call is wrong with each film.
-    outputs.of(&films[0], out).check(&Film::Video(films[0].clone()), start)?;
+    let inputs = generation.inputs();
+    outputs.of(&films[0], out).check(&Film::Video(films[0].clone()), start, &inputs)?;
     let pipeline = Pipeline::load(input, outputs, generation)?;
 
     let mut rows = Vec::new();
@@ -49,13 +61,14 @@ pub fn run(
         let outcome = if outputs.paths().iter().all(|output| is_newer(output, film)) {
             Outcome::Skipped
         } else {
-            compose(&pipeline, film, &outputs, start).unwrap_or_else(Outcome::Failed)
+            compose(&pipeline, film, &outputs, start, &inputs).unwrap_or_else(Outcome::Failed)
         };
         rows.push((film, outcome));
     }
 
+    let say = outputs.say();
     let shard = shard.map(|shard| format!(", shard {shard}")).unwrap_or_default();
-    println!("{} of {} films in {}{shard}", rows.len(), films.len(), folder.display());
+    say(format!("{} of {} films in {}{shard}", rows.len(), films.len(), folder.display()))?;
     let width = rows.iter().map(|(film, _)| name(film).chars().count()).max().unwrap_or(0);
     for (film, outcome) in &rows {
         let outcome = match outcome {
@@ -63,47 +76,68 @@ pub fn run(
             Outcome::Skipped => "skipped  it is done".into(),
             Outcome::Failed(error) => format!("failed   {error:#}"),
         };
-        println!("{:width$}  {outcome}", name(film));
+        say(format!("{:width$}  {outcome}", name(film)))?;
+    }
+    if !others.is_empty() {
+        let shown: Vec<_> = others.iter().take(SHOWN).map(|other| name(other)).collect();
+        let more = if others.len() > SHOWN { ", ..." } else { "" };
+        say(format!("passed over, as no films by their names: {}{more}", shown.join(", ")))?;
     }
     let failed = rows.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_))).count();
     ensure!(failed == 0, "{failed} of {} films failed", rows.len());
     Ok(())
 }
 
-fn compose(pipeline: &Pipeline, film: &Path, outputs: &OutputArgs, start: Duration) -> Result<Outcome> {
+fn compose(
+    pipeline: &Pipeline,
+    film: &Path,
+    outputs: &OutputArgs,
+    start: Duration,
+    inputs: &[PathBuf],
+) -> Result<Outcome> {
     let film = Film::Video(film.into());
-    let prepared = outputs.check(&film, start)?;
+    let prepared = outputs.check(&film, start, inputs)?;
     let best = pipeline.compose(film, outputs, &prepared)?.takes.swap_remove(0).score;
     Ok(Outcome::Wrote { music: best.duration(), notes: best.notes().len() })
 }
 
-/// The films of `folder` itself, in the order of their names, which is the same everywhere.
-fn films(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut films = Vec::new();
+/// The films of `folder` itself, in the order of their names, which is the same everywhere, and what else is there, but for
+/// folders and what we write.
+fn films(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let (mut films, mut others) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry.with_context(|| folder.display().to_string())?.path();
-        let kind = path.extension().map(|extension| extension.to_ascii_lowercase());
         // Hidden files may be ones that another program is writing.
-        let is_film =
-            kind.is_some_and(|kind| FILMS.iter().any(|known| kind == *known)) && !name(&path).starts_with('.');
-        if is_film && !path.is_dir() {
+        if name(&path).starts_with('.') || path.is_dir() {
+            continue;
+        }
+        let kind = path.extension().unwrap_or_default();
+        if FILMS.iter().any(|known| kind.eq_ignore_ascii_case(known)) {
             films.push(path);
+        } else if !outputs::is_output(&path) {
+            others.push(path);
         }
     }
     ensure!(!films.is_empty(), "{}: must hold films ({}), but has none", folder.display(), FILMS.join(", "));
     films.sort();
-    Ok(films)
+    others.sort();
+    Ok((films, others))
 }
 
-/// An error where two films would write one file.
+/// An error where two films would write one file, or one would replace another film.
 fn check_names(films: &[PathBuf], outputs: impl Fn(&Path) -> Vec<PathBuf>) -> Result<()> {
     let mut of = HashMap::new();
+    let places: HashSet<_> = films.iter().filter_map(|film| film.canonicalize().ok()).collect();
     for film in films {
         for output in outputs(film) {
             if let Some(other) = of.insert(output.clone(), film) {
                 let names = [name(other), name(film)];
-                bail!("{} and {} would both become {}: rename one", names[0], names[1], name(&output));
+                let both = format!("{} and {} would both become {}: rename one", names[0], names[1], name(&output));
+                return Err(usage::wrong(both).into());
             }
+            let replaced = output.canonicalize().is_ok_and(|place| places.contains(&place));
+            let becomes = format!("{} would become {}, which is a film here: ", name(film), name(&output));
+            usage::ensure(!replaced, becomes + "write to another folder, or another --format")?;
         }
     }
     Ok(())

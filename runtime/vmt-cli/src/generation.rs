@@ -26,9 +26,9 @@ pub struct GenerationArgs {
     /// What runs the model: auto is ONNX Runtime where its library is found, else tract
     #[arg(long, value_enum, default_value_t)]
     engine: EngineName,
-    /// Threads for the model, at most 4 for each core [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = threads())]
-    threads: Option<NonZeroUsize>,
+    /// Threads for the model, at most 4 for each core; more than one pay for large models and many takes only
+    #[arg(long, value_name = "N", default_value = "1", value_parser = threads())]
+    threads: NonZeroUsize,
     /// Seed of the random numbers
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -71,6 +71,7 @@ pub struct Loaded {
     pub bundle: Bundle,
     pub composer: Composer,
     pub options: Options,
+    pub threads: NonZeroUsize,
     /// Why `--engine auto` did not take ONNX Runtime, if it did not.
     pub no_ort: Option<String>,
 }
@@ -78,6 +79,11 @@ pub struct Loaded {
 impl GenerationArgs {
     pub fn bundle(&self) -> Result<Bundle> {
         self.bundle.as_ref().map_or_else(built_in::bundle, |dir| Ok(Bundle::open(dir)?))
+    }
+
+    /// The files and folders that are read.
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        self.primer.iter().chain(&self.bundle).chain(self.click.inputs()).cloned().collect()
     }
 
     /// Checks the options, then loads the model. `snap`: whether the music is to be snapped to the beats.
@@ -104,7 +110,7 @@ impl GenerationArgs {
             EngineName::Ort => Backend::Ort,
             EngineName::Cuda => Backend::Cuda,
         };
-        let composer = Composer::new(&bundle, backend, self.threads)?;
+        let composer = Composer::new(&bundle, backend, Some(self.threads))?;
         #[cfg(feature = "ort")]
         let no_ort = vmt::ort::library().err().filter(|_| backend == Backend::Auto).map(|error| error.to_string());
         #[cfg(not(feature = "ort"))]
@@ -120,7 +126,7 @@ impl GenerationArgs {
             .with_controls(controls)
             .with_primer(primer);
         options.validate(geometry)?;
-        Ok(Loaded { bundle, composer, options, no_ort })
+        Ok(Loaded { bundle, composer, options, threads: self.threads, no_ort })
     }
 }
 

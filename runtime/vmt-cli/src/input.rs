@@ -10,7 +10,7 @@ use vmt::click::{FilmHits, find_hits};
 use vmt::{Geometry, Window};
 use vmt_render::Film;
 
-use crate::{image_sequence, paths, usage};
+use crate::{image_sequence, moment, paths, usage};
 
 /// The film to compose for
 #[derive(clap::Args)]
@@ -34,11 +34,11 @@ pub struct InputArgs {
     #[arg(long, value_name = "WxH", requires = "frames", value_parser = size)]
     #[cfg_attr(feature = "video", arg(conflicts_with = "video"))]
     size: Option<[u32; 2]>,
-    /// Begin at this second of the film; times in the outputs count from there
-    #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
+    /// Begin at this time of the film, in seconds or as 1:23.5; times in the outputs count from there
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = moment::seconds)]
     pub start: f64,
-    /// End at this second of the film, if it is that long
-    #[arg(long, value_name = "SECONDS")]
+    /// End at this time of the film, if it is that long
+    #[arg(long, value_name = "TIME", value_parser = moment::seconds)]
     pub end: Option<f64>,
 }
 
@@ -61,13 +61,7 @@ impl InputArgs {
 
     /// The part of the film to compose for.
     pub fn range(&self) -> Result<Range<Duration>> {
-        let moment = |option, seconds: f64| {
-            let moment = Duration::try_from_secs_f64(seconds);
-            moment.map_err(|_| {
-                usage::wrong(format!("{option} must be seconds of the film, at least 0, but is {seconds}"))
-            })
-        };
-        let range = moment("--start", self.start)?..self.end.map_or(Ok(Duration::MAX), |end| moment("--end", end))?;
+        let range = Duration::from_secs_f64(self.start)..self.end.map_or(Duration::MAX, Duration::from_secs_f64);
         let Range { start, end } = range;
         usage::ensure(start < end, format!("--start must be before --end, but {start:?} is not before {end:?}"))?;
         Ok(range)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use vmt::Bundle;
+use vmt_files::print;
 
 use crate::built_in;
 
@@ -21,18 +22,20 @@ impl InspectArgs {
         let geometry = manifest.geometry;
         let (frames, height, width, frame_ms) =
             (geometry.frames(), geometry.height(), geometry.width(), geometry.frame_ms());
-        println!("name         {}", manifest.name);
-        println!("description  {}", manifest.description);
-        println!("licence      {}", manifest.license);
-        println!("frames       {frames} of {width} x {height}, one every {frame_ms} ms");
-        println!("vocabulary   {}, at most {} events a window", manifest.vocabulary, manifest.max_tokens);
-        println!("encoder      {} ({:.1} MB)", manifest.encoder.file, encoder as f64 / 1e6);
-        println!("decoder      {} ({:.1} MB)", manifest.decoder.file, decoder as f64 / 1e6);
-        println!("context      {} tensors", manifest.context.len());
-        println!("state        {} tensors", manifest.state.len());
+        print(format_args!("name         {}", manifest.name))?;
+        print(format_args!("description  {}", manifest.description))?;
+        print(format_args!("licence      {}", manifest.license))?;
+        print(format_args!("frames       {frames} of {width} x {height}, one every {frame_ms} ms"))?;
+        print(format_args!("vocabulary   {}, at most {} events a window", manifest.vocabulary, manifest.max_tokens))?;
+        print(format_args!("encoder      {} ({:.1} MB)", manifest.encoder.file, encoder as f64 / 1e6))?;
+        print(format_args!("decoder      {} ({:.1} MB)", manifest.decoder.file, decoder as f64 / 1e6))?;
+        print(format_args!("context      {} tensors", manifest.context.len()))?;
+        print(format_args!("state        {} tensors", manifest.state.len()))?;
         for (engine, parity) in &manifest.parity {
             let vmt::manifest::Parity { encoder, logits, tokens, .. } = parity;
-            println!("{engine:12} when exported: encoder to {encoder:e}, logits to {logits:e} over {tokens} events");
+            print(format_args!(
+                "{engine:12} when exported: encoder to {encoder:e}, logits to {logits:e} over {tokens} events"
+            ))?;
         }
         Ok(())
     }

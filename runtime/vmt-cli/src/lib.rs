@@ -13,20 +13,22 @@ pub mod image_sequence;
 mod input;
 mod inspect;
 mod midi_file;
+mod moment;
 mod outputs;
 mod paths;
 mod pipeline;
 mod plan;
 mod rerender;
 mod shard;
+mod shell;
 mod summary;
 mod tokens;
 mod usage;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, io, path::Path, process::ExitCode};
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
 /// Composes piano scores for videos
 #[derive(Parser)]
@@ -44,22 +46,23 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     #[command(subcommand)]
     Tokens(tokens::Command),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
-/// Runs the command `args` (the program's name first) and returns its exit code: 0 if it is done, 1 if it failed, 2 if
-/// the call is wrong. Results go to standard output, errors to standard error.
+/// Runs the command `args` (the program's name first) and returns its exit code: 0 if it is done or the reader of its
+/// standard output has left, 1 if it failed, 2 if the call is wrong. Results go to standard output, errors to standard
+/// error.
 pub fn run(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
     let Err(error) = execute(args) else { return ExitCode::SUCCESS };
     match error.downcast::<clap::Error>() {
-        Ok(error) => {
-            // Nothing is left to do where even this cannot be printed.
-            let _ = error.print();
-            ExitCode::from(error.exit_code().try_into().unwrap_or(2))
-        }
-        Err(error) => {
-            eprintln!("vmt: {error:#}");
-            ExitCode::FAILURE
-        }
+        Ok(error) => match error.print() {
+            // Help, for which nobody waits.
+            Err(closed) if closed.kind() == io::ErrorKind::BrokenPipe && !error.use_stderr() => ExitCode::SUCCESS,
+            Err(_) if !error.use_stderr() => ExitCode::FAILURE,
+            _ => ExitCode::from(error.exit_code().try_into().unwrap_or(2)),
+        },
+        Err(error) => vmt_files::end("vmt", Err(error)),
     }
 }
 
@@ -68,11 +71,21 @@ pub fn run(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitC
 /// # Errors
 /// A [`clap::Error`] where the call is wrong, an option is out of its range, or the call asks for help.
 pub fn execute(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<()> {
-    let result = match Args::try_parse_from(args)?.command {
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let parsed = Args::try_parse_from(&args).map_err(|error| match args.get(1).map(Path::new) {
+        Some(film) if error.kind() == ErrorKind::InvalidSubcommand && film.exists() => {
+            let (film, music) = (film.display(), film.with_extension("mid"));
+            usage::wrong(format!("{film} is no command; to compose for it: vmt compose {film} -o {}", music.display()))
+        }
+        _ => error,
+    })?;
+    let result = match parsed.command {
         Command::Compose(args) => args.run(),
         Command::Inspect(args) => args.run(),
         Command::Doctor(args) => args.run(),
         Command::Tokens(command) => command.run(),
+        Command::Completions(args) => args.run(),
+        Command::Man(args) => args.run(),
     };
     result.map_err(|error| match error.downcast_ref() {
         Some(vmt::Error::Option { .. }) => usage::wrong(format!("{error:#}")).into(),

@@ -12,6 +12,12 @@ pub fn read(file: &Path, sustain: midi::Sustain, duration: Duration) -> Result<S
     let name = || file.display().to_string();
     let bytes = fs::read(file).with_context(name)?;
     let (notes, warnings) = midi::read_with_warnings(&bytes, sustain).with_context(name)?;
-    warnings.iter().for_each(|warning| eprintln!("vmt: {}: {warning}", name()));
-    Ok(Score::quantise(&notes, duration))
+    warnings.iter().for_each(|warning| vmt_files::warn(format_args!("vmt: {}: {warning}", name())));
+    let score = Score::quantise(&notes, duration);
+    if score.notes().is_empty() {
+        let first = notes.iter().map(|note| note.start).min_by(f64::total_cmp);
+        let first = first.map_or("it has none at all".to_owned(), |first| format!("the first begins at {first:.1} s"));
+        vmt_files::warn(format_args!("vmt: {}: has no note in the first {duration:.1?}: {first}", name()));
+    }
+    Ok(score)
 }

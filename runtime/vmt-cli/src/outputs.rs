@@ -1,13 +1,14 @@
 //! What `vmt compose -o` can write, chosen by extension: everything is rendered before anything is renamed.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{BufReader, BufWriter, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::builder::{OsStringValueParser, RangedU64ValueParser, TypedValueParser};
 use vmt::{Clip, Geometry, Score, Tempo, Window, midi};
 use vmt_files::Drafts;
@@ -19,9 +20,9 @@ use crate::{image_sequence, paths, usage};
 #[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// The file to write: .mid, .wav, .mp4 or .mkv (the film with its music), .png or .svg (a piano roll), .musicxml or
-    /// .json; may be given several times. Existing files are replaced. - writes MIDI to standard output; for a folder
-    /// of films, it is a folder
+    /// The file to write: .mid, .wav or .mp3, .mp4 or .mkv (the film with its music), .png or .svg (a piano roll),
+    /// .musicxml or .json; may be given several times. Existing files are replaced, but never an input. - writes
+    /// MIDI to standard output; for a folder of films, it is a folder
     #[arg(short, long, value_name = "FILE", required_unless_present_any = ["events", "plan"])]
     #[arg(value_parser = OsStringValueParser::new().try_map(Output::new))]
     output: Vec<Output>,
@@ -55,6 +56,12 @@ pub struct OutputArgs {
     /// Show frames of the film along the time axis of .png and .svg
     #[arg(long)]
     thumbnails: bool,
+    /// Say nothing but what is wrong
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more: libraries, threads and all options of the decoding
+    #[arg(short, long)]
+    pub verbose: bool,
 }
 
 fn takes() -> impl TypedValueParser<Value = NonZeroUsize> {
@@ -72,6 +79,7 @@ struct Output {
 enum Kind {
     Midi,
     Wav,
+    Mp3,
     Film,
     Png,
     Svg,
@@ -81,28 +89,40 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [(&str, Self); 8] = [
+    const ALL: [(&str, Self); 11] = [
         ("mid", Self::Midi),
+        ("midi", Self::Midi),
         ("wav", Self::Wav),
+        ("mp3", Self::Mp3),
         ("mp4", Self::Film),
         ("mkv", Self::Film),
         ("png", Self::Png),
         ("svg", Self::Svg),
         ("musicxml", Self::MusicXml),
+        ("xml", Self::MusicXml),
         ("json", Self::Json),
     ];
+
+    /// Whether it holds the music as sound.
+    fn has_sound(self) -> bool {
+        matches!(self, Self::Wav | Self::Mp3 | Self::Film)
+    }
 }
 
 impl Output {
     fn new(path: OsString) -> Result<Self, String> {
         let names_folder = path.as_encoded_bytes().ends_with(b"/");
         let path = PathBuf::from(path);
-        let extension = path.extension().unwrap_or_default();
-        let known = Kind::ALL.iter().find(|(known, _)| extension.eq_ignore_ascii_case(known)).map(|(_, kind)| *kind);
-        let kind = match known {
+        let several =
+            path.to_str().is_some_and(|path| path.split(',').filter(|name| known(name.as_ref()).is_some()).count() > 1);
+        if several {
+            return Err("each file has a -o of its own, as in -o a.mid -o b.wav".to_owned());
+        }
+        let kind = match known(&path) {
             _ if paths::is_standard(&path) => Kind::Midi,
-            _ if names_folder || (known.is_none() && (extension.is_empty() || path.is_dir())) => Kind::Folder,
+            _ if names_folder => Kind::Folder,
             Some(kind) => kind,
+            None if path.extension().is_none() || path.is_dir() => Kind::Folder,
             None => return Err(must_end()),
         };
         Ok(Self { path, kind })
@@ -115,6 +135,18 @@ impl Output {
             if number == 1 { self.path.clone() } else { self.path.with_extension(format!("{number}.{extension}")) };
         Self { path, kind: self.kind }
     }
+}
+
+/// The kind of file that the extension of `path` stands for.
+fn known(path: &Path) -> Option<Kind> {
+    let extension = path.extension()?;
+    Kind::ALL.iter().find(|(known, _)| extension.eq_ignore_ascii_case(known)).map(|(_, kind)| *kind)
+}
+
+/// Whether `path` is, by its name, a file that we write.
+#[cfg(feature = "video")]
+pub fn is_output(path: &Path) -> bool {
+    known(path).is_some()
 }
 
 fn must_end() -> String {
@@ -176,45 +208,59 @@ impl OutputArgs {
     }
 
     /// Prints a line of the summary where standard output is not for something else.
-    pub fn say(&self) -> impl Fn(String) + use<> {
-        let piped = self.piped();
-        move |line| if piped { eprintln!("{line}") } else { println!("{line}") }
+    pub fn say(&self) -> impl Fn(String) -> Result<()> + use<> {
+        let (piped, quiet) = (self.piped(), self.quiet);
+        move |line| {
+            if quiet {
+                return Ok(());
+            }
+            if piped {
+                vmt_files::warn(line);
+                return Ok(());
+            }
+            Ok(vmt_files::print(line)?)
+        }
     }
 
-    /// Finds what would go wrong after minutes of work, before it. The music is for the film from `start` on.
-    pub fn check(&self, film: &Film, start: Duration) -> Result<Prepared> {
+    /// Finds what would go wrong after minutes of work, before it. The music is for the film from `start` on; `inputs` are
+    /// the files besides the film and the soundfont that no output may replace.
+    pub fn check(&self, film: &Film, start: Duration, inputs: &[PathBuf]) -> Result<Prepared> {
         self.tempo()?;
+        let (Film::Video(source) | Film::Frames { folder: source, .. }) = film;
+        let inputs: Vec<_> = [source].into_iter().chain(&self.soundfont).chain(inputs).cloned().collect();
         let streamed = matches!(film, Film::Frames { folder, .. } if paths::is_standard(folder));
         usage::ensure(self.format.is_empty(), "--format is for a folder of films")?;
         let pipes = self.output.iter().filter(|output| paths::is_standard(&output.path)).count();
         let one = pipes + usize::from(self.events) <= 1 && (pipes == 0 || !self.keep_takes);
         usage::ensure(one, "standard output takes one thing: --events, or the best take's MIDI")?;
-        let paths = self.paths();
-        for (index, path) in paths.iter().enumerate() {
-            usage::ensure(!paths[..index].contains(path), format!("{}: is to be written twice", path.display()))?;
-            if !paths::is_standard(path) {
-                paths::check(path)?;
-            }
+        let mut places = HashSet::new();
+        for path in self.paths().iter().filter(|path| !paths::is_standard(path)) {
+            paths::check(path, &inputs)?;
+            let is_new = places.insert(vmt_files::place(path)?);
+            usage::ensure(is_new, format!("{}: is to be written twice", path.display()))?;
         }
         for Output { path, kind } in &self.output {
             let path_is = |problem: &str| format!("{}: {problem}", path.display());
             usage::ensure(*kind != Kind::Folder, path_is(&must_end()))?;
+            let is_frame = *kind == Kind::Png && vmt_files::is_same(source, vmt_files::parent(path));
+            usage::ensure(!is_frame, path_is("would be one of the --frames of the next call; choose another folder"))?;
+            #[cfg(feature = "video")]
+            if *kind == Kind::Mp3 {
+                vmt_video::check_mp3().map_err(|error| usage::wrong(path_is(&error.to_string())))?;
+            }
             if *kind == Kind::Film {
                 let Film::Video(video) = film else {
                     return Err(usage::wrong(path_is("needs a video to copy, not --frames")).into());
                 };
                 let begins = start.is_zero() || path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("mp4"));
                 usage::ensure(begins, path_is("only an .mp4 can begin at any frame; give no --start, or write .mp4"))?;
-                let real = |path: &Path| path.canonicalize().ok();
-                let same = real(path).is_some() && real(path) == real(video);
-                usage::ensure(!same, path_is("is the film itself, which must stay"))?;
                 #[cfg(feature = "video")]
                 vmt_video::check_mux(video, start)?;
             }
         }
         let wants = |kinds: &[Kind]| self.output.iter().any(|output| kinds.contains(&output.kind));
-        let sound = wants(&[Kind::Wav, Kind::Film]);
-        usage::ensure(sound || self.soundfont.is_none(), "--soundfont: there is no .wav, .mp4 or .mkv to write")?;
+        let sound = self.output.iter().any(|output| output.kind.has_sound());
+        usage::ensure(sound || self.soundfont.is_none(), "--soundfont: there is no sound or film to write")?;
         let film = wants(&[Kind::Film]);
         usage::ensure(film || self.original_volume.is_none(), "--original-volume: there is no .mp4 or .mkv to write")?;
         let volume = self.original_volume.unwrap_or(0.0);
@@ -245,40 +291,58 @@ impl OutputArgs {
             _ => None,
         };
         let mut drafts = Drafts::default();
+        // A file that cannot be written does not take the others with it.
+        let (mut written, mut failed) = (Vec::new(), Vec::new());
         for (mut outputs, (score, provenance)) in self.numbered().zip(takes) {
             outputs.retain(|output| !paths::is_standard(&output.path));
+            let mut sound = PathBuf::new();
             // One soundtrack for all that have it.
-            let audible = outputs.iter().find(|output| matches!(output.kind, Kind::Wav | Kind::Film));
-            let sound = audible.map(|Output { path, .. }| {
-                let sound = drafts.scratch(path, "wav").map_err(anyhow::Error::from);
-                sound.and_then(|sound| prepared.sound(score, sound)).with_context(|| path.display().to_string())
-            });
-            let sound = sound.transpose()?.unwrap_or_default();
+            if let Some(Output { path, .. }) = outputs.iter().find(|output| output.kind.has_sound()) {
+                let made = drafts.scratch(path, "wav").map_err(anyhow::Error::from);
+                match made.and_then(|sound| prepared.sound(score, sound)).with_context(|| path.display().to_string()) {
+                    Ok(made) => sound = made,
+                    Err(error) => {
+                        failed.push(error);
+                        outputs.retain(|output| !output.kind.has_sound());
+                    }
+                }
+            }
+            let material = Material { score, provenance, sound: &sound, thumbnails: thumbnails.as_ref(), tempo };
             for Output { path, kind } in outputs {
-                let mut render = || -> Result<()> {
-                    let draft = drafts.of(&path)?;
-                    let film = thumbnails.as_ref();
-                    let bytes = match kind {
-                        Kind::Midi => midi::write_at(score, tempo)?,
-                        Kind::Png => vmt_render::piano_roll_png(score, film)?,
-                        Kind::Svg => vmt_render::piano_roll_svg(score, film)?.into(),
-                        Kind::MusicXml => vmt_render::musicxml(score, self.bpm()).into(),
-                        Kind::Json => Record::new(score, provenance.clone()).to_json()?.into(),
-                        Kind::Wav => return Ok(fs::copy(&sound, draft).map(|_| ())?),
-                        Kind::Film => return self.film(&draft, &sound, provenance),
-                        Kind::Folder => anyhow::bail!("is a folder"),
-                    };
-                    Ok(fs::write(draft, bytes)?)
-                };
-                render().with_context(|| path.display().to_string())?;
+                let draft = drafts.of(&path).map_err(anyhow::Error::from);
+                let rendered = draft
+                    .and_then(|draft| self.render(kind, &material, &draft).inspect_err(|_| drafts.abandon(&draft)));
+                match rendered.with_context(|| path.display().to_string()) {
+                    Ok(()) => written.push(path),
+                    Err(error) => failed.push(error),
+                }
             }
         }
         drafts.finish()?;
         if let (true, false, [(score, _), ..]) = (self.piped(), self.events, takes) {
-            let mut out = io::stdout().lock();
-            out.write_all(&midi::write_at(score, tempo)?).and_then(|()| out.flush()).context("standard output")?;
+            vmt_files::print_bytes(&midi::write_at(score, tempo)?)?;
         }
+        let written = written.iter().map(|path| format!("{} was written", path.display()));
+        let problems: Vec<_> = failed.iter().map(|error| format!("{error:#}")).chain(written).collect();
+        ensure!(failed.is_empty(), "{}", problems.join("; "));
         Ok(())
+    }
+
+    /// Renders one file of a take.
+    fn render(&self, kind: Kind, material: &Material, draft: &Path) -> Result<()> {
+        let Material { score, provenance, sound, thumbnails, tempo } = *material;
+        let bytes = match kind {
+            Kind::Midi => midi::write_at(score, tempo)?,
+            Kind::Png => vmt_render::piano_roll_png(score, thumbnails)?,
+            Kind::Svg => vmt_render::piano_roll_svg(score, thumbnails)?.into(),
+            Kind::MusicXml => vmt_render::musicxml(score, self.bpm()).into(),
+            Kind::Json => Record::new(score, provenance.clone()).to_json()?.into(),
+            Kind::Wav => return Ok(fs::copy(sound, draft).map(|_| ())?),
+            Kind::Mp3 => return mp3(sound, draft),
+            Kind::Film => return self.film(draft, sound, provenance),
+            Kind::Folder => anyhow::bail!("is a folder"),
+        };
+        Ok(fs::write(draft, bytes)?)
     }
 
     #[cfg(feature = "video")]
@@ -291,6 +355,26 @@ impl OutputArgs {
     fn film(&self, _: &Path, _: &Path, _: &Provenance) -> Result<()> {
         anyhow::bail!("this program was built without FFmpeg")
     }
+}
+
+/// What the files of a take are made of.
+struct Material<'a> {
+    score: &'a Score,
+    provenance: &'a Provenance,
+    /// The soundtrack as a WAV file, where a file needs one.
+    sound: &'a Path,
+    thumbnails: Option<&'a Clip>,
+    tempo: Tempo,
+}
+
+#[cfg(feature = "video")]
+fn mp3(sound: &Path, draft: &Path) -> Result<()> {
+    Ok(vmt_video::encode_mp3(sound, draft)?)
+}
+
+#[cfg(not(feature = "video"))]
+fn mp3(_: &Path, _: &Path) -> Result<()> {
+    anyhow::bail!("this program was built without FFmpeg")
 }
 
 /// What was made ready before the work.
@@ -400,9 +484,9 @@ mod tests {
     fn the_extension_chooses() {
         let kinds = |call| parse(call).map(|args| args.output.iter().map(|output| output.kind).collect::<Vec<_>>());
         assert_eq!(kinds("vmt -o a.mid -o b.WAV -o c.d.json").unwrap(), [Kind::Midi, Kind::Wav, Kind::Json]);
-        for bad in ["vmt -o a.mp3", "vmt -o a.mid.gz"] {
+        for bad in ["vmt -o a.flac", "vmt -o a.mid.gz"] {
             let error = kinds(bad).unwrap_err();
-            assert!(error.to_string().contains("must end in one of .mid, .wav, .mp4"), "{error}");
+            assert!(error.to_string().contains("must end in one of .mid, .midi, .wav, .mp3"), "{error}");
             assert_eq!(error.exit_code(), 2);
         }
         assert_eq!(kinds("vmt").unwrap_err().exit_code(), 2);
@@ -415,7 +499,7 @@ mod tests {
         fs::write(folder.path().join("film.mp4"), "").unwrap();
         fs::write(folder.path().join("bad.sf2"), "no soundfont").unwrap();
         let check = |film: &Film, call: String, want: &str| {
-            let error = match parse(&call).unwrap().check(film, Duration::ZERO) {
+            let error = match parse(&call).unwrap().check(film, Duration::ZERO, &[]) {
                 Ok(_) => panic!("{call}: must be {want}"),
                 Err(error) => format!("{error:#}"),
             };
@@ -424,19 +508,19 @@ mod tests {
         let video = Film::Video(folder.path().join("film.mp4"));
         let frames = Film::Frames { folder: folder.path().to_owned(), fps: 4.0 };
         let (mid, wav, mp4) = (path("a.mid"), path("a.wav"), path("a.mp4"));
-        check(&video, "vmt -o mid".into(), "mid: must end in one of .mid, .wav");
-        check(&video, "vmt -o .mid".into(), ".mid: must end in one of .mid, .wav");
-        check(&video, "vmt -o folder.d/".into(), "must end in one of .mid, .wav");
+        check(&video, "vmt -o mid".into(), "mid: must end in one of .mid, .midi, .wav");
+        check(&video, "vmt -o .mid".into(), ".mid: must end in one of .mid, .midi, .wav");
+        check(&video, "vmt -o folder.d/".into(), "must end in one of .mid, .midi, .wav");
         check(&video, "vmt -o - --events".into(), "standard output takes one thing");
         check(&video, "vmt -o - -o -".into(), "standard output takes one thing");
         check(&video, "vmt -o - --takes 2 --keep-takes".into(), "standard output takes one thing");
         check(&video, "vmt -o a.mid -o a.2.mid --takes 2 --keep-takes".into(), "a.2.mid: is to be written twice");
         check(&video, "vmt -o a.mid --format wav".into(), "--format is for a folder of films");
         check(&frames, format!("vmt -o {mp4}"), "needs a video to copy, not --frames");
-        check(&video, format!("vmt -o {}", path("film.mp4")), "is the film itself");
+        check(&video, format!("vmt -o {}", path("film.mp4")), "film.mp4: is an input, which must stay");
         check(&video, format!("vmt -o {mid} -o {wav} -o {mid}"), "is to be written twice");
         check(&video, format!("vmt -o {}", path("missing/a.mid")), "No such file");
-        check(&video, format!("vmt -o {mid} --soundfont a.sf2"), "--soundfont: there is no .wav");
+        check(&video, format!("vmt -o {mid} --soundfont a.sf2"), "--soundfont: there is no sound");
         check(&video, format!("vmt -o {wav} --soundfont {}", path("bad.sf2")), "must be a soundfont");
         check(&video, format!("vmt -o {wav} --original-volume 0.5"), "--original-volume: there is no .mp4");
         check(&video, format!("vmt -o {mp4} --original-volume 1.5"), "must be 0 to 1, but is 1.5");
@@ -451,7 +535,7 @@ mod tests {
         let all = ["a.json", "a.mid", "a.musicxml", "a.png", "a.svg", "a.wav"];
         let outputs = all.map(|name| format!("-o {}", folder.path().join(name).display())).join(" ");
         let args = parse(&format!("vmt {outputs} --thumbnails")).unwrap();
-        let prepared = args.check(&film, Duration::ZERO).unwrap();
+        let prepared = args.check(&film, Duration::ZERO, &[]).unwrap();
         args.write(&prepared, &[(&score(), provenance(film))]).unwrap();
         assert_eq!(names(folder.path()), all);
 
@@ -468,16 +552,17 @@ mod tests {
     }
 
     #[test]
-    fn one_that_fails_leaves_none() {
+    fn one_that_fails_leaves_the_others() {
         let folder = tempfile::tempdir().unwrap();
         let film = folder.path().join("film.mkv");
         fs::write(&film, "no film").unwrap();
-        let outputs = ["a.mid", "a.wav", "a.mp4"].map(|name| format!("-o {}", folder.path().join(name).display()));
+        let outputs = ["a.mp4", "a.mid", "a.wav"].map(|name| format!("-o {}", folder.path().join(name).display()));
         let args = parse(&format!("vmt {}", outputs.join(" "))).unwrap();
-        let film = Film::Video(film);
-        let prepared = args.check(&film, Duration::ZERO).unwrap();
-        let error = args.write(&prepared, &[(&score(), provenance(film))]).unwrap_err();
-        assert!(format!("{error:#}").contains("a.mp4: "), "{error:#}");
-        assert_eq!(names(folder.path()), ["film.mkv"]);
+        let prepared = Prepared { font: Some(SoundFont::piano()) };
+        let error = args.write(&prepared, &[(&score(), provenance(Film::Video(film)))]).unwrap_err().to_string();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        assert!(error.starts_with(&format!("{}: ", at("a.mp4"))), "{error}");
+        assert!(error.ends_with(&format!("; {} was written; {} was written", at("a.mid"), at("a.wav"))), "{error}");
+        assert_eq!(names(folder.path()), ["a.mid", "a.wav", "film.mkv"]);
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use vmt::{Composition, Conditions, STEPS_PER_SECOND};
 use vmt_render::{Film, Provenance};
@@ -42,10 +42,14 @@ impl<'a> Pipeline<'a> {
         let Conditions { beats, hits, end, .. } = click.conditions.clone();
         options.conditions = Conditions { beats, hits, end, ..options.conditions };
         let mut piece = composer.piece(windows, &options, outputs.takes)?;
-        let (mut furthest, mut events) = (Duration::ZERO, 0);
+        let (mut furthest, mut events, mut heard) = (Duration::ZERO, 0, outputs.events);
         while let Some(played) = piece.next().transpose()? {
-            if outputs.events {
-                event_lines::print(&played).context("standard output")?;
+            if heard && let Err(error) = event_lines::print(&played) {
+                // Files that were asked for are written, although nobody reads the events any more.
+                heard = false;
+                if outputs.paths().is_empty() || !vmt_files::is_closed_output(&error) {
+                    return Err(error);
+                }
             }
             // Takes are not equally far.
             furthest = furthest.max(played.time);

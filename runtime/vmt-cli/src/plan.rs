@@ -3,6 +3,7 @@
 use anyhow::Result;
 use vmt::click::{ClickTrack, tempo_changes};
 use vmt::{Beat, STEPS_PER_SECOND, Score};
+use vmt_files::print;
 use vmt_render::{Film, HitPoint};
 
 use crate::click_args::Click;
@@ -19,15 +20,15 @@ pub fn run(input: &InputArgs, film: &Film, generation: &GenerationArgs) -> Resul
     generation.click.check(true, false)?;
     let length = input.length(film, &range)?;
     let click = generation.click.click(input, film, &range, length, true)?;
-    lines(&click, None).iter().for_each(|line| println!("{line}"));
+    lines(&click, None).iter().try_for_each(print)?;
     if let Some(track) = &click.track {
-        tempo_lines(track).iter().for_each(|line| println!("{line}"));
+        tempo_lines(track).iter().try_for_each(print)?;
     }
     if bundle.manifest().decoder.conditions.is_none() {
         let name = &bundle.manifest().name;
-        println!(
+        print(format_args!(
             "model    {name} plays to no beats: compose with one that has conditions, such as --bundle onnx/vmt-beat"
-        );
+        ))?;
     }
     Ok(())
 }

@@ -29,17 +29,16 @@ pub fn run(file: &Path, film: Option<Film>, outputs: &OutputArgs) -> Result<()> 
         check_film(&provenance, score.duration())
             .with_context(|| format!("the film of {}, which may be named: vmt compose FILM --from ...", at()))?;
     }
-    let prepared = outputs.check(&provenance.film, provenance.range().start)?;
+    let prepared = outputs.check(&provenance.film, provenance.range().start, &[file.to_owned()])?;
     let say = outputs.say();
     let Provenance { vmt, model, engine, options, .. } = &provenance;
     let made = format!("made     by vmt {vmt}: {} on {engine}, seed {}", model.name, options.sampling.seed);
     outputs.write(&prepared, &[(&score, provenance)])?;
     for path in outputs.paths() {
-        say(format!("wrote    {}", path.display()));
+        say(format!("wrote    {}", path.display()))?;
     }
-    say(format!("music    {:.2} s: {} notes", score.duration().as_secs_f64(), score.notes().len()));
-    say(made);
-    Ok(())
+    say(format!("music    {:.2} s: {} notes", score.duration().as_secs_f64(), score.notes().len()))?;
+    say(made)
 }
 
 fn read(file: &Path) -> Result<String> {

@@ -5,8 +5,9 @@ use std::{fs, path::PathBuf, time::Duration};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use vmt::{STEPS_PER_SECOND, Score, Token, midi};
+use vmt_files::print;
 
-use crate::{midi_file, paths, usage};
+use crate::{midi_file, moment, paths, usage};
 
 /// Converts MIDI to the model's event ids, and back
 #[derive(clap::Subcommand)]
@@ -23,8 +24,8 @@ pub struct Encode {
     /// Ignore the sustain pedal: each note ends with its note-off
     #[arg(long)]
     no_sustain: bool,
-    /// Seconds of the file, at most 86400; the model's window is 10 s
-    #[arg(long, value_name = "N", default_value_t = 10.0)]
+    /// How much of the file, at most a day; the model's window is 10 s
+    #[arg(long, value_name = "TIME", default_value = "10", value_parser = moment::seconds)]
     seconds: f64,
 }
 
@@ -55,23 +56,20 @@ impl Command {
 
 impl Encode {
     fn run(self) -> Result<()> {
-        let window = Duration::try_from_secs_f64(self.seconds)
-            .ok()
-            .filter(|window| !window.is_zero() && *window <= Duration::from_secs(24 * 3600))
-            .ok_or_else(|| {
-                usage::wrong(format!("--seconds must be above 0 and at most 86400, but is {}", self.seconds))
-            })?;
+        let in_range = self.seconds > 0.0 && self.seconds <= 86400.0;
+        usage::ensure(in_range, format!("--seconds must be above 0 and at most 86400, but is {}", self.seconds))?;
+        let window = Duration::from_secs_f64(self.seconds);
         let sustain = if self.no_sustain { midi::Sustain::Ignore } else { midi::Sustain::Apply };
         let score = midi_file::read(&self.file, sustain, window)?;
         let ids = score.tokens().into_iter().map(Token::id).collect();
-        println!("{}", serde_json::to_string(&Ids { ids })?);
+        print(serde_json::to_string(&Ids { ids })?)?;
         Ok(())
     }
 }
 
 impl Decode {
     fn run(self) -> Result<()> {
-        paths::check(&self.output)?;
+        paths::check(&self.output, std::slice::from_ref(&self.file))?;
         let name = || self.file.display().to_string();
         let json = fs::read_to_string(&self.file).with_context(name)?;
         let Ids { ids } = serde_json::from_str(&json).with_context(name)?;
@@ -82,12 +80,16 @@ impl Decode {
         let decoded = Score::decode(tokens, Duration::ZERO);
         let duration = Duration::from_secs(decoded.end_step.into()) / STEPS_PER_SECOND;
         vmt_files::write(&self.output, &midi::write(&decoded.score.clone().with_duration(duration))?)?;
-        println!("wrote     {}", self.output.display());
-        println!("notes     {} in {:.2} s", decoded.score.notes().len(), decoded.score.duration().as_secs_f64());
-        println!("unmatched {} note-offs without a note, ignored", decoded.unmatched_offs);
-        println!("unclosed  {} notes still open at the end, closed there", decoded.unclosed);
+        print(format_args!("wrote     {}", self.output.display()))?;
+        print(format_args!(
+            "notes     {} in {:.2} s",
+            decoded.score.notes().len(),
+            decoded.score.duration().as_secs_f64()
+        ))?;
+        print(format_args!("unmatched {} note-offs without a note, ignored", decoded.unmatched_offs))?;
+        print(format_args!("unclosed  {} notes still open at the end, closed there", decoded.unclosed))?;
         if !decoded.ended {
-            println!("no end    the ids end without END (1)");
+            print("no end    the ids end without END (1)")?;
         }
         Ok(())
     }

@@ -152,3 +152,77 @@ fn a_library_that_is_missing_is_told() {
     let said = run(vmt.env("ORT_DYLIB_PATH", folder.path().join("none.so")), 0);
     assert!(said.contains("engine   tract, not ort: ONNX Runtime 1.24 or newer is needed"), "{said}");
 }
+
+/// Runs the command with a standard output that nobody reads, which must end it without a word.
+#[track_caller]
+fn unread(arguments: &[&str]) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let Output { status, stderr, .. } = vmt(arguments).stdout(writer).output().unwrap();
+    assert_eq!((status.code(), stderr), (Some(0), vec![]), "{arguments:?}");
+}
+
+#[test]
+fn a_reader_may_leave() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (film, mid) = (demo(), path("a.mid"));
+    fs::write(path("ids.json"), r#"{"ids": [1]}"#).unwrap();
+    unread(&["doctor"]);
+    unread(&["inspect"]);
+    unread(&["--help"]);
+    unread(&["completions", "bash"]);
+    unread(&["man"]);
+    unread(&["compose", &film, "--end", "1", "-o", &mid]);
+    assert!(fs::read(&mid).unwrap().starts_with(b"MThd"));
+    unread(&["tokens", "encode", &mid]);
+    unread(&["tokens", "decode", &path("ids.json"), "-o", &path("b.mid")]);
+    unread(&["compose", &film, "--end", "1", "-o", "-"]);
+    unread(&["compose", &film, "--events"]);
+    // The file is written all the same.
+    fs::remove_file(&mid).unwrap();
+    unread(&["compose", &film, "--end", "1", "--events", "--quiet", "-o", &mid]);
+    assert!(fs::read(&mid).unwrap().starts_with(b"MThd"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_device_is_an_error() {
+    let folder = TempDir::new().unwrap();
+    let mid = folder.path().join("a.mid").display().to_string();
+    let film = demo();
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for arguments in [
+        &["doctor"] as &[&str],
+        &["compose", &film, "--end", "1", "-o", &mid],
+        &["compose", &film, "--end", "1", "-o", "-"],
+        &["compose", &film, "--end", "1", "--events"],
+    ] {
+        let Output { status, stderr, .. } = vmt(arguments).stdout(full()).output().unwrap();
+        let said = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("vmt: standard output: No space left on device"), "{arguments:?}: {said}");
+    }
+    assert_eq!(vmt(&["compose"]).stderr(full()).status().unwrap().code(), Some(2));
+    assert_eq!(vmt(&["inspect", "missing"]).stderr(full()).status().unwrap().code(), Some(1));
+}
+
+#[test]
+fn quiet_and_verbose() {
+    let folder = TempDir::new().unwrap();
+    let (film, mid) = (demo(), folder.path().join("a.mid").display().to_string());
+    let compose = |option: &str| run(&mut vmt(&["compose", &film, "--end", "1", option, "-o", &mid]), 0);
+    assert_eq!(compose("--quiet"), "");
+    let said = compose("--verbose");
+    for want in ["wrote    ", "library  ", "threads  1\n", "options  {\"sampling\""] {
+        assert!(said.contains(want), "{said}");
+    }
+}
+
+#[test]
+fn what_a_package_installs() {
+    let script = run(&mut vmt(&["completions", "bash"]), 0);
+    assert!(script.contains("--original-volume"), "{script}");
+    let page = run(&mut vmt(&["man", "compose"]), 0);
+    assert!(page.starts_with(".ie") && page.contains(".TH") && page.contains("original"), "{page}");
+}

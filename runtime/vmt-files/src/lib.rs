@@ -4,10 +4,19 @@
 //! The hidden folder holds a file that is locked for as long as its process lives, so a later run can tell which of
 //! them were left by a process that was killed, and removes those ([`sweep`]). It is a folder because a child process
 //! that outlives its parent could create a removed file again.
+//!
+//! A symbolic link stays: what it leads to is written. [`print()`] and [`warn()`] write to the standard streams, whose reader
+//! may have left.
+
+mod place;
+mod streams;
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+
+pub use place::{is_same, parent, place};
+pub use streams::{end, is_closed_output, print, print_bytes, warn};
 
 /// A file or folder could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -40,16 +49,22 @@ pub struct Drafts {
 }
 
 impl Drafts {
-    /// Where to create the file or folder that is to become `path`. The name has the same extension; nothing is there
-    /// yet, so what is created has the permissions that the umask leaves.
+    /// Where to create the file or folder that is to become `path`, or what the symbolic link there leads to. The name has
+    /// the extension of `path`; nothing is there yet, so what is created has the permissions that the umask leaves.
     ///
     /// # Errors
-    /// Where no hidden folder can be created beside `path`.
+    /// Where [`place`] refuses `path`, or no hidden folder can be created beside it.
     pub fn of(&mut self, path: &Path) -> io::Result<PathBuf> {
         let extension = path.extension().unwrap_or_default().to_string_lossy();
-        let draft = self.scratch(path, &extension)?;
-        self.drafts.push((draft.clone(), path.to_owned()));
+        let place = place(path)?;
+        let draft = self.scratch(&place, &extension)?;
+        self.drafts.push((draft.clone(), place));
         Ok(draft)
+    }
+
+    /// Forgets a draft that could not be completed.
+    pub fn abandon(&mut self, draft: &Path) {
+        self.drafts.retain(|(known, _)| known != draft);
     }
 
     /// Where to create a file that is needed on the way to `path` and goes away in the end.
@@ -71,24 +86,25 @@ impl Drafts {
     /// because no system call replaces one that is not empty, and moved back if its successor cannot take its place.
     ///
     /// # Errors
-    /// Where the system does not let it; what was renamed by then stays.
+    /// Where the system does not let it: the first of them, after all others have been renamed.
     pub fn finish(mut self) -> Result<(), Error> {
+        let mut finished = Ok(());
         for (draft, path) in std::mem::take(&mut self.drafts).into_iter().rev() {
-            let aside = if draft.is_dir() && path.is_dir() {
-                Some(self.scratch(&path, "old").map_err(at(&path))?)
-            } else {
-                None
-            };
-            let replace = || {
-                aside.as_ref().map_or(Ok(()), |aside| fs::rename(&path, aside))?;
-                fs::rename(&draft, &path).inspect_err(|_| {
-                    // The error to report is the first.
-                    let _ = aside.as_ref().map(|aside| fs::rename(aside, &path));
-                })
-            };
-            replace().map_err(at(&path))?;
+            finished = finished.and(self.rename(&draft, &path).map_err(at(&path)));
         }
-        Ok(())
+        finished
+    }
+
+    fn rename(&mut self, draft: &Path, path: &Path) -> io::Result<()> {
+        if !(draft.is_dir() && path.is_dir()) {
+            return fs::rename(draft, path);
+        }
+        let aside = self.scratch(path, "old")?;
+        fs::rename(path, &aside)?;
+        fs::rename(draft, path).inspect_err(|_| {
+            // The error to report is the first.
+            let _ = fs::rename(&aside, path);
+        })
     }
 }
 
@@ -157,11 +173,6 @@ fn remove(folder: &Path) {
     gone.push("-");
     // What cannot be removed now is left for the next run.
     let _ = fs::rename(folder, &gone).and_then(|()| fs::remove_dir_all(gone));
-}
-
-/// The folder that `path` lies in.
-pub fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn at(path: &Path) -> impl Fn(io::Error) -> Error {

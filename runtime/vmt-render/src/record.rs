@@ -133,14 +133,52 @@ impl From<&Bundle> for Model {
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum Film {
     /// A video file.
-    Video(PathBuf),
+    Video(#[serde(with = "path")] PathBuf),
     /// A folder of images.
     Frames {
         /// The folder.
+        #[serde(with = "path")]
         folder: PathBuf,
         /// Frames per second.
         fps: f64,
     },
+}
+
+/// Paths as text, or as an array of bytes where they are not UTF-8, which file names on Unix need not be.
+mod path {
+    use std::ffi::OsString;
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Name {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes = || Name::Bytes(path.as_os_str().as_encoded_bytes().to_owned());
+        path.to_str().map_or_else(bytes, |path| Name::Text(path.to_owned())).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        Ok(match Name::deserialize(deserializer)? {
+            Name::Text(path) => path.into(),
+            Name::Bytes(bytes) => from_bytes(bytes).into(),
+        })
+    }
+
+    #[cfg(unix)]
+    fn from_bytes(bytes: Vec<u8>) -> OsString {
+        std::os::unix::ffi::OsStringExt::from_vec(bytes)
+    }
+
+    #[cfg(not(unix))]
+    fn from_bytes(bytes: Vec<u8>) -> OsString {
+        String::from_utf8_lossy(&bytes).into_owned().into()
+    }
 }
 
 /// A note, its times in seconds.

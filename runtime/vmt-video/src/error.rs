@@ -41,6 +41,12 @@ pub enum Error {
         /// What FFmpeg said.
         reason: String,
     },
+    /// The program `ffmpeg`, which encodes MP3, is missing or failed.
+    #[error("cannot be encoded: {reason}")]
+    Mp3 {
+        /// What FFmpeg said.
+        reason: String,
+    },
     /// ffmpeg cannot begin to copy the film there.
     #[error("{path}: ffmpeg finds no frame to begin with at {start:?}; if there is one, copy the film first: {copy}")]
     Start {

@@ -5,11 +5,13 @@
 //! every frame, knows no colour matrix but BT.601, and ignores rotation.
 
 mod error;
+mod mp3;
 mod mux;
 mod pixels;
 mod timestamps;
 mod video;
 
 pub use error::Error;
+pub use mp3::{check_mp3, encode_mp3};
 pub use mux::{check_mux, mux};
 pub use video::Video;

@@ -44,6 +44,9 @@ fn check_start(film: &Path, start: Duration, made: &Path) -> Result<(), Error> {
 }
 
 const FFMPEG: &str = "ffmpeg";
+/// The metadata that names us in the films that we write, and our name.
+const COMPOSER: &str = "composer";
+const OURS: &str = "vmt";
 const NO_TIMESTAMP: i64 = ffmpeg_next::ffi::AV_NOPTS_VALUE;
 
 /// Writes `film`, or the part of it in `range` (times from the first frame), to `out` (.mp4 or .mkv) with the sound
@@ -76,6 +79,7 @@ pub fn mux(film: &Path, range: Range<Duration>, music: &Path, out: &Path, origin
     command.args(["-filter_complex", &source.sound(original_volume, lead)]);
     command.args(["-map", &format!("0:{}", source.video), "-map", "[sound]"]);
     command.args(["-c:v", "copy", "-c:a", "aac", "-b:a", "192k"]);
+    command.args(["-metadata", &format!("{COMPOSER}={OURS} {}", env!("CARGO_PKG_VERSION"))]);
     // Otherwise an .mkv has random identifiers.
     command.args(["-fflags", "+bitexact"]);
     if range.end < Duration::MAX {
@@ -97,10 +101,16 @@ pub fn mux(film: &Path, range: Range<Duration>, music: &Path, out: &Path, origin
     checked.inspect_err(|_| drop(std::fs::remove_file(out)))
 }
 
-/// The program, reading `film` from a second on, as ffmpeg counts.
-fn ffmpeg_from(film: &Path, second: f64) -> Command {
+/// The program, which says errors alone.
+pub fn ffmpeg() -> Command {
     let mut command = Command::new(FFMPEG);
     command.args(["-v", "error", "-nostdin", "-y"]).stdin(Stdio::null());
+    command
+}
+
+/// The program, reading `film` from a second on, as ffmpeg counts.
+fn ffmpeg_from(film: &Path, second: f64) -> Command {
+    let mut command = ffmpeg();
     if second > 0.0 {
         command.args(["-ss", &second.to_string()]);
     }
@@ -109,7 +119,7 @@ fn ffmpeg_from(film: &Path, second: f64) -> Command {
 }
 
 /// A path as a URL, so that it is never taken for another protocol.
-fn url(path: &Path) -> OsString {
+pub fn url(path: &Path) -> OsString {
     let mut url = OsString::from("file:");
     url.push(path);
     url
@@ -118,6 +128,14 @@ fn url(path: &Path) -> OsString {
 fn missing(path: &Path, error: &std::io::Error) -> Error {
     let reason = format!("the program `ffmpeg` must be installed, but: {error}");
     Error::Mux { path: path.to_owned(), reason }
+}
+
+impl Video {
+    /// Whether [`mux`] wrote this film: then its metadata names `vmt` as the composer.
+    pub fn has_our_music(&self) -> bool {
+        let metadata = self.reader.input.metadata();
+        metadata.get(COMPOSER).is_some_and(|composer| composer.split(' ').next() == Some(OURS))
+    }
 }
 
 /// The streams of a film, and when they start.

@@ -25,10 +25,12 @@ fn outputs_that_cannot_be_written() {
         ("folder.mid", "@folder.mid: must be a file to write, but is a folder"),
     ] {
         // Said before the film is looked at: this one does not exist.
-        place.fails(1, &format!("compose @missing.mp4 -o @{output}"), want);
+        place.fails(2, &format!("compose @missing.mp4 -o @{output}"), want);
     }
-    for output in ["a.midi", "a", ".mid"] {
-        place.fails(2, &format!("compose @missing.mp4 -o @{output}"), "must end in one of .mid, .wav");
+    let long = format!("compose @missing.mp4 -o @{}.mid", "a".repeat(300));
+    place.fails(2, &long, "File name too long");
+    for output in ["a.mod", "a", ".mid"] {
+        place.fails(2, &format!("compose @missing.mp4 -o @{output}"), "must end in one of .mid, .midi, .wav");
     }
 }
 
@@ -55,8 +57,9 @@ fn options_out_of_range() {
         ("--takes 18446744073709551615", "18446744073709551615 is not in 1..=1024"),
         ("--threads 0", "0 is not in 1..="),
         ("--threads 100000", "100000 is not in 1..="),
-        ("--start=-1", "--start must be seconds of the film, at least 0, but is -1"),
-        ("--start 1e30", "--start must be seconds of the film, at least 0, but is 1"),
+        ("--start=-1", "'-1' for '--start <TIME>': it must be a time from 0 on, below 1000 hours"),
+        ("--start 1e30", "'1e30' for '--start <TIME>': it must be a time"),
+        ("--end 1:60", "'1:60' for '--end <TIME>': it must be a time"),
         ("--start 3 --end 2", "--start must be before --end, but 3s is not before 2s"),
         ("--shard 1/2", "--shard and --shards are for a folder of films"),
         ("--shard 3/2", "where I is 1 to N, but is 3/2"),
@@ -112,7 +115,9 @@ fn what_is_no_bundle() {
 fn the_readme_has_every_option() {
     let help = vmt_cli::execute(["vmt", "compose", "--help"]).unwrap_err().to_string();
     let name = |text: &str| text.starts_with("--").then(|| text.split_whitespace().next().unwrap().to_owned());
-    let mut in_help: Vec<_> = help.lines().filter_map(|line| name(line.trim_start())).collect();
+    let long = |line: &str| name(line.trim_start().split_once(", ").map_or(line, |(_, long)| long).trim_start());
+    let mut in_help: Vec<_> = help.lines().filter(|line| line.trim_start().starts_with('-')).filter_map(long).collect();
+    in_help.retain(|option| !["--output", "--help", "--version"].contains(&option.as_str()));
     let readme = fs::read_to_string(file("README.md")).unwrap();
     let table = readme.split_once("| option |").unwrap().1.split_once("\n\n").unwrap().0;
     let options = table.lines().filter_map(|row| row.split(" | ").next());
@@ -121,4 +126,25 @@ fn the_readme_has_every_option() {
     in_readme.sort();
     assert!(in_help.len() > 20, "{help}");
     assert_eq!(in_readme, in_help);
+}
+
+#[test]
+fn hints() {
+    let place = Place::new();
+    fs::write(place.path("film.mp4"), "").unwrap();
+    place.fails(2, "@film.mp4", "is no command; to compose for it: vmt compose @film.mp4 -o @film.mid");
+    place.fails(2, "compose @film.mp4 -o @a.mid,b.wav", "each file has a -o of its own, as in -o a.mid -o b.wav");
+    place.fails(2, "man compost", "compost is no command of vmt");
+    // A comma alone is part of a name.
+    place.vmt("compose %tests/data/demo.mp4 --start 0:01 --end 0:02.5 -o @a,b.midi");
+    music(&fs::read(place.path("a,b.midi")).unwrap(), 1_500);
+}
+
+#[test]
+fn the_same_by_another_name() {
+    let place = Place::new();
+    let names = ["a.mid", "a.midi", "a.musicxml", "a.xml"].map(|name| format!("-o @{name}")).join(" ");
+    place.vmt(&format!("compose %tests/data/demo.mp4 --end 2 --quiet {names}"));
+    let read = |name: &str| fs::read(place.path(name)).unwrap();
+    assert!(read("a.mid") == read("a.midi") && read("a.musicxml") == read("a.xml"));
 }

@@ -119,8 +119,8 @@ fn what_makes_music_does_not_go_with_a_record() {
         "'--from <FILE.json>' cannot be used with '--seed <N>'",
     );
     place.fails(2, "compose --from @a.json", "--output <FILE>");
-    place.fails(2, "compose --from @a.json -o @folder/", "must end in one of .mid, .wav");
-    place.fails(2, "compose --from @a.json -o @b.mid --soundfont x.sf2", "--soundfont: there is no .wav");
+    place.fails(2, "compose --from @a.json -o @folder/", "must end in one of .mid, .midi, .wav");
+    place.fails(2, "compose --from @a.json -o @b.mid --soundfont x.sf2", "--soundfont: there is no sound");
 }
 
 #[test]

@@ -228,7 +228,7 @@ impl Progress {
             None if self.said.elapsed() >= LINES || self.done == 1 => {
                 self.said = Instant::now();
                 let minutes = each.as_secs_f64() * (self.steps - step) as f64 / 60.0;
-                eprintln!("step {step}/{}  {message}  {minutes:.0} min left", self.steps);
+                vmt_files::warn(format_args!("step {step}/{}  {message}  {minutes:.0} min left", self.steps));
             }
             None => {}
         }
@@ -237,7 +237,7 @@ impl Progress {
     fn say(&self, line: impl Display) {
         match &self.bar {
             Some(bar) => bar.println(line.to_string()),
-            None => eprintln!("{line}"),
+            None => vmt_files::warn(line),
         }
     }
 
@@ -248,14 +248,14 @@ impl Progress {
         }
         if self.done > 0 {
             let each = |time: Duration| (time / self.done).as_secs_f64();
-            eprintln!(
+            vmt_files::warn(format_args!(
                 "a step took {:.3} s: waiting for data {:.3}, forward {:.3}, backward {:.3}, update {:.3}",
                 each(self.started.elapsed()),
                 each(self.waited),
                 each(self.total.forward),
                 each(self.total.backward),
                 each(self.total.update),
-            );
+            ));
         }
     }
 }

@@ -47,7 +47,7 @@ impl Songs {
             }
             match Song::read(&path) {
                 Ok(song) => all.add(song),
-                Err(error) => eprintln!("skipped: {error:#}"),
+                Err(error) => vmt_files::warn(format_args!("skipped: {error:#}")),
             }
         }
         ensure!(!all.places.is_empty(), "{}: must hold MIDI files for {split:?}, but has none", folder.display());

@@ -22,7 +22,8 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Loads `bundle`, to run on `threads` threads (all that the machine offers this process where `None`).
+    /// Loads `bundle`, to run on `threads` threads (one where `None`: a step of a small model is too little work to share, and
+    /// threads that wait for each other are slow on a busy machine).
     ///
     /// # Errors
     ///
@@ -30,7 +31,7 @@ impl Backend {
     /// manifest. tract panics on some broken graphs; that is caught and is an error too, but not in a program that is built
     /// with `panic = "abort"`, which it ends.
     pub fn load(self, bundle: &Bundle, threads: Option<NonZeroUsize>) -> Result<Box<dyn Engine>> {
-        let threads = threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let threads = threads.map_or(1, NonZeroUsize::get);
         match self {
             #[cfg(feature = "ort")]
             Self::Auto if super::ort::library().is_ok() => Self::Ort.load_on(bundle, threads),

@@ -219,7 +219,9 @@ pub(crate) fn load(bundle: &Bundle, device: Device, threads: usize) -> Result<Bo
 
 fn session(environment: &Environment, bytes: &[u8], device: Device, threads: usize) -> ort::Result<Session> {
     // Each step of a decoder has shapes of its own, and ONNX Runtime would keep a plan of memory for every one.
-    let builder = Session::builder(environment)?.with_intra_threads(threads)?.with_memory_pattern(false)?;
+    let builder = Session::builder(environment)?.with_memory_pattern(false)?;
+    // Threads that spin take the processor from each other and from other programs.
+    let builder = builder.with_intra_threads(threads)?.with_intra_op_spinning(false)?;
     let mut builder = match device {
         Device::Cpu => builder,
         // Without `error_on_failure` ONNX Runtime would fall back to the CPU in silence.
