@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use anyhow::{Context, Result};
 use vmt::{Controls, Pitch};
 
+use crate::usage::count;
+
 /// Which notes may be played
 #[derive(clap::Args)]
 #[command(next_help_heading = "Controls")]
@@ -16,9 +18,9 @@ pub struct ControlArgs {
     /// Play only velocities from LOW to HIGH, within 1-127
     #[arg(long, value_name = "LOW-HIGH", value_parser = range)]
     velocity_range: Option<RangeInclusive<u8>>,
-    /// Hold at most N notes at once; without a limit, long pieces can become ever denser [default: 12, or none if
+    /// Hold at most N notes at once, 1-88; without a limit, long pieces can become ever denser [default: 12, or none if
     /// --unconstrained]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(88))]
     max_polyphony: Option<NonZeroUsize>,
     /// Play only notes of the scale on this tonic: C, F#, Bb, ...
     #[arg(long, value_name = "NOTE")]
@@ -57,7 +59,8 @@ fn pitches(text: &str) -> Result<RangeInclusive<u8>> {
 
 fn range(text: &str) -> Result<RangeInclusive<u8>> {
     let (low, high) = ends(text)?;
-    Ok(low.parse()?..=high.parse()?)
+    let velocity = |text: &str| text.parse().context("it must be LOW-HIGH, whole numbers within 1-127");
+    Ok(velocity(low)?..=velocity(high)?)
 }
 
 fn ends(text: &str) -> Result<(&str, &str)> {

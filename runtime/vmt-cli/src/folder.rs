@@ -41,11 +41,15 @@ pub fn run(
 ) -> Result<()> {
     let out = outputs.folder()?;
     let (mut films, others) = films(folder)?;
-    if vmt_files::is_same(folder, out) {
-        // What an earlier call wrote. A film that cannot be read is told of later.
-        films.retain(|film| !vmt_video::Video::open(film).is_ok_and(|video| video.has_our_music()));
-        ensure!(!films.is_empty(), "{}: must hold films, but has only ones that have our music", folder.display());
-    }
+    // What an earlier call wrote lies here, or beside the film that it was made of. A film that cannot be read is told of later.
+    let mut stems = HashMap::new();
+    films.iter().for_each(|film| *stems.entry(film.with_extension("")).or_insert(0) += 1);
+    let here = vmt_files::is_same(folder, out);
+    films.retain(|film| {
+        let may_be_ours = here || stems.get(&film.with_extension("")).is_some_and(|count| *count > 1);
+        !(may_be_ours && vmt_video::Video::open(film).is_ok_and(|video| video.has_our_music()))
+    });
+    ensure!(!films.is_empty(), "{}: must hold films, but has only ones that have our music", folder.display());
     check_names(&films, |film| outputs.of(film, out).paths())?;
     fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     vmt_files::sweep(out);
@@ -74,6 +78,10 @@ pub fn run(
         let outcome = match outcome {
             Outcome::Wrote { music, notes } => format!("wrote    {:.2} s, {notes} notes", music.as_secs_f64()),
             Outcome::Skipped => "skipped  it is done".into(),
+            Outcome::Failed(error) if outputs.quiet => {
+                vmt_files::warn(format_args!("vmt: {}: {error:#}", name(film)));
+                continue;
+            }
             Outcome::Failed(error) => format!("failed   {error:#}"),
         };
         say(format!("{:width$}  {outcome}", name(film)))?;

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::builder::{RangedU64ValueParser, TypedValueParser};
+use clap::builder::TypedValueParser;
 use vmt::{Backend, Bundle, Composer, Conditions, Geometry, Options, Sampling, Token, midi};
 
 use crate::built_in;
 use crate::click_args::ClickArgs;
 use crate::control_args::ControlArgs;
 use crate::midi_file;
+use crate::usage::count;
 
 /// The model, and how its events are chosen
 #[derive(clap::Args)]
@@ -32,11 +33,11 @@ pub struct GenerationArgs {
     /// Seed of the random numbers
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Softmax temperature: 0 always takes the most probable event, 1 samples from the model's distribution
+    /// Softmax temperature, 0-100: 0 always takes the most probable event, 1 samples from the model's distribution
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     temperature: f32,
-    /// Sample from the N most probable events only
-    #[arg(long, value_name = "N")]
+    /// Sample from the N most probable events only, of 310
+    #[arg(long, value_name = "N", value_parser = count(vmt::VOCABULARY))]
     top_k: Option<NonZeroUsize>,
     /// Sample from the most probable events that together reach the probability X (nucleus sampling)
     #[arg(long, value_name = "X", default_value_t = 1.0)]
@@ -134,8 +135,7 @@ impl GenerationArgs {
 const THREADS_PER_CORE: usize = 4;
 
 fn threads() -> impl TypedValueParser<Value = NonZeroUsize> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    RangedU64ValueParser::<usize>::new().range(1..=(THREADS_PER_CORE * cores) as u64).try_map(NonZeroUsize::try_from)
+    count(THREADS_PER_CORE * std::thread::available_parallelism().map_or(1, NonZeroUsize::get))
 }
 
 /// The beginning of a MIDI file, of at most half a window.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::builder::{OsStringValueParser, RangedU64ValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use vmt::{Clip, Geometry, Score, Tempo, Window, midi};
 use vmt_files::Drafts;
 use vmt_render::{Film, Provenance, Record, SoundFont};
@@ -33,7 +33,7 @@ pub struct OutputArgs {
     #[arg(long, conflicts_with = "takes")]
     pub events: bool,
     /// Compose N takes side by side, 1-1024, and keep the best
-    #[arg(long, value_name = "N", default_value = "1", value_parser = takes())]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = usage::count(vmt::MAX_TAKES))]
     pub takes: NonZeroUsize,
     /// Keep the other takes too, from the second best: FILE.2.mid, FILE.3.mid, ...
     #[arg(long)]
@@ -58,14 +58,10 @@ pub struct OutputArgs {
     thumbnails: bool,
     /// Say nothing but what is wrong
     #[arg(short, long, conflicts_with = "verbose")]
-    quiet: bool,
+    pub quiet: bool,
     /// Say more: libraries, threads and all options of the decoding
     #[arg(short, long)]
     pub verbose: bool,
-}
-
-fn takes() -> impl TypedValueParser<Value = NonZeroUsize> {
-    RangedU64ValueParser::<usize>::new().range(1..=vmt::MAX_TAKES as u64).try_map(NonZeroUsize::try_from)
 }
 
 /// A file to write.

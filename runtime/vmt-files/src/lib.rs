@@ -124,7 +124,9 @@ impl DraftFolder {
     fn new(parent: &Path) -> io::Result<Self> {
         sweep(parent);
         loop {
-            let path = tempfile::Builder::new().prefix(HIDDEN).tempdir_in(parent)?.keep();
+            // tempfile's error names the hidden folder, of which nobody wants to read.
+            let hidden = tempfile::Builder::new().prefix(HIDDEN).tempdir_in(parent);
+            let path = hidden.map_err(|error| io::Error::from(error.kind()))?.keep();
             let lock = match File::create(path.join(LOCK)) {
                 // Swept before it was locked.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,

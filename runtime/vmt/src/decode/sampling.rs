@@ -15,7 +15,7 @@ use crate::music::Token;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Sampling {
-    /// The softmax temperature, which divides the logits, at least 0; 0 always takes the likeliest token.
+    /// The softmax temperature, which divides the logits, 0-100; 0 always takes the likeliest token.
     pub temperature: f32,
     /// Draws among this many of the likeliest tokens only (Fan et al. 2018).
     pub top_k: Option<NonZeroUsize>,
@@ -60,8 +60,8 @@ impl Sampling {
     ///
     /// [`Error::Option`] for the first that is not.
     pub fn validate(&self) -> Result<()> {
-        if !(0.0..=f32::MAX).contains(&self.temperature) {
-            let (want, got) = ("a number of at least 0", self.temperature.to_string());
+        if !(0.0..=100.0).contains(&self.temperature) {
+            let (want, got) = ("within 0-100", self.temperature.to_string());
             return Err(Error::Option { option: "temperature", want, got });
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
@@ -258,9 +258,9 @@ mod tests {
     fn options_have_ranges() {
         let with = |temperature, top_p| Sampling { temperature, top_p, ..Sampling::default() };
         let zeros = || logits(0.0, &[]);
-        refused(with(-0.5, 1.0), zeros(), "temperature must be a number of at least 0, but is -0.5");
-        refused(with(f32::NAN, 1.0), zeros(), "temperature must be a number of at least 0, but is NaN");
-        refused(with(f32::INFINITY, 1.0), zeros(), "temperature must be a number of at least 0, but is inf");
+        refused(with(-0.5, 1.0), zeros(), "temperature must be within 0-100, but is -0.5");
+        refused(with(f32::NAN, 1.0), zeros(), "temperature must be within 0-100, but is NaN");
+        refused(with(f32::INFINITY, 1.0), zeros(), "temperature must be within 0-100, but is inf");
         refused(with(1.0, 0.0), zeros(), "top_p must be above 0 and at most 1, but is 0");
         refused(with(1.0, 1.5), zeros(), "top_p must be above 0 and at most 1, but is 1.5");
         refused(with(1.0, f32::NAN), zeros(), "top_p must be above 0 and at most 1, but is NaN");
