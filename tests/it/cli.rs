@@ -91,7 +91,7 @@ fn music(bytes: &[u8], ms: u32) -> Score {
     assert!(milliseconds(bytes).abs_diff(ms) <= 10, "{} ms, not {ms}", milliseconds(bytes));
     let smf = midly::Smf::parse(bytes).unwrap();
     let (mut down, mut struck) = ([0_usize; 128], 0);
-    for event in &smf.tracks[0] {
+    for event in smf.tracks.iter().flatten() {
         match event.kind {
             midly::TrackEventKind::Midi { message: midly::MidiMessage::NoteOn { key, .. }, .. } => {
                 down[usize::from(key.as_int())] += 1;

@@ -5,7 +5,11 @@
 use std::{fs, time::Duration};
 
 use ndarray::{Array2, Array4, ArrayD, ArrayView2};
-use vmt::{Clip, Composer, Engine, Geometry, Options, Result, Sampling, Score, Session, Token, Window, midi};
+use vmt::click::{self, ClickTrack, Hit, HitKind};
+use vmt::{
+    BarLines, Clip, Composer, Conductor, Engine, Geometry, Key, Marker, Note, Options, Pitch, Result, Sampling, Score,
+    Session, Token, Window, midi,
+};
 
 use crate::support::{BUNDLES, TINY, burn, file, midi_text, noise, ort, parse, tract};
 
@@ -26,6 +30,36 @@ fn midi_of_a_few_notes() {
     let tokens = parse("v20 +60 +64 >50 -60 v32 +60 >75 -64 -60 >10 v1 +108 +21 >1 -21 -108 end");
     let score = Score::decode(tokens, Duration::from_micros(2_000_499)).score;
     check("few-notes.txt", &midi_text(&midi::write(&score).unwrap()));
+}
+
+/// A film of 12 s with a cut and a downbeat that was asked for, and a few notes on its click track.
+fn click_track() -> (Score, Conductor) {
+    let hit = |seconds, kind| Hit::new(Duration::from_secs_f64(seconds), kind);
+    let hits = [hit(4.55, HitKind::Cut), hit(7.31, HitKind::Downbeat)];
+    let track = ClickTrack::fit(&hits, Duration::from_secs(12), &click::Options::default()).unwrap();
+    let step = |sixteenth: u32| BarLines::new(&track.beats).step(sixteenth).round() as u32;
+    let note = |place: u32, length: u32, pitch| {
+        let pitch = Pitch::new(pitch).unwrap();
+        Note { start: step(place), end: step(place + length), pitch, velocity: 80 }
+    };
+    let notes =
+        (0..12).flat_map(|beat| [note(4 * beat, 5, 45 + beat as u8), note(4 * beat, 2, 72), note(4 * beat + 3, 1, 76)]);
+    let mut notes: Vec<Note> = notes.filter(|note| note.end <= 1200).collect();
+    notes.sort_by_key(|note| (note.start, note.pitch));
+    let marker = |text: &str, step| Marker { step, text: text.to_owned() };
+    let conductor = Conductor {
+        beats: track.beats.clone(),
+        key: Some(Key { tonic: 9, minor: true }),
+        markers: vec![marker("cut", 455.0), marker("the door", 731.0)],
+    };
+    (Score::new(notes, Duration::from_secs(12)).unwrap(), conductor)
+}
+
+#[test]
+fn midi_of_a_click_track() {
+    let (score, conductor) = click_track();
+    let bytes = midi::write_parts(&[("", &score)], &conductor).unwrap();
+    check("click-track.txt", &midi_text(&bytes));
 }
 
 #[test]

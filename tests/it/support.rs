@@ -116,11 +116,20 @@ pub fn midi_text(bytes: &[u8]) -> String {
     text
 }
 
-/// The last tick of a MIDI file of ours, which is its length in milliseconds.
+/// The moment of the last tick of a MIDI file of ours, whose tempi are in its first track, in milliseconds.
 pub fn milliseconds(midi: &[u8]) -> u32 {
     let smf = midly::Smf::parse(midi).unwrap();
-    assert_eq!((smf.header.timing, smf.tracks.len()), (midly::Timing::Metrical(500.into()), 1));
-    smf.tracks[0].iter().map(|event| event.delta.as_int()).sum()
+    let midly::Timing::Metrical(ticks) = smf.header.timing else { panic!("{:?}", smf.header) };
+    let (mut micros, mut beat) = (0.0, 500_000.0);
+    for event in &smf.tracks[0] {
+        micros += f64::from(event.delta.as_int()) * beat / f64::from(ticks.as_int());
+        if let midly::TrackEventKind::Meta(midly::MetaMessage::Tempo(tempo)) = event.kind {
+            beat = f64::from(tempo.as_int());
+        }
+    }
+    let last = |track: &midly::Track| track.iter().map(|event| event.delta.as_int()).sum::<u32>();
+    assert!(smf.tracks.iter().all(|track| last(track) == last(&smf.tracks[0])), "all tracks end together");
+    (micros / 1000.0_f64).round() as u32
 }
 
 /// The text of an error, which must be one.

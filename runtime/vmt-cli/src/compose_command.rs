@@ -65,7 +65,18 @@ impl ComposeArgs {
 
 /// Lets an option go with --from only if it says where the film is or what to write.
 fn beside_from(arg: Arg) -> Arg {
-    const ALLOWED: [&str; 10] =
-        ["from", "video", "frames", "fps", "output", "soundfont", "original_volume", "thumbnails", "quiet", "verbose"];
+    const ALLOWED: [&str; 11] = [
+        "from",
+        "video",
+        "frames",
+        "fps",
+        "output",
+        "hands",
+        "soundfont",
+        "original_volume",
+        "thumbnails",
+        "quiet",
+        "verbose",
+    ];
     if ALLOWED.contains(&arg.get_id().as_str()) { arg } else { arg.conflicts_with("from") }
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -11,8 +12,9 @@ use vmt::{Backend, Bundle, Composer, Conditions, Geometry, Options, Sampling, To
 use crate::built_in;
 use crate::click_args::ClickArgs;
 use crate::control_args::ControlArgs;
-use crate::midi_file;
+use crate::intensity::Intensity;
 use crate::usage::count;
+use crate::{midi_file, usage};
 
 /// The model, and how its events are chosen
 #[derive(clap::Args)]
@@ -52,6 +54,10 @@ pub struct GenerationArgs {
     /// Let notes begin off the sixteenths of the beats. A model that was not trained with conditions always does
     #[arg(long)]
     no_quantize: bool,
+    /// How dense and loud the music is over time, 0-1 of what the model knows: points such as 0:0.2,10:0.9, or a file with
+    /// lines of seconds and a value. Needs a model with conditions
+    #[arg(long, value_name = "POINTS|FILE", value_parser = Intensity::from_str)]
+    intensity: Option<Intensity>,
     #[command(flatten)]
     pub click: ClickArgs,
     #[command(flatten)]
@@ -101,6 +107,12 @@ impl GenerationArgs {
         let bundle = self.bundle()?;
         let conditioned = bundle.manifest().decoder.conditions.is_some();
         self.click.check(conditioned, snap)?;
+        if let Some(intensity) = &self.intensity {
+            let want = "--intensity: this model is told none; take one with conditions, such as --bundle onnx/vmt-beat";
+            usage::ensure(conditioned, want)?;
+            let ranks = intensity.ranks().context("--intensity")?;
+            (conditions.density, conditions.loudness) = (ranks.clone(), ranks);
+        }
         if conditioned {
             conditions.keys =
                 controls.scale.and_then(|scale| scale.key()).map(|key| (0, Some(key))).into_iter().collect();

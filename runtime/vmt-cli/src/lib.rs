@@ -12,6 +12,7 @@ mod generation;
 pub mod image_sequence;
 mod input;
 mod inspect;
+mod intensity;
 mod midi_file;
 mod moment;
 mod outputs;

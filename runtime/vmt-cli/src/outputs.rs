@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use vmt::{Clip, Geometry, Score, Tempo, Window, midi};
+use vmt::{Clip, Conditions, Conductor, Geometry, Score, Tempo, Window, midi};
 use vmt_files::Drafts;
 use vmt_render::{Film, Provenance, Record, SoundFont};
 
@@ -47,6 +47,9 @@ pub struct OutputArgs {
     /// Move each note to the nearest sixteenth of --tempo
     #[arg(long)]
     pub snap: bool,
+    /// Write the right and the left hand as two tracks of .mid
+    #[arg(long)]
+    hands: bool,
     /// The piano of .wav, .mp4 and .mkv [default: the soundfont inside this program]
     #[arg(long, value_name = "FILE.sf2")]
     soundfont: Option<PathBuf>,
@@ -261,6 +264,8 @@ impl OutputArgs {
         usage::ensure(film || self.original_volume.is_none(), "--original-volume: there is no .mp4 or .mkv to write")?;
         let volume = self.original_volume.unwrap_or(0.0);
         usage::ensure((0.0..=1.0).contains(&volume), format!("--original-volume: must be 0 to 1, but is {volume}"))?;
+        let midi = wants(&[Kind::Midi]);
+        usage::ensure(midi || !self.hands, "--hands: there is no .mid to write")?;
         let roll = wants(&[Kind::Png, Kind::Svg]);
         usage::ensure(roll || !self.thumbnails, "--thumbnails: there is no .png or .svg to write")?;
         usage::ensure(!(streamed && self.thumbnails), "--thumbnails: standard input cannot be read again")?;
@@ -281,7 +286,6 @@ impl OutputArgs {
     /// Writes all files of the takes, the best of which is the first: each appears under its name, complete, after all
     /// of them have been rendered. Those of the best come last: once they are there, all are.
     pub fn write(&self, prepared: &Prepared, takes: &[(&Score, Provenance)]) -> Result<()> {
-        let tempo = self.tempo()?;
         let thumbnails = match (self.thumbnails, takes) {
             (true, [(score, provenance), ..]) => Some(thumbnails(provenance, score.duration())?),
             _ => None,
@@ -303,7 +307,7 @@ impl OutputArgs {
                     }
                 }
             }
-            let material = Material { score, provenance, sound: &sound, thumbnails: thumbnails.as_ref(), tempo };
+            let material = Material { score, provenance, sound: &sound, thumbnails: thumbnails.as_ref() };
             for Output { path, kind } in outputs {
                 let draft = drafts.of(&path).map_err(anyhow::Error::from);
                 let rendered = draft
@@ -315,8 +319,8 @@ impl OutputArgs {
             }
         }
         drafts.finish()?;
-        if let (true, false, [(score, _), ..]) = (self.piped(), self.events, takes) {
-            vmt_files::print_bytes(&midi::write_at(score, tempo)?)?;
+        if let (true, false, [(score, provenance), ..]) = (self.piped(), self.events, takes) {
+            vmt_files::print_bytes(&self.midi(score, provenance)?)?;
         }
         let written = written.iter().map(|path| format!("{} was written", path.display()));
         let problems: Vec<_> = failed.iter().map(|error| format!("{error:#}")).chain(written).collect();
@@ -326,12 +330,17 @@ impl OutputArgs {
 
     /// Renders one file of a take.
     fn render(&self, kind: Kind, material: &Material, draft: &Path) -> Result<()> {
-        let Material { score, provenance, sound, thumbnails, tempo } = *material;
+        let Material { score, provenance, sound, thumbnails } = *material;
+        let conductor = provenance.conductor();
+        let conductor = conductor.as_ref();
         let bytes = match kind {
-            Kind::Midi => midi::write_at(score, tempo)?,
-            Kind::Png => vmt_render::piano_roll_png(score, thumbnails)?,
-            Kind::Svg => vmt_render::piano_roll_svg(score, thumbnails)?.into(),
-            Kind::MusicXml => vmt_render::musicxml(score, self.bpm()).into(),
+            Kind::Midi => self.midi(score, provenance)?,
+            Kind::Png => vmt_render::piano_roll_png(score, thumbnails, conductor)?,
+            Kind::Svg => vmt_render::piano_roll_svg(score, thumbnails, conductor)?.into(),
+            Kind::MusicXml => match conductor {
+                Some(conductor) => vmt_render::musicxml_with(score, conductor).into(),
+                None => vmt_render::musicxml(score, self.bpm()).into(),
+            },
             Kind::Json => Record::new(score, provenance.clone()).to_json()?.into(),
             Kind::Wav => return Ok(fs::copy(sound, draft).map(|_| ())?),
             Kind::Mp3 => return mp3(sound, draft),
@@ -339,6 +348,22 @@ impl OutputArgs {
             Kind::Folder => anyhow::bail!("is a folder"),
         };
         Ok(fs::write(draft, bytes)?)
+    }
+
+    /// With bars, key and hit points where the music was composed to beats.
+    fn midi(&self, score: &Score, provenance: &Provenance) -> Result<Vec<u8>> {
+        let tempo = self.tempo()?;
+        let conductor = provenance.conductor();
+        if !self.hands {
+            return Ok(match conductor {
+                Some(conductor) => midi::write_parts(&[("", score)], &conductor)?,
+                None => midi::write_at(score, tempo)?,
+            });
+        }
+        let steady =
+            || Conductor { beats: Conditions::steady_beats(tempo, 4, score.duration()), ..Conductor::default() };
+        let [right, left] = vmt_render::hands(score)?;
+        Ok(midi::write_parts(&[("Right hand", &right), ("Left hand", &left)], &conductor.unwrap_or_else(steady))?)
     }
 
     #[cfg(feature = "video")]
@@ -360,7 +385,6 @@ struct Material<'a> {
     /// The soundtrack as a WAV file, where a file needs one.
     sound: &'a Path,
     thumbnails: Option<&'a Clip>,
-    tempo: Tempo,
 }
 
 #[cfg(feature = "video")]
@@ -520,6 +544,7 @@ mod tests {
         check(&video, format!("vmt -o {wav} --soundfont {}", path("bad.sf2")), "must be a soundfont");
         check(&video, format!("vmt -o {wav} --original-volume 0.5"), "--original-volume: there is no .mp4");
         check(&video, format!("vmt -o {mp4} --original-volume 1.5"), "must be 0 to 1, but is 1.5");
+        check(&video, format!("vmt -o {wav} --hands"), "--hands: there is no .mid");
         check(&video, format!("vmt -o {mp4} --thumbnails"), "--thumbnails: there is no .png");
     }
 

@@ -1,17 +1,20 @@
-//! A score as sheet music: MusicXML 4.0 for two staves, four quarters to a measure, rounded to sixteenths.
+//! A score as sheet music: MusicXML 4.0 for two staves, rounded to sixteenths.
 
 mod hands;
 mod key;
+mod measures;
 
 use std::collections::HashMap;
 
-use vmt::Score;
+use vmt::{Conductor, Score};
 
+pub use self::hands::hands;
 use self::hands::{Chord, QUARTER, staves};
 use self::key::Key;
+use self::measures::{Measure, Measures};
 
-/// Sixteenths in a measure.
-const MEASURE: u32 = 4 * QUARTER;
+/// Sixteenths in a whole note.
+const WHOLE: u32 = 4 * QUARTER;
 
 /// Writes `score` as a MusicXML document with `tempo` quarters per minute, 20-400.
 ///
@@ -19,26 +22,48 @@ const MEASURE: u32 = 4 * QUARTER;
 /// when the next ones begin. The key is estimated from the pitches (Krumhansl and Schmuckler; profiles of Krumhansl and
 /// Kessler 1982).
 pub fn musicxml(score: &Score, tempo: f64) -> String {
-    let key = Key::of(score);
-    let staves = staves(score, tempo);
-    let sixteenths = score.duration().as_secs_f64() * tempo / 60.0 * f64::from(QUARTER);
+    write(score, Key::of(score), &Measures::steady(score, tempo))
+}
+
+/// The same with the bars and tempi of a click track, and its key if that was set. A film that begins within a bar has a
+/// first measure of number 0; a tempo begins with a measure.
+pub fn musicxml_with(score: &Score, conductor: &Conductor) -> String {
+    let key = conductor.key.map_or_else(|| Key::of(score), Into::into);
+    write(score, key, &Measures::of(score, conductor))
+}
+
+fn write(score: &Score, key: Key, measures: &Measures) -> String {
+    let staves = staves(score, |step| measures.sixteenth(step));
     let last = staves.iter().flatten().map(|chord| chord.end).max().unwrap_or(0);
-    // A piece that rounding makes a little longer than whole measures gets no empty one.
-    let measures = last.max((sixteenths - 0.5).ceil().max(1.0) as u32).div_ceil(MEASURE);
+    let measures = measures.up_to(last);
 
     let mut xml = String::from(HEAD);
-    for measure in 0..measures {
-        xml.push_str(&format!("    <measure number=\"{}\">\n", measure + 1));
-        if measure == 0 {
-            xml.push_str(&attributes(key, tempo));
+    for (index, measure) in measures.iter().enumerate() {
+        let &Measure { number, start, length, time, tempo, .. } = measure;
+        let implicit = if number == 0 { " implicit=\"yes\"" } else { "" };
+        xml.push_str(&format!("    <measure number=\"{number}\"{implicit}>\n"));
+        if index == 0 {
+            let printed = measures.get(1).map_or(tempo, |next| if number == 0 { next.tempo } else { tempo });
+            xml.push_str(&attributes(key, time, tempo, printed));
+        } else {
+            let before = &measures[index - 1];
+            if before.time != time {
+                xml.push_str(&format!("      <attributes>\n{}      </attributes>\n", signature(time)));
+            }
+            if (before.tempo - tempo).abs() >= 0.001 {
+                xml.push_str(&format!(
+                    "      <direction>\n        <direction-type><words/></direction-type>\n        <sound \
+                     tempo=\"{tempo}\"/>\n      </direction>\n"
+                ));
+            }
         }
         for (staff, chords) in staves.iter().enumerate() {
             if staff > 0 {
-                xml.push_str(&format!("      <backup><duration>{MEASURE}</duration></backup>\n"));
+                xml.push_str(&format!("      <backup><duration>{length}</duration></backup>\n"));
             }
-            Measure { xml: &mut xml, key, staff, accidentals: HashMap::new() }.write(chords, measure * MEASURE);
+            Staff { xml: &mut xml, key, staff, measure, accidentals: HashMap::new() }.write(chords, start);
         }
-        if measure + 1 == measures {
+        if index + 1 == measures.len() {
             xml.push_str("      <barline location=\"right\"><bar-style>light-heavy</bar-style></barline>\n");
         }
         xml.push_str("    </measure>\n");
@@ -63,40 +88,48 @@ const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
   <part id="P1">
 "#;
 
-fn attributes(key: Key, tempo: f64) -> String {
+fn signature((beats, beat_type): (u32, u32)) -> String {
+    format!("        <time><beats>{beats}</beats><beat-type>{beat_type}</beat-type></time>\n")
+}
+
+/// `printed` is the tempo to be read, where that of the first measure is another.
+fn attributes(key: Key, time: (u32, u32), tempo: f64, printed: f64) -> String {
+    let shown = if printed == tempo { tempo } else { printed.round() };
     format!(
         r#"      <attributes>
         <divisions>{QUARTER}</divisions>
         <key><fifths>{}</fifths><mode>{}</mode></key>
-        <time><beats>4</beats><beat-type>4</beat-type></time>
-        <staves>2</staves>
+{}        <staves>2</staves>
         <clef number="1"><sign>G</sign><line>2</line></clef>
         <clef number="2"><sign>F</sign><line>4</line></clef>
       </attributes>
       <direction placement="above">
-        <direction-type><metronome><beat-unit>quarter</beat-unit><per-minute>{tempo}</per-minute></metronome></direction-type>
+        <direction-type><metronome><beat-unit>quarter</beat-unit><per-minute>{shown}</per-minute></metronome></direction-type>
         <staff>1</staff>
         <sound tempo="{tempo}"/>
       </direction>
 "#,
         key.fifths,
-        if key.minor { "minor" } else { "major" }
+        if key.minor { "minor" } else { "major" },
+        signature(time)
     )
 }
 
 /// A measure of one staff, being written.
-struct Measure<'x> {
+struct Staff<'x> {
     xml: &'x mut String,
     key: Key,
     staff: usize,
+    measure: &'x Measure,
     /// The alteration in force for each line of the staff (step and octave).
     accidentals: HashMap<(char, i32), i32>,
 }
 
-impl Measure<'_> {
+impl Staff<'_> {
     /// Writes the chords that sound in the measure that begins at `start`, and rests between them.
     fn write(mut self, chords: &[Chord], start: u32) {
-        let end = start + MEASURE;
+        let length = self.measure.length;
+        let end = start + length;
         let mut clock = start;
         let first = chords.partition_point(|chord| chord.end <= start);
         for chord in chords[first..].iter().take_while(|chord| chord.start < end) {
@@ -105,14 +138,18 @@ impl Measure<'_> {
             self.value(from - start, to - start, Some((chord, start)));
             clock = to;
         }
-        self.value(clock - start, MEASURE, None);
+        if clock == start {
+            self.note(length, None);
+        } else {
+            self.value(clock - start, length, None);
+        }
     }
 
     /// A chord or a rest from one sixteenth of the measure to another, as one note value or several tied ones.
     fn value(&mut self, from: u32, to: u32, chord: Option<(&Chord, u32)>) {
         let mut at = from;
         while at < to {
-            let length = longest(at, to - at);
+            let length = longest(at + self.measure.missing, to - at);
             match chord {
                 Some((chord, measure)) => self.chord(chord, measure + at, length),
                 None => self.note(length, None),
@@ -146,7 +183,7 @@ impl Measure<'_> {
             Some(Head { step, alter, octave, .. }) => {
                 format!("<pitch><step>{step}</step><alter>{alter}</alter><octave>{octave}</octave></pitch>")
             }
-            None if length == MEASURE => "<rest measure=\"yes\"/>".to_owned(),
+            None if length == self.measure.length => "<rest measure=\"yes\"/>".to_owned(),
             None => "<rest/>".to_owned(),
         });
         parts.push(format!("<duration>{length}</duration>"));
@@ -154,7 +191,10 @@ impl Measure<'_> {
         let ties = ties.iter().flatten();
         parts.extend(ties.clone().map(|kind| format!("<tie type=\"{kind}\"/>")));
         parts.push(format!("<voice>{}</voice>", 1 + 4 * self.staff));
-        parts.push(format!("<type>{kind}</type>"));
+        // A rest of a whole measure looks like one of a whole note, however long it is.
+        if head.is_some() || length == WHOLE || length != self.measure.length {
+            parts.push(format!("<type>{kind}</type>"));
+        }
         if dotted {
             parts.push("<dot/>".to_owned());
         }
@@ -236,7 +276,7 @@ mod tests {
 
     use proptest::prelude::*;
     use roxmltree::{Document, Node, ParsingOptions};
-    use vmt::{Note, Pitch};
+    use vmt::{Beat, Note, Pitch};
 
     use super::*;
 
@@ -277,18 +317,28 @@ mod tests {
 
     /// A line a staff: the notes with their lengths, `|` between measures, a chord's notes joined with `+`.
     fn read(score: &Score, tempo: f64) -> [String; 2] {
-        let xml = musicxml(score, tempo);
+        read_xml(&musicxml(score, tempo), |_| WHOLE)
+    }
+
+    /// The same of a document whose measures have these lengths.
+    fn read_xml(xml: &str, length_of: impl Fn(usize) -> u32) -> [String; 2] {
         let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
-        let document = Document::parse_with_options(&xml, options).unwrap();
+        let document = Document::parse_with_options(xml, options).unwrap();
         let mut staves = [String::new(), String::new()];
-        for measure in document.descendants().filter(|node| node.has_tag_name("measure")) {
+        for (index, measure) in document.descendants().filter(|node| node.has_tag_name("measure")).enumerate() {
+            let full = length_of(index);
             let mut clocks = [0; 2];
             for note in measure.children().filter(|node| node.has_tag_name("note")) {
                 let staff = number(&note, "staff").unwrap() as usize - 1;
                 let length = number(&note, "duration").unwrap();
                 let dotted = has(&note, "dot", None);
-                assert_eq!(text(&note, "type"), Some(kind(length).0));
-                assert_eq!((dotted, number(&note, "voice").unwrap()), (kind(length).1, 1 + 4 * staff as u32));
+                let rests = note.descendants().any(|node| node.attribute("measure") == Some("yes"));
+                if rests && full != WHOLE {
+                    assert_eq!((text(&note, "type"), length), (None, full));
+                } else {
+                    assert_eq!((text(&note, "type"), dotted), (Some(kind(length).0), kind(length).1));
+                }
+                assert_eq!(number(&note, "voice").unwrap(), 1 + 4 * staff as u32);
                 let line = &mut staves[staff];
                 if has(&note, "chord", None) {
                     let digits = line.rfind(':').unwrap();
@@ -299,11 +349,83 @@ mod tests {
                 }
             }
             let backup = measure.children().find(|node| node.has_tag_name("backup")).unwrap();
-            assert_eq!(number(&backup, "duration"), Some(MEASURE));
-            assert_eq!(clocks, [MEASURE; 2], "every measure is full on both staves: {xml}");
+            assert_eq!(number(&backup, "duration"), Some(full));
+            assert_eq!(clocks, [full; 2], "every measure is full on both staves: {xml}");
             staves.iter_mut().for_each(|line| line.push_str("| "));
         }
         staves.map(|line| line.trim_end_matches([' ', '|']).to_owned())
+    }
+
+    /// Beats as (step, number in the bar, beats of the bar).
+    fn conductor(beats: &[(f64, u8, u8)]) -> Conductor {
+        let beat = |&(step, in_bar, per_bar)| Beat { step, in_bar, per_bar };
+        Conductor { beats: beats.iter().map(beat).collect(), ..Conductor::default() }
+    }
+
+    #[test]
+    fn measures_are_the_click_tracks() {
+        // A pickup of two beats, a bar of 3/4, faster by 20 %, and the beginning of another bar.
+        let conductor = conductor(&[
+            (0.0, 2, 3),
+            (60.0, 3, 3),
+            (120.0, 1, 3),
+            (170.0, 2, 3),
+            (220.0, 3, 3),
+            (270.0, 1, 3),
+            (320.0, 2, 3),
+        ]);
+        let score = score(&[(0, 60, 72), (60, 170, 74), (220, 270, 76), (270, 320, 77)], 3.2);
+        let xml = musicxml_with(&score, &conductor);
+        let staves = read_xml(&xml, |measure| [8, 12, 12][measure]);
+        assert_eq!(staves, ["C5:4 D5-:4 | -D5:4 r:4 E5:4 | F5:4 r:8", "r:8 | r:12 | r:12"]);
+        for want in [
+            "<measure number=\"0\" implicit=\"yes\">",
+            "<measure number=\"1\">",
+            "<time><beats>3</beats><beat-type>4</beat-type></time>",
+            "<per-minute>120</per-minute>",
+            "<sound tempo=\"100\"/>",
+            "<sound tempo=\"120\"/>",
+        ] {
+            assert_eq!(xml.matches(want).count(), 1, "{want}: {xml}");
+        }
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/bars.musicxml");
+        if std::env::var_os("VMT_BLESS").is_some() {
+            std::fs::write(golden, &xml).unwrap();
+        }
+        let want = std::fs::read_to_string(golden).unwrap();
+        assert!(xml == want, "not {golden}; if it is as it should be, run the tests with VMT_BLESS=1");
+    }
+
+    #[test]
+    fn a_bar_that_is_cut_short_has_its_time_signature() {
+        // A bar of 2/4 before a hit that had to be a downbeat, and a key that was set.
+        let beats: Vec<_> = [(1, 4), (2, 4), (3, 4), (4, 4), (1, 2), (2, 2), (1, 4), (2, 4), (3, 4), (4, 4), (1, 4)]
+            .iter()
+            .zip(0_u8..)
+            .map(|(&(in_bar, per_bar), index)| (f64::from(index) * 50.0, in_bar, per_bar))
+            .collect();
+        let conductor = Conductor { key: Some(vmt::Key { tonic: 9, minor: false }), ..conductor(&beats) };
+        let xml = musicxml_with(&score(&[(0, 200, 72), (300, 500, 73)], 5.0), &conductor);
+        let staves = read_xml(&xml, |measure| [16, 8, 16][measure]);
+        assert_eq!(staves, ["C5:16 | r:8 | C#5:16", "r:16 | r:8 | r:16"]);
+        assert_eq!(xml.matches("<beats>").count(), 3, "{xml}");
+        assert!(
+            xml.contains("<fifths>3</fifths><mode>major</mode>") && xml.contains("<measure number=\"1\">"),
+            "{xml}"
+        );
+        assert!(!xml.contains("implicit"));
+    }
+
+    #[test]
+    fn a_film_may_begin_anywhere_in_a_bar() {
+        for sixteenths in 1..16_u8 {
+            let beat = |index: u8| (f64::from(index) * 40.0 - f64::from(16 - sixteenths) * 10.0, index % 4 + 1, 4);
+            let conductor = conductor(&(0..9).map(beat).collect::<Vec<_>>());
+            let begins = u32::from(sixteenths) * 10;
+            let score = score(&[(0, begins, 72), (begins, begins + 160, 74)], f64::from(begins + 160) / 100.0);
+            let staves = read_xml(&musicxml_with(&score, &conductor), |measure| [u32::from(sixteenths), 16][measure]);
+            assert!(staves[0].ends_with("| D5:16") && staves[1].ends_with("| r:16"), "{staves:?}");
+        }
     }
 
     #[track_caller]

@@ -1,12 +1,12 @@
 //! A score and how it was made, as JSON, from which the same files can be rendered again.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vmt::click::HitKind;
-use vmt::{Bundle, Note, Options, Pitch, STEPS_PER_SECOND, Score, Tempo, Token};
+use vmt::{Beat, Bundle, Conditions, Conductor, Marker, Note, Options, Pitch, STEPS_PER_SECOND, Score, Tempo, Token};
 
 use crate::{Error, Result};
 
@@ -86,7 +86,40 @@ impl Provenance {
         moment(self.start)..self.end.map_or(Duration::MAX, moment)
     }
 
+    /// The bars, key and hit points of the music; `None` where it was composed without beats.
+    pub fn conductor(&self) -> Option<Conductor> {
+        let Conditions { beats, keys, .. } = &self.options.conditions;
+        let marker = |HitPoint { time, kind, label, .. }: &HitPoint| Marker {
+            step: time * f64::from(STEPS_PER_SECOND),
+            text: if label.is_empty() { kind.to_string() } else { label.clone() },
+        };
+        (beats.len() > 1).then(|| Conductor {
+            beats: beats.clone(),
+            key: keys.first().and_then(|&(_, key)| key),
+            markers: self.hits.iter().map(marker).collect(),
+        })
+    }
+
     fn check(&self) -> Result<(), String> {
+        /// Steps in a beat: 20 a minute and 400, and as much again for a stretch.
+        const BEAT: RangeInclusive<f64> = 7.5..=600.0;
+        const DAY: f64 = (LONGEST * STEPS_PER_SECOND) as f64;
+        let Conditions { beats, hits, .. } = &self.options.conditions;
+        if let Some(pair) = beats.windows(2).find(|pair| !BEAT.contains(&(pair[1].step - pair[0].step))) {
+            return Err(format!("{:?} and {:?} are no neighbouring beats", pair[0], pair[1]));
+        }
+        let in_day = |step: f64| (-*BEAT.end()..=DAY + *BEAT.end()).contains(&step);
+        let numbered = |beat: &&Beat| beat.in_bar <= beat.per_bar && beat.per_bar <= 8 && in_day(beat.step);
+        if let Some(beat) = beats.iter().find(|beat| !numbered(beat)) {
+            return Err(format!("{beat:?} is no beat within a day"));
+        }
+        if !hits.iter().flatten().is_sorted() {
+            return Err("its hits are not in order".to_owned());
+        }
+        if let Some(hit) = self.hits.iter().find(|hit| !(0.0..=f64::from(LONGEST)).contains(&hit.time)) {
+            return Err(format!("{hit:?} is not within a day"));
+        }
+
         let range = self.range();
         if self.start < 0.0 || range.is_empty() {
             let end = self.end.map_or("its end".to_owned(), |end| format!("second {end}"));
@@ -290,7 +323,7 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    use vmt::Sampling;
+    use vmt::{Key, Sampling};
 
     use super::*;
 
@@ -316,6 +349,7 @@ mod tests {
             end: Some(10.25),
             options: Options::default()
                 .with_sampling(sampling)
+                .with_conditions(conditions())
                 .with_guidance(2.7)
                 .with_controls(controls)
                 .with_primer(Score::default().beginning(25)),
@@ -323,8 +357,23 @@ mod tests {
             take: 3,
             tempo: 90.0,
             snapped: true,
-            hits: Vec::new(),
+            hits: vec![HitPoint { time: 0.7, kind: HitKind::Cut, label: String::new(), beat_miss_ms: Some(-0.5) }],
         }
+    }
+
+    fn conditions() -> Conditions {
+        let beat = |index: u8| Beat { step: f64::from(index) * 70.0, in_bar: index % 4 + 1, per_bar: 4 };
+        let (beats, hits) = ((0..9).map(beat).collect(), Some(vec![70]));
+        Conditions { beats, hits, keys: vec![(0, Some(Key { tonic: 9, minor: true }))], ..Conditions::default() }
+    }
+
+    #[test]
+    fn a_record_has_what_a_conductor_needs() {
+        let provenance = provenance(video());
+        let conductor = provenance.conductor().unwrap();
+        assert_eq!((conductor.beats.len(), conductor.key), (9, Some(Key { tonic: 9, minor: true })));
+        assert_eq!(conductor.markers, [Marker { step: 70.0, text: "cut".to_owned() }]);
+        assert_eq!(Provenance { options: Options::default(), ..provenance }.conductor(), None);
     }
 
     fn video() -> Film {
@@ -391,6 +440,12 @@ mod tests {
         changed("\"events\": [297", "\"events\": [-1", "must be a record");
         changed("\"start\": 0.5", "\"start\": -0.5", "there is no film from second -0.5");
         changed("\"end\": 10.25", "\"end\": 0.5", "there is no film from second 0.5 to second 0.5");
+        changed("\"step\": 70.0", "\"step\": 1e300", "are no neighbouring beats");
+        changed("\"step\": 70.0", "\"step\": 0.0", "are no neighbouring beats");
+        changed("\"step\": 0.0", "\"step\": -1e300", "are no neighbouring beats");
+        changed("\"in_bar\": 1", "\"in_bar\": 5", "is no beat within a day");
+        changed("\"per_bar\": 4", "\"per_bar\": 200", "is no beat within a day");
+        changed("\"time\": 0.7", "\"time\": -0.7", "is not within a day");
         changed("\"tempo\": 90.0", "\"tempo\": 1e9", "tempo must be 20-400 beats a minute");
         refused(&json().replace("\"seed\"", "\"sed\""), "unknown field `sed`");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder};
 use resvg::{tiny_skia, usvg};
-use vmt::{Clip, Note, STEPS_PER_SECOND, Score};
+use vmt::{BarLines, Clip, Conductor, Marker, Note, STEPS_PER_SECOND, Score};
 
 use crate::phrases::{Extent, Phrase, extent, phrases};
 use crate::{Error, Result, lettering};
@@ -19,6 +19,8 @@ const CARD: &str = "#12161f";
 const BLACK_KEYS: &str = "#0d1018";
 const SECONDS: &str = "#1f2634";
 const OCTAVES: &str = "#364158";
+const BARS: &str = "#4f6285";
+const MARKERS: &str = "#ffffff";
 const LABELS: &str = "#93a0b8";
 
 /// A semitone's height.
@@ -28,6 +30,8 @@ const RIGHT: f64 = 30.0;
 const TOP: f64 = 20.0;
 /// Under the roll, for the seconds.
 const AXIS: f64 = 32.0;
+/// Between two bar lines, at least.
+const BAR_ROOM: f64 = 8.0;
 /// The height of the film strip.
 const STRIP: f64 = 72.0;
 const BOTTOM: f64 = 16.0;
@@ -44,9 +48,10 @@ pub fn thumbnails(duration: Duration, aspect: f64) -> usize {
 /// Draws `score` as SVG: velocity as shade, octave lines from C2 to C7 or as far as there are notes, repeated phrases
 /// in boxes of one colour each.
 ///
-/// `film` is shown along the time axis: pictures that stand for equal shares of the time, such as [`thumbnails`] many.
-pub fn piano_roll_svg(score: &Score, film: Option<&Clip>) -> Result<String> {
-    let Drawing { opening, parts, .. } = Drawing::new(score, film)?;
+/// `film` is shown along the time axis: pictures that stand for equal shares of the time, such as [`thumbnails`] many. Of a
+/// `conductor` there are bar lines, and a dashed line at each marker with its text as a title.
+pub fn piano_roll_svg(score: &Score, film: Option<&Clip>, conductor: Option<&Conductor>) -> Result<String> {
+    let Drawing { opening, parts, .. } = Drawing::new(score, film, conductor)?;
     Ok([opening, parts.concat(), CLOSING.to_owned()].concat())
 }
 
@@ -54,9 +59,9 @@ pub fn piano_roll_svg(score: &Score, film: Option<&Clip>) -> Result<String> {
 ///
 /// # Errors
 /// Where a thumbnail cannot be encoded, or the picture cannot be drawn.
-pub fn piano_roll_png(score: &Score, film: Option<&Clip>) -> Result<Vec<u8>> {
+pub fn piano_roll_png(score: &Score, film: Option<&Clip>, conductor: Option<&Conductor>) -> Result<Vec<u8>> {
     let broken = |reason: &dyn ToString| Error::Picture(reason.to_string());
-    let Drawing { size: [width, height], opening, parts } = Drawing::new(score, film)?;
+    let Drawing { size: [width, height], opening, parts } = Drawing::new(score, film, conductor)?;
     let scale = (SHARP / width as f32).clamp(1.0, SCALE);
     let size = usvg::Size::from_wh(width as f32, height as f32).and_then(|size| size.to_int_size().scale_by(scale));
     let size = size.ok_or_else(|| broken(&"it has no size"))?;
@@ -83,7 +88,7 @@ struct Drawing {
 }
 
 impl Drawing {
-    fn new(score: &Score, film: Option<&Clip>) -> Result<Self> {
+    fn new(score: &Score, film: Option<&Clip>, conductor: Option<&Conductor>) -> Result<Self> {
         let layout = Layout::new(score);
         let [width, height] = [layout.right() + RIGHT, layout.bottom() + AXIS + BOTTOM + film.map_or(0.0, |_| STRIP)];
         let size = format!(r#"width="{width}" height="{height}""#);
@@ -97,6 +102,9 @@ impl Drawing {
             writeln!(ground, "<title>Piano roll: {notes} notes in {seconds:.2} seconds</title>")?;
             writeln!(ground, r#"<rect {size} rx="14" fill="{CARD}"/>"#)?;
             layout.draw_grid(&mut ground)?;
+            if let Some(conductor) = conductor {
+                layout.draw_bars(&mut ground, conductor)?;
+            }
             parts.push(ground);
             layout.draw_notes(&mut parts, score)
         };
@@ -198,6 +206,25 @@ impl Layout {
         writeln!(svg, "</g>")
     }
 
+    fn draw_bars(&self, svg: &mut String, conductor: &Conductor) -> std::fmt::Result {
+        let bottom = self.bottom();
+        let inside = |step: &f64| *step <= self.seconds * f64::from(STEPS_PER_SECOND) + 1e-6;
+        let x = |step: f64| self.x(step / f64::from(STEPS_PER_SECOND));
+        let bars = BarLines::new(&conductor.beats);
+        let lines: Vec<f64> = bars.bars().iter().map(|&bar| bars.step(bar)).take_while(inside).collect();
+        // In a long film only every so manieth, so that there is room between them.
+        let apart = lines.len().div_ceil((self.width / BAR_ROOM) as usize).max(1);
+        let path: String = lines.iter().step_by(apart).map(|&step| format!("M{:.1} {TOP}V{bottom}", x(step))).collect();
+        writeln!(svg, r#"<path d="{path}" stroke="{BARS}"/>"#)?;
+        for Marker { step, text } in conductor.markers.iter().filter(|marker| inside(&marker.step)) {
+            let x = x(*step);
+            writeln!(svg, r#"<g stroke="{MARKERS}" fill="{MARKERS}"><title>{}</title>"#, escape(text))?;
+            writeln!(svg, r#"<path d="M{x:.1} {TOP}V{bottom}" stroke-dasharray="3 4" stroke-opacity=".8"/>"#)?;
+            writeln!(svg, r#"<path d="M{:.1} {}h8l-4 8z" stroke="none"/></g>"#, x - 4.0, TOP - 10.0)?;
+        }
+        Ok(())
+    }
+
     fn draw_notes(&self, parts: &mut Vec<String>, score: &Score) -> std::fmt::Result {
         let phrases = phrases(score, PHRASES.len());
         let mut colours = vec![NOTE; score.notes().len()];
@@ -259,6 +286,12 @@ impl Layout {
     }
 }
 
+/// Text as XML has it; what XML cannot have is left out.
+fn escape(text: &str) -> String {
+    let text: String = text.chars().filter(|character| !character.is_control()).collect();
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 /// A moment under the axis, whose lines are `tick` seconds apart.
 fn label(time: f64, tick: f64) -> String {
     let whole = time.round() as u64;
@@ -272,7 +305,7 @@ fn label(time: f64, tick: f64) -> String {
 #[cfg(test)]
 mod tests {
     use ndarray::Array4;
-    use vmt::{Geometry, Pitch};
+    use vmt::{Beat, Geometry, Pitch};
 
     use super::*;
 
@@ -296,14 +329,25 @@ mod tests {
 
     #[test]
     fn a_drawing_is_the_same_every_time() {
-        let svg = piano_roll_svg(&score(), None).unwrap();
-        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/roll.svg");
+        same(&piano_roll_svg(&score(), None, None).unwrap(), "roll.svg");
+        let beat = |index: u8| Beat { step: f64::from(index) * 30.0 - 10.0, in_bar: (index + 2) % 4 + 1, per_bar: 4 };
+        let marker = |text: &str, step| Marker { step, text: text.to_owned() };
+        let conductor = Conductor {
+            beats: (0..9).map(beat).collect(),
+            key: None,
+            markers: vec![marker("cut", 50.0), marker("door & <wall>\u{1}", 170.0), marker("late", 500.0)],
+        };
+        same(&piano_roll_svg(&score(), None, Some(&conductor)).unwrap(), "roll-bars.svg");
+    }
+
+    fn same(svg: &str, name: &str) {
+        let golden = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
         if std::env::var_os("VMT_BLESS").is_some() {
-            std::fs::write(golden, &svg).unwrap();
+            std::fs::write(&golden, svg).unwrap();
         }
-        let want = std::fs::read_to_string(golden).unwrap();
+        let want = std::fs::read_to_string(&golden).unwrap();
         assert!(svg == want, "not {golden}; if it is as it should be, run the tests with VMT_BLESS=1");
-        roxmltree::Document::parse(&svg).unwrap();
+        roxmltree::Document::parse(svg).unwrap();
     }
 
     #[test]
@@ -311,7 +355,7 @@ mod tests {
         let (score, film) = (score(), film());
         // Without what comes back there are no boxes, and all that shines is a note.
         let score = Score::new(score.notes()[..5].to_vec(), score.duration()).unwrap();
-        let png = piano_roll_png(&score, Some(&film)).unwrap();
+        let png = piano_roll_png(&score, Some(&film), None).unwrap();
         let picture = image::load_from_memory(&png).unwrap().into_rgba8();
         let layout = Layout::new(&score);
         let (width, height) = (layout.right() + RIGHT, layout.bottom() + AXIS + STRIP + BOTTOM);
@@ -345,7 +389,7 @@ mod tests {
         {
             let score = Score::new(Vec::new(), Duration::from_secs_f64(seconds)).unwrap();
             assert_eq!(Layout::new(&score).width, width);
-            piano_roll_png(&score, None).unwrap();
+            piano_roll_png(&score, None, None).unwrap();
         }
         assert_eq!(thumbnails(Duration::from_secs(10), 16.0 / 9.0), 8);
         assert_eq!(thumbnails(Duration::from_secs(1), 100.0), 2);

@@ -30,8 +30,8 @@ pub use model::ort;
 pub use model::sha256;
 pub use model::{Backend, Bundle, Engine, MAX_TAKES, Session, manifest};
 pub use music::{
-    Beat, Condition, ConditionRow, Conditions, Decoded, Event, INTENSITY_RANKS, Key, Note, PerformedNote, Pitch,
-    STEPS_PER_SECOND, Scale, Score, Shift, Tempo, Token, UNKNOWN, VOCABULARY, VelocityBin, midi,
+    BarLines, Beat, Condition, ConditionRow, Conditions, Conductor, Decoded, Event, INTENSITY_RANKS, Key, Marker, Note,
+    PerformedNote, Pitch, STEPS_PER_SECOND, Scale, Score, Shift, Tempo, Token, UNKNOWN, VOCABULARY, VelocityBin, midi,
 };
 pub use ndarray;
 pub use video::{Clip, Frame, Geometry, Window, excerpt, windows};

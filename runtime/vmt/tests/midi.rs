@@ -4,8 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use vmt::Score;
+use vmt::click::{ClickTrack, Hit, HitKind, Options};
 use vmt::midi::{self, Sustain};
+use vmt::{Conductor, Marker, Note, Pitch, Score};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data");
 
@@ -311,7 +312,43 @@ fn real_files() -> Vec<Vec<u8>> {
     paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
+/// Hits of a film of so many seconds, and notes at any steps, a key no more than once at a time.
+fn on_click_tracks() -> impl Strategy<Value = (Vec<Hit>, f64, Vec<Note>)> {
+    (1.0..90.0_f64).prop_flat_map(|end| {
+        let kind = prop::sample::select(vec![HitKind::Cut, HitKind::Marker, HitKind::Downbeat]);
+        let hit = (0.0..end, kind).prop_map(|(time, kind)| Hit::new(Duration::from_secs_f64(time), kind));
+        let steps = (end * 100.0) as u32;
+        let note = |(start, length, pitch)| Note {
+            start,
+            end: start + length,
+            pitch: Pitch::new(pitch).unwrap(),
+            velocity: 64,
+        };
+        let notes = prop::collection::vec((0..steps, 1..300_u32, 21..=108_u8).prop_map(note), 0..40);
+        (prop::collection::vec(hit, 0..8), Just(end), notes)
+    })
+}
+
 proptest! {
+    #[test]
+    fn a_tempo_map_changes_no_moment((hits, end, mut notes) in on_click_tracks(), bpm in prop::option::of(40.0..200.0_f64)) {
+        notes.sort_by_key(|note| (note.start, note.pitch));
+        let mut until = [0; 128];
+        notes.retain(|note| {
+            let until = &mut until[usize::from(note.pitch.get())];
+            note.start >= std::mem::replace(until, note.end.max(*until))
+        });
+        let duration = Duration::from_secs_f64(end);
+        let options = Options::default().with_bpm(bpm);
+        let track = ClickTrack::fit(&hits, duration, &options).unwrap();
+        let score = Score::new(notes, Duration::from_secs(100)).unwrap();
+        let markers = hits.iter().map(|hit| Marker { step: hit.time.as_secs_f64() * 100.0, text: "hit".into() }).collect();
+        let conductor = Conductor { beats: track.beats, key: None, markers };
+        let bytes = midi::write_parts(&[("", &score)], &conductor).unwrap();
+        let again = Score::quantise(&midi::read(&bytes, Sustain::Apply).unwrap(), Duration::from_secs(100));
+        prop_assert_eq!(again.to_string(), score.to_string());
+    }
+
     #[test]
     fn no_structure_makes_it_panic(bytes in files()) {
         reads(&bytes)?;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use vmt::{Controls, Note, Options, Pitch, Sampling, Score, Tempo};
-use vmt_render::{Film, Model, Provenance, Record, musicxml, piano_roll_svg};
+use vmt::{Controls, Note, Options, Pitch, Sampling, Score, Tempo, midi};
+use vmt_render::{Film, Model, Provenance, Record, musicxml, musicxml_with, piano_roll_svg};
 
 /// A record that is read is written and read again, and its score can be rendered.
 pub fn run(bytes: &[u8]) {
@@ -22,7 +22,13 @@ pub fn run(bytes: &[u8]) {
     if score.duration() <= Duration::from_secs(60) && score.notes().iter().all(|note| note.end <= 6000) {
         crate::midi::check(&score, tempo);
         musicxml(&score, record.provenance.tempo);
-        piano_roll_svg(&score, None).unwrap();
+        let conductor = record.provenance.conductor();
+        piano_roll_svg(&score, None, conductor.as_ref()).unwrap();
+        if let Some(conductor) = &conductor {
+            musicxml_with(&score, conductor);
+            let bytes = midi::write_parts(&[("", &score)], conductor).unwrap();
+            midi::read(&bytes, midi::Sustain::Apply).expect("what was written must be read");
+        }
     }
 }
 

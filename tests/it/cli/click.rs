@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::Place;
+use super::{Place, music};
+use crate::support::midi_text;
 
 /// A model that is told beats.
 const BEAT: &str = "--bundle %onnx/vmt-beat";
@@ -128,6 +129,98 @@ fn a_list_of_markers() {
     }
 }
 
+/// Pieces that are to be soft and sparse, then loud and dense.
+#[test]
+fn intensity_is_followed() {
+    let place = Place::new();
+    let (mut velocities, mut counts) = ([0.0; 2], [0.0; 2]);
+    fs::write(place.path("curve.txt"), "0 0.1\n5.8 0.1\n6.2 0.9\n").unwrap();
+    for (seed, curve) in [(1, "0:0.1,5.8:0.1,6.2:0.9"), (2, "@curve.txt"), (3, "@curve.txt")] {
+        let record = record(&place, &format!("{BEAT} --seed {seed} --intensity {curve}"));
+        let notes = record["notes"].as_array().unwrap();
+        for note in notes {
+            let half = usize::from(note["start"].as_f64().unwrap() >= 6.0);
+            velocities[half] += note["velocity"].as_f64().unwrap();
+            counts[half] += 1.0;
+        }
+    }
+    let [soft, loud] = [0, 1].map(|half: usize| velocities[half] / counts[half]);
+    println!("velocity {soft:.0} and {loud:.0}, notes {counts:?}");
+    assert!(soft + 4.0 < loud && counts[0] < counts[1], "velocity {soft} and {loud}, notes {counts:?}");
+}
+
+/// Of a piece whose key is set and of one whose key is not, the last bar is one chord, held to the end.
+#[test]
+fn a_piece_ends_on_the_tonic() {
+    let place = Place::new();
+    for (seed, key, chord) in
+        [(1, "--key D", Some([2, 6, 9])), (2, "--key G --scale minor", Some([7, 10, 2])), (3, "", None)]
+    {
+        let record = record(&place, &format!("{BEAT} --seed {seed} {key}"));
+        let (steps, in_bar) = (beats(&record, "step"), beats(&record, "in_bar"));
+        let last = steps.iter().zip(&in_bar).rfind(|(step, in_bar)| **in_bar == 1.0 && **step < 1150.0);
+        let last = last.unwrap().0.round() / 100.0;
+        let notes = record["notes"].as_array().unwrap();
+        let of_bar = |note: &&Value| note["end"].as_f64().unwrap() > last + 0.005;
+        let bar: Vec<_> = notes.iter().filter(of_bar).collect();
+        let classes: Vec<u64> = bar.iter().map(|note| note["pitch"].as_u64().unwrap() % 12).collect();
+        assert!(bar.iter().any(|note| (note["start"].as_f64().unwrap() - last).abs() < 1e-9), "{seed}: {bar:?}");
+        let newest = bar.iter().filter(|note| note["start"].as_f64().unwrap() > last - 0.005);
+        for note in newest {
+            assert!((note["end"].as_f64().unwrap() - 12.0).abs() < 1e-9, "{seed}: {note} is held");
+        }
+        match chord {
+            Some(chord) => assert!(classes.iter().all(|class| chord.contains(class)), "{seed}: {classes:?}"),
+            None => {
+                let mut classes = classes.clone();
+                classes.sort_unstable();
+                classes.dedup();
+                assert!(classes.len() <= 3, "{seed}: {classes:?}");
+            }
+        }
+    }
+}
+
+/// Bars, key and hit points are in the file, and its notes are where they were.
+#[test]
+fn a_midi_file_has_the_click_track() {
+    let place = Place::new();
+    let outputs = "-o @a.json -o @a.mid";
+    place.vmt(&format!("compose %tests/data/demo.mp4 {BEAT} --hit 5.3 --key A --scale minor {outputs}"));
+    let record: Value = serde_json::from_slice(&fs::read(place.path("a.json")).unwrap()).unwrap();
+    let bytes = fs::read(place.path("a.mid")).unwrap();
+    let text = midi_text(&bytes);
+    assert!(text.contains("format: Parallel") && text.contains("0 Meta(KeySignature(0, true))"), "{text}");
+    for (marker, times) in [("cut", 2), ("downbeat", 1)] {
+        let marker = format!("Meta(Marker({:?}))", marker.as_bytes());
+        assert_eq!(text.matches(&marker).count(), times, "{text}");
+    }
+    let starts = numbers(&record, "/notes", "start");
+    let read: Vec<_> = music(&bytes, 12_000).notes().iter().map(|note| f64::from(note.start) / 100.0).collect();
+    assert_eq!(read, starts);
+
+    // Two hands have all notes, and no more.
+    place.vmt("compose --from @a.json --hands -o @b.mid");
+    let hands = fs::read(place.path("b.mid")).unwrap();
+    let text = midi_text(&hands);
+    assert!(["Right hand", "Left hand"].iter().all(|hand| text.contains(&format!("{:?}", hand.as_bytes()))), "{text}");
+    let mut both: Vec<_> = music(&hands, 12_000).notes().to_vec();
+    let mut one: Vec<_> = music(&bytes, 12_000).notes().to_vec();
+    both.sort_by_key(|note| (note.start, note.pitch));
+    one.sort_by_key(|note| (note.start, note.pitch));
+    assert_eq!(both, one);
+    let below = |track: usize| {
+        let smf = midly::Smf::parse(&hands).unwrap();
+        let pitch = |event: &midly::TrackEvent| match event.kind {
+            midly::TrackEventKind::Midi { message: midly::MidiMessage::NoteOn { key, .. }, .. } => Some(key.as_int()),
+            _ => None,
+        };
+        smf.tracks[track].iter().filter_map(pitch).map(f64::from).fold((0.0, 0.0), |(sum, n), key| (sum + key, n + 1.0))
+    };
+    let [(right, n), (left, m)] = [below(1), below(2)];
+    assert!(right / n > left / m);
+}
+
 #[test]
 fn a_steady_tempo_and_none() {
     let place = Place::new();
@@ -170,6 +263,8 @@ fn what_can_do_nothing_is_refused() {
         (format!("{BEAT} --hit 12.5"), "hit must be at most the film's end"),
         (format!("{BEAT} --hit 1 --unconstrained"), "cannot be used with"),
         (format!("{BEAT} --plan"), "cannot be used with"),
+        (format!("{plain} --intensity 0:1"), "--intensity: this model is told none"),
+        (format!("{BEAT} --intensity 0:1,2:3"), "must be seconds, 0-86400, and a value, 0-1, but is \"2:3\""),
         ("--tempo fast".into(), "it must be auto, beats a minute or off"),
         ("--meter 5/4".into(), "[possible values: 4/4, 3/4]"),
     ] {

@@ -96,6 +96,7 @@ fn what_makes_music_does_not_go_with_a_record() {
         "--hit 1",
         "--hits a.txt",
         "--plan",
+        "--intensity 0:1",
         "--snap",
         "--events",
         "--format mid",

@@ -18,9 +18,9 @@ pub struct Chord {
 }
 
 /// The chords of the right hand and of the left, in order; within a hand, no two overlap.
-pub fn staves(score: &Score, tempo: f64) -> [Vec<Chord>; 2] {
-    let sixteenth =
-        |step: u32| (f64::from(step) / f64::from(STEPS_PER_SECOND) * tempo / 60.0 * f64::from(QUARTER)).round() as u32;
+///
+/// `sixteenth` is the one nearest to a step.
+pub fn staves(score: &Score, sixteenth: impl Fn(u32) -> u32) -> [Vec<Chord>; 2] {
     let mut staves: [Vec<Chord>; 2] = [const { Vec::new() }; 2];
     let mut last: [Option<Note>; 2] = [None; 2];
     for note in score.notes() {
@@ -53,6 +53,22 @@ pub fn staves(score: &Score, tempo: f64) -> [Vec<Chord>; 2] {
         staff.iter_mut().for_each(|chord| chord.notes.sort());
     }
     staves
+}
+
+/// The notes of the right hand and of the left, as [`musicxml`](crate::musicxml) divides them.
+///
+/// # Errors
+/// As [`Score::new`], which has none to tell of the notes of a score.
+pub fn hands(score: &Score) -> vmt::Result<[Score; 2]> {
+    let mut hands: [Vec<Note>; 2] = [const { Vec::new() }; 2];
+    let mut last: [Option<Note>; 2] = [None; 2];
+    for note in score.notes() {
+        let played_by = hand(note, &last);
+        last[played_by] = Some(*note);
+        hands[played_by].push(*note);
+    }
+    let [right, left] = hands;
+    Ok([Score::new(right, score.duration())?, Score::new(left, score.duration())?])
 }
 
 /// 0 for the right hand, 1 for the left. Around middle C it is the hand whose last note is nearer in pitch or, if that

@@ -12,6 +12,12 @@ pub struct Key {
     pub minor: bool,
 }
 
+impl From<vmt::Key> for Key {
+    fn from(key: vmt::Key) -> Self {
+        Self { fifths: key.fifths().into(), minor: key.minor }
+    }
+}
+
 impl Key {
     /// The key whose profile (Krumhansl and Kessler 1982) the pitches of `score` fit best.
     pub fn of(score: &Score) -> Self {

@@ -47,17 +47,16 @@ mod cuts;
 mod fit;
 mod markers;
 mod path;
-mod tempo;
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::music::{TempoChange, tempo_changes};
 pub use cuts::{Detector, FilmHits, HEIGHT, Thumbnail, WIDTH, find_hits};
 pub use fit::{ClickTrack, MAX_END, Options, PlacedHit};
 pub use markers::{FrameRate, Marker, Markers, Timeline, read_markers};
-pub use tempo::{TempoChange, tempo_changes};
 
 /// What a [`Hit`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

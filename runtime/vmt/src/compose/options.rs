@@ -29,6 +29,10 @@ pub struct Options {
     /// Notes begin only on the sixteenths and the triplets of the beats in [`conditions`](Self::conditions).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub quantize: bool,
+    /// The music ends on the tonic chord, struck on the last downbeat before the [`end`](Conditions::end) and held to it.
+    /// Without a key in [`conditions`](Self::conditions), the key is that of the last seconds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cadence: bool,
     /// What the piece begins with and continues, such as [`Score::beginning`](crate::Score::beginning); at most half a
     /// window. It takes the place of music for the film's first seconds.
     pub primer: Vec<Token>,
@@ -45,6 +49,7 @@ impl Default for Options {
             primer: Vec::new(),
             conditions: Conditions::default(),
             quantize: false,
+            cadence: false,
         }
     }
 }
@@ -78,6 +83,11 @@ impl Options {
     /// The same, with this [`quantize`](Self::quantize).
     pub fn with_quantize(self, quantize: bool) -> Self {
         Self { quantize, ..self }
+    }
+
+    /// The same, with this [`cadence`](Self::cadence).
+    pub fn with_cadence(self, cadence: bool) -> Self {
+        Self { cadence, ..self }
     }
 
     /// The same, with this [`primer`](Self::primer).

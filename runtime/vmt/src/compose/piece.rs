@@ -12,7 +12,7 @@ use super::options::Options;
 use super::ranking::Rank;
 use super::seam::Take;
 use crate::decode::{
-    DensityBias, Generator, Grammar, Guidance, Lane, LogitsProcessor, Metre, SampledToken, Unconstrained,
+    Cadence, DensityBias, Generator, Grammar, Guidance, Lane, LogitsProcessor, Metre, SampledToken, Unconstrained,
 };
 use crate::error::{Error, Result};
 use crate::model::{Engine, check_takes};
@@ -197,6 +197,9 @@ impl<'c, W: Iterator> Piece<'c, W> {
             processors.push(Box::new(if span.open_ended { grammar.open_ended() } else { grammar }));
             if options.quantize || conditions.hits.is_some() {
                 processors.push(Box::new(Metre::new(conditions.clone(), options.quantize)));
+            }
+            if options.cadence {
+                processors.push(Box::new(Cadence::new(conditions.clone())));
             }
             Ok(Lane::new(prefix, processors))
         };

@@ -1,5 +1,6 @@
 //! The loop that samples one token after the other, and the processors that its logits go through.
 
+mod cadence;
 mod controls;
 mod density;
 mod generator;
@@ -10,6 +11,7 @@ mod processor;
 mod sampling;
 mod unconstrained;
 
+pub use cadence::Cadence;
 pub use controls::Controls;
 pub use density::DensityBias;
 pub use generator::{Generator, Lane, SampledToken};

@@ -161,6 +161,12 @@ impl Key {
         keys.min_by(|a, b| distance(a).total_cmp(&distance(b))).filter(|_| sum > 0.0)
     }
 
+    /// Sharps of its key signature, flats below 0: -5 to 6.
+    pub fn fifths(self) -> i8 {
+        let major = self.tonic % 12 + if self.minor { 3 } else { 0 };
+        ((major * 7 + 5) % 12) as i8 - 5
+    }
+
     /// The key, higher by so many semitones.
     pub fn transposed(self, semitones: i8) -> Self {
         Self { tonic: (i16::from(self.tonic) + i16::from(semitones)).rem_euclid(12) as u8, ..self }
@@ -386,6 +392,11 @@ mod tests {
             }
         }
         assert_eq!(Key::nearest([0.0; 12]), None);
+        for (tonic, minor, fifths) in
+            [(0, false, 0), (9, true, 0), (7, false, 1), (6, false, 6), (1, false, -5), (10, true, -5)]
+        {
+            assert_eq!(Key { tonic, minor }.fifths(), fifths);
+        }
         let key = Key { tonic: 11, minor: true };
         assert_eq!([1, -12, 0].map(|semitones| key.transposed(semitones).tonic), [0, 11, 11]);
     }

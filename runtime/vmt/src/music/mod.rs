@@ -1,5 +1,6 @@
 //! Events, notes, and their way to MIDI and back.
 
+mod bars;
 mod conditions;
 mod event;
 pub mod midi;
@@ -8,7 +9,9 @@ mod player;
 mod scale;
 pub(crate) mod score;
 mod tempo;
+mod tempo_map;
 
+pub use bars::{BarLines, Conductor, Marker};
 pub use conditions::{Beat, Condition, ConditionRow, Conditions, INTENSITY_RANKS, Key, UNKNOWN};
 pub use event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
 pub(crate) use event::{steps, time};
@@ -18,3 +21,4 @@ pub use scale::Scale;
 pub(crate) use score::tokens_up_to;
 pub use score::{Decoded, Score};
 pub use tempo::Tempo;
+pub use tempo_map::{TempoChange, tempo_changes};

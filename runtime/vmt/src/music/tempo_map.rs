@@ -1,6 +1,6 @@
 //! Beats as MIDI counts them.
 
-use crate::music::Beat;
+use super::conditions::Beat;
 
 /// A tempo that holds from a beat on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,16 +26,23 @@ const RUN: usize = 256;
 /// A tempo is a whole number of microseconds. What rounding leaves of one is made up for by the next, so no beat is off by
 /// more than 0.13 ms, however long the film. Fewer than two beats have no tempo.
 pub fn tempo_changes(beats: &[Beat]) -> Vec<TempoChange> {
-    let micros = |beat: &Beat| beat.step * 10_000.0;
-    let length = |index: usize| micros(&beats[index + 1]) - micros(&beats[index]);
+    let points: Vec<(f64, f64)> = (0_u32..).zip(beats).map(|(place, beat)| (place.into(), beat.step)).collect();
+    changes(&points)
+}
+
+/// The same for any rising places, as beats and steps of 10 ms; [`TempoChange::beat`] is the index of a place then.
+pub(super) fn changes(points: &[(f64, f64)]) -> Vec<TempoChange> {
+    let micros = |index: usize| points[index].1 * 10_000.0;
+    let beats = |from: usize, to: usize| points[to].0 - points[from].0;
+    let length = |index: usize| (micros(index + 1) - micros(index)) / beats(index, index + 1);
     let mut changes: Vec<TempoChange> = Vec::new();
-    let Some(mut written) = beats.first().map(micros) else { return changes };
-    let mut from = 0;
-    while from + 1 < beats.len() {
+    let (mut from, mut written) = (0, if points.is_empty() { 0.0 } else { micros(0) });
+    while from + 1 < points.len() {
         let same = |&index: &usize| (length(index) - length(from)).abs() < 0.01;
-        let run = (from..beats.len() - 1).take(RUN).take_while(same).count().max(1);
-        let each = ((micros(&beats[from + run]) - written) / run as f64).round().clamp(1.0, f64::from((1 << 24) - 1));
-        written += each * run as f64;
+        let run = (from..points.len() - 1).take(RUN).take_while(same).count().max(1);
+        let beats = beats(from, from + run);
+        let each = ((micros(from + run) - written) / beats).round().clamp(1.0, f64::from((1 << 24) - 1));
+        written += each * beats;
         if changes.last().is_none_or(|last| last.micros != each as u32) {
             changes.push(TempoChange { beat: from, micros: each as u32 });
         }
