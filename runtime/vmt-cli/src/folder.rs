@@ -56,7 +56,7 @@ pub fn run(
     let start = input.range()?.start;
     // What is wrong with the call is wrong with each film.
     let inputs = generation.inputs();
-    outputs.of(&films[0], out).check(&Film::Video(films[0].clone()), start, &inputs)?;
+    outputs.of(&films[0], out).check_call(&Film::Video(films[0].clone()), start, &inputs)?;
     let pipeline = Pipeline::load(input, outputs, generation)?;
 
     let mut rows = Vec::new();
@@ -78,11 +78,16 @@ pub fn run(
         let outcome = match outcome {
             Outcome::Wrote { music, notes } => format!("wrote    {:.2} s, {notes} notes", music.as_secs_f64()),
             Outcome::Skipped => "skipped  it is done".into(),
-            Outcome::Failed(error) if outputs.quiet => {
-                vmt_files::warn(format_args!("vmt: {}: {error:#}", name(film)));
-                continue;
+            Outcome::Failed(error) => {
+                // The error of a wrong call has a form of its own.
+                let error = format!("{error:#}");
+                let error = error.trim_start_matches("error: ").trim_end();
+                if outputs.quiet {
+                    vmt_files::warn(format_args!("vmt: {}: {error}", name(film)));
+                    continue;
+                }
+                format!("failed   {error}")
             }
-            Outcome::Failed(error) => format!("failed   {error:#}"),
         };
         say(format!("{:width$}  {outcome}", name(film)))?;
     }

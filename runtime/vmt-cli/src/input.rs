@@ -15,7 +15,7 @@ use crate::{image_sequence, moment, paths, usage};
 /// The film to compose for
 #[derive(clap::Args)]
 pub struct InputArgs {
-    /// The video file, or a folder of videos
+    /// The video file, or a folder of videos; - is standard input
     #[cfg(feature = "video")]
     #[arg(required_unless_present_any = ["frames", "from"])]
     video: Option<PathBuf>,
@@ -49,7 +49,10 @@ impl InputArgs {
     pub fn film(&self) -> Option<Film> {
         let frames = self.frames.clone().zip(self.fps).map(|(folder, fps)| Film::Frames { folder, fps });
         #[cfg(feature = "video")]
-        let frames = frames.or(self.video.clone().map(Film::Video));
+        let frames = frames.or(self
+            .video
+            .clone()
+            .map(|video| Film::Video(if paths::is_standard(&video) { "/dev/stdin".into() } else { video })));
         frames
     }
 

@@ -20,8 +20,8 @@ use crate::{image_sequence, paths, usage};
 #[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// The file to write: .mid, .wav or .mp3, .mp4 or .mkv (the film with its music), .png or .svg (a piano roll),
-    /// .musicxml or .json; may be given several times. Existing files are replaced, but never an input. - writes
+    /// The file to write: .mid, .wav or .mp3, .mp4, .mkv or .mov (the film with its music), .png or .svg (a piano
+    /// roll), .musicxml or .json; may be given several times. Existing files are replaced, but never an input. - writes
     /// MIDI to standard output; for a folder of films, it is a folder
     #[arg(short, long, value_name = "FILE", required_unless_present_any = ["events", "plan"])]
     #[arg(value_parser = OsStringValueParser::new().try_map(Output::new))]
@@ -50,10 +50,10 @@ pub struct OutputArgs {
     /// Write the right and the left hand as two tracks of .mid
     #[arg(long)]
     hands: bool,
-    /// The piano of .wav, .mp4 and .mkv [default: the soundfont inside this program]
+    /// The piano of .wav, .mp4, .mkv and .mov [default: the soundfont inside this program]
     #[arg(long, value_name = "FILE.sf2")]
     soundfont: Option<PathBuf>,
-    /// Volume of the film's own sound under the music in .mp4 and .mkv, 0-1
+    /// Volume of the film's own sound under the music in .mp4, .mkv and .mov, 0-1
     #[arg(long, value_name = "X")]
     original_volume: Option<f32>,
     /// Show frames of the film along the time axis of .png and .svg
@@ -88,13 +88,14 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [(&str, Self); 11] = [
+    const ALL: [(&str, Self); 12] = [
         ("mid", Self::Midi),
         ("midi", Self::Midi),
         ("wav", Self::Wav),
         ("mp3", Self::Mp3),
         ("mp4", Self::Film),
         ("mkv", Self::Film),
+        ("mov", Self::Film),
         ("png", Self::Png),
         ("svg", Self::Svg),
         ("musicxml", Self::MusicXml),
@@ -224,10 +225,23 @@ impl OutputArgs {
     /// Finds what would go wrong after minutes of work, before it. The music is for the film from `start` on; `inputs` are
     /// the files besides the film and the soundfont that no output may replace.
     pub fn check(&self, film: &Film, start: Duration, inputs: &[PathBuf]) -> Result<Prepared> {
+        let prepared = self.check_call(film, start, inputs)?;
+        #[cfg(feature = "video")]
+        for Output { path, .. } in self.output.iter().filter(|output| output.kind == Kind::Film) {
+            let (Film::Video(video) | Film::Frames { folder: video, .. }) = film;
+            check_mux(video, start, path, self.original_volume.unwrap_or(0.0))?;
+        }
+        Ok(prepared)
+    }
+
+    /// The same but for what lies in the film itself.
+    pub fn check_call(&self, film: &Film, start: Duration, inputs: &[PathBuf]) -> Result<Prepared> {
         self.tempo()?;
         let (Film::Video(source) | Film::Frames { folder: source, .. }) = film;
         let inputs: Vec<_> = [source].into_iter().chain(&self.soundfont).chain(inputs).cloned().collect();
         let streamed = matches!(film, Film::Frames { folder, .. } if paths::is_standard(folder));
+        #[cfg(feature = "video")]
+        let streamed = streamed || matches!(film, Film::Video(video) if !vmt_video::can_be_read_again(video));
         usage::ensure(self.format.is_empty(), "--format is for a folder of films")?;
         let pipes = self.output.iter().filter(|output| paths::is_standard(&output.path)).count();
         let one = pipes + usize::from(self.events) <= 1 && (pipes == 0 || !self.keep_takes);
@@ -248,27 +262,28 @@ impl OutputArgs {
                 vmt_video::check_mp3().map_err(|error| usage::wrong(path_is(&error.to_string())))?;
             }
             if *kind == Kind::Film {
-                let Film::Video(video) = film else {
-                    return Err(usage::wrong(path_is("needs a video to copy, not --frames")).into());
-                };
-                let begins = start.is_zero() || path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("mp4"));
+                let is_video = matches!(film, Film::Video(_));
+                usage::ensure(is_video, path_is("needs a video to copy, not --frames"))?;
+                let begins = start.is_zero() || path.extension().is_some_and(|kind| !kind.eq_ignore_ascii_case("mkv"));
                 usage::ensure(begins, path_is("only an .mp4 can begin at any frame; give no --start, or write .mp4"))?;
-                #[cfg(feature = "video")]
-                vmt_video::check_mux(video, start)?;
             }
         }
         let wants = |kinds: &[Kind]| self.output.iter().any(|output| kinds.contains(&output.kind));
         let sound = self.output.iter().any(|output| output.kind.has_sound());
         usage::ensure(sound || self.soundfont.is_none(), "--soundfont: there is no sound or film to write")?;
-        let film = wants(&[Kind::Film]);
-        usage::ensure(film || self.original_volume.is_none(), "--original-volume: there is no .mp4 or .mkv to write")?;
+        let copies = wants(&[Kind::Film]);
+        usage::ensure(
+            copies || self.original_volume.is_none(),
+            "--original-volume: there is no .mp4, .mkv or .mov to write",
+        )?;
         let volume = self.original_volume.unwrap_or(0.0);
         usage::ensure((0.0..=1.0).contains(&volume), format!("--original-volume: must be 0 to 1, but is {volume}"))?;
         let midi = wants(&[Kind::Midi]);
         usage::ensure(midi || !self.hands, "--hands: there is no .mid to write")?;
         let roll = wants(&[Kind::Png, Kind::Svg]);
         usage::ensure(roll || !self.thumbnails, "--thumbnails: there is no .png or .svg to write")?;
-        usage::ensure(!(streamed && self.thumbnails), "--thumbnails: standard input cannot be read again")?;
+        let again = "--thumbnails: the film must be read twice, and a pipe cannot: save it to a file first";
+        usage::ensure(!(streamed && self.thumbnails), again)?;
         Ok(Prepared { font: sound.then(|| self.font()).transpose()? })
     }
 
@@ -369,7 +384,12 @@ impl OutputArgs {
     #[cfg(feature = "video")]
     fn film(&self, draft: &Path, sound: &Path, provenance: &Provenance) -> Result<()> {
         let Film::Video(video) = &provenance.film else { anyhow::bail!("there is no video to copy") };
-        Ok(vmt_video::mux(video, provenance.range(), sound, draft, self.original_volume.unwrap_or(0.0))?)
+        let volume = self.original_volume.unwrap_or(0.0);
+        vmt_video::mux(video, provenance.range().start, sound, draft, volume).map_err(|error| match error {
+            // Under the draft's name, which the user did not choose.
+            vmt_video::Error::Mux { reason, .. } => anyhow::anyhow!("cannot be written: {reason}"),
+            error => error.into(),
+        })
     }
 
     #[cfg(not(feature = "video"))]
@@ -395,6 +415,21 @@ fn mp3(sound: &Path, draft: &Path) -> Result<()> {
 #[cfg(not(feature = "video"))]
 fn mp3(_: &Path, _: &Path) -> Result<()> {
     anyhow::bail!("this program was built without FFmpeg")
+}
+
+/// A wrong call where the film cannot be copied to `out`.
+#[cfg(feature = "video")]
+fn check_mux(film: &Path, start: Duration, out: &Path, volume: f32) -> Result<()> {
+    match vmt_video::check_mux(film, start, out, volume) {
+        Ok(remark) => {
+            if let Some(remark) = remark {
+                vmt_files::warn(remark);
+            }
+            Ok(())
+        }
+        Err(error @ vmt_video::Error::Unfit { .. }) => Err(usage::wrong(error).into()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What was made ready before the work.

@@ -56,7 +56,11 @@ fn check_film(provenance: &Provenance, music: Duration) -> Result<()> {
         #[cfg(feature = "video")]
         Film::Video(path) => {
             let range = provenance.range();
-            let film = vmt_video::Video::open(path)?.claimed_duration().unwrap_or(Duration::MAX);
+            if !vmt_video::can_be_read_again(path) {
+                // Refused by the outputs that need it.
+                return Ok(());
+            }
+            let film = vmt_video::duration(path)?;
             let film = film.min(range.end).saturating_sub(range.start);
             let name = path.display();
             // Headers round, and some are a little wrong.

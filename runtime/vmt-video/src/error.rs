@@ -47,15 +47,13 @@ pub enum Error {
         /// What FFmpeg said.
         reason: String,
     },
-    /// ffmpeg cannot begin to copy the film there.
-    #[error("{path}: ffmpeg finds no frame to begin with at {start:?}; if there is one, copy the film first: {copy}")]
-    Start {
+    /// The film cannot become another film by copying its pictures, which is known before any work.
+    #[error("{path}: {reason}")]
+    Unfit {
         /// The film.
         path: PathBuf,
-        /// The time to begin at.
-        start: Duration,
-        /// A command that helps.
-        copy: String,
+        /// Why, and what to do.
+        reason: String,
     },
     /// The frames do not make a clip.
     #[error(transparent)]

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::mux::{ffmpeg, url};
+use crate::input::{ffmpeg, url};
 
 /// MP3 with a variable bit rate of about 190 kbit/s, without the encoder's version in it.
 const MP3: [&str; 6] = ["-c:a", "libmp3lame", "-q:a", "2", "-fflags", "+bitexact"];

@@ -1,183 +1,349 @@
 //! Films with another soundtrack, written by the program `ffmpeg`: with its libraries it would take hundreds of lines
-//! and unsafe code.
+//! and unsafe code. Which packet is shown when is decided here, packet by packet, and not by `ffmpeg`.
 
-use std::ffi::OsString;
-use std::ops::Range;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use ffmpeg_next::{Rational, media::Type};
+use ffmpeg_next::codec::Id;
+use ffmpeg_next::{Rational, Rescale};
+use tempfile::TempPath;
 
 use crate::error::Error;
+use crate::index::{Cut, Index, sounds};
+use crate::input::{Input, ffmpeg, url};
 use crate::video::Video;
 
-/// Checks, before any work, that [`mux`] can run `ffmpeg`, and can begin to copy `film` at `start`, for which it writes
-/// a second of film to the system's temporary folder.
+/// The containers that [`mux`] writes, by extension.
+pub const CONTAINERS: [&str; 3] = ["mp4", "mkv", "mov"];
+
+/// Checks, before any work, that [`mux`] can copy `film` from `start` on to `out`, a file with one of the extensions
+/// [`CONTAINERS`], and with an `original_volume` above 0 its sound. Reads all packets of the film, and lets `ffmpeg` write
+/// its first picture to the system's temporary folder. Returns what the user should know.
 ///
 /// # Errors
-/// Where `ffmpeg` is missing, the film cannot be read, or there is no frame to begin with.
-pub fn check_mux(film: &Path, start: Duration) -> Result<(), Error> {
-    let ffmpeg = Command::new(FFMPEG).arg("-version").stdin(Stdio::null()).stdout(Stdio::null()).status();
-    ffmpeg.map_err(|error| missing(Path::new(FFMPEG), &error))?;
-    if start.is_zero() {
-        return Ok(());
+/// Where `ffmpeg` is missing or the film cannot be read; [`Error::Unfit`] where it cannot be read again, where the container
+/// cannot hold its pictures or would lose their times, rotation, shape or colours, or where no sound can be decoded.
+pub fn check_mux(film: &Path, start: Duration, out: &Path, original_volume: f32) -> Result<Option<String>, Error> {
+    ffmpeg().arg("-version").stdout(Stdio::null()).status().map_err(|error| missing(out, &error))?;
+    let unfit = |reason: String| Error::Unfit { path: film.to_owned(), reason };
+    if !can_be_read_again(film) {
+        return Err(unfit(
+            "must be read twice for its pictures, and a pipe cannot: save it to a file first".to_owned(),
+        ));
     }
-    let source = Source::of(film)?;
-    let io = |error| Error::Io { path: std::env::temp_dir(), error };
-    let second = tempfile::Builder::new().suffix(".mp4").tempfile().map_err(io)?.into_temp_path();
-    let mut command = ffmpeg_from(film, source.lead + start.as_secs_f64());
-    command.args(["-map", &format!("0:{}", source.video), "-c", "copy", "-t", "1"]).arg(url(&second));
-    command.output().map_err(io)?;
-    check_start(film, start, &second)
+    let index = Index::of(film)?;
+    let container = container(out);
+    if let Err(reason) = index.fits(film, start, &container)? {
+        let mut others = CONTAINERS.iter().filter(|other| **other != container);
+        let other = others.find(|other| index.fits(film, start, other).is_ok_and(|fits| fits.is_ok()));
+        let instead = other.map_or_else(
+            || format!("encode it first: ffmpeg -i {} FILM.mp4", film.display()),
+            |other| format!("write .{other}"),
+        );
+        return Err(unfit(format!("cannot be copied into .{container}, which {reason}; {instead}")));
+    }
+    if original_volume == 0.0 {
+        return Ok(None);
+    }
+    let sounds = sounds(film)?;
+    Ok(match (sounds.first(), sound(film)?) {
+        (Some(first), Some(sound)) if sound != *first => {
+            Some(format!("{}: its first sound cannot be decoded; stream {sound} is taken", film.display()))
+        }
+        (Some(_), None) => {
+            return Err(unfit("has no sound that FFmpeg can decode: give no volume for it".to_owned()));
+        }
+        _ => None,
+    })
 }
 
-/// An error where `made`, which is `film` from `start` on, does not begin with a frame: in some containers ffmpeg finds
-/// a later one, or none.
-fn check_start(film: &Path, start: Duration, made: &Path) -> Result<(), Error> {
-    if Source::of(made).is_ok_and(|made| made.first < 0.1) {
-        return Ok(());
-    }
-    let (path, film) = (film.to_owned(), film.display());
-    let copy = format!("ffmpeg -fflags +genpts -i {film} -c copy COPY.mkv");
-    Err(Error::Start { path, start, copy })
+/// Whether a film can be read more than once: it is no pipe.
+pub fn can_be_read_again(film: &Path) -> bool {
+    // What is missing or not allowed is found when it is opened.
+    !film.metadata().is_ok_and(|file| !file.is_file())
 }
 
-const FFMPEG: &str = "ffmpeg";
-/// The metadata that names us in the films that we write, and our name.
-const COMPOSER: &str = "composer";
-const OURS: &str = "vmt";
-const NO_TIMESTAMP: i64 = ffmpeg_next::ffi::AV_NOPTS_VALUE;
-
-/// Writes `film`, or the part of it in `range` (times from the first frame), to `out` (.mp4 or .mkv) with the sound
-/// file
-/// `music` as its soundtrack: AAC, as long as `music`, which begins with the part's first frame.
+/// Writes `film` from `start` on (a time from the first frame) to `out`, a file with one of the extensions [`CONTAINERS`],
+/// with the sound file `music` as its soundtrack: AAC. Pictures and sound begin together and end with `music`.
 ///
-/// The video stream is copied, not encoded again. The film's own sound is left out or, with an `original_volume` above
-/// 0 (1 is unchanged), mixed under the music. `out` is written in place, and removed where that fails: name a draft
-/// where something must stay until the film is complete.
+/// The pictures are copied, not encoded again, and each is shown when [`Video`] says. The film's own sound is left out or,
+/// with an `original_volume` above 0 (1 is unchanged), mixed under the music. `out` is written in place, and removed
+/// where that fails: name a draft where something must stay until the film is complete.
 ///
-/// Packets can be copied only from a key frame on. So an .mp4 holds frames before the part too, which its edit list
-/// hides; an .mkv has no edit list, and is refused where the part does not begin with the film. The end is right to a
-/// few frames, because frames may be stored out of order.
+/// Packets can be copied only from a key frame on. So an .mp4 or .mov holds frames before the part too, which its edit list
+/// hides; an .mkv has no edit list, and is refused where the part does not begin with the film. Frames behind the
+/// end that others before it need are shown in the last ticks.
 ///
 /// # Errors
-/// Where `film` cannot be read, or `ffmpeg` is missing or fails.
-pub fn mux(film: &Path, range: Range<Duration>, music: &Path, out: &Path, original_volume: f32) -> Result<(), Error> {
-    let failed = |reason: String| Error::Mux { path: out.to_owned(), reason };
-    let is_mp4 = out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mp4"));
-    let skips = !range.start.is_zero();
-    if skips && !is_mp4 {
-        return Err(failed("only an .mp4 can begin at any frame".to_owned()));
+/// Where `film` or `music` cannot be read, or `ffmpeg` is missing or fails; [`Error::Unfit`] as for [`check_mux`].
+pub fn mux(film: &Path, start: Duration, music: &Path, out: &Path, original_volume: f32) -> Result<(), Error> {
+    let index = Index::of(film)?;
+    let length = u64::try_from(Input::open(music)?.reader.input.duration()).unwrap_or(0);
+    let cut = index.cut(start, Duration::from_micros(length));
+    let zero = index.zero.saturating_add(index.ticks(start));
+    let container = container(out);
+    if cut.has_lead && !has_edit_list(&container) {
+        let reason = format!("cannot begin there in .{container}: write .mp4");
+        return Err(Error::Unfit { path: film.to_owned(), reason });
     }
-    let source = Source::of(film)?;
-    // After a seek, ffmpeg counts from the time that it was told.
-    let (search, lead) = if skips { (source.lead + range.start.as_secs_f64(), 0.0) } else { (0.0, source.lead) };
 
-    let mut command = ffmpeg_from(film, search);
-    command.args(["-protocol_whitelist", "file", "-i"]).arg(url(music));
-    command.args(["-filter_complex", &source.sound(original_volume, lead)]);
-    command.args(["-map", &format!("0:{}", source.video), "-map", "[sound]"]);
-    command.args(["-c:v", "copy", "-c:a", "aac", "-b:a", "192k"]);
+    // Copied with the pictures, not encoded beside them: `ffmpeg` gives filters of packets other units when it has to wait for
+    // an encoder.
+    let sound = soundtrack(film, &index, zero, music, out, original_volume)?;
+    let mut command = copying(film);
+    command.args(["-protocol_whitelist", "file", "-i"]).arg(url(&sound));
+    command.args(["-map", &format!("0:{}", index.stream), "-map", "1:a:0", "-c:a", "copy"]);
+    copy_pictures(&mut command, film, &index, &cut, zero, &container)?;
     command.args(["-metadata", &format!("{COMPOSER}={OURS} {}", env!("CARGO_PKG_VERSION"))]);
     // Otherwise an .mkv has random identifiers.
     command.args(["-fflags", "+bitexact"]);
-    if range.end < Duration::MAX {
-        command.args(["-t", &(lead + range.end.saturating_sub(range.start).as_secs_f64()).to_string()]);
-    }
-    if is_mp4 {
+    if has_edit_list(&container) {
         // So that it plays while it loads.
         command.args(["-movflags", "+faststart"]);
     }
-    let done = command.arg(url(out)).output().map_err(|error| missing(out, &error))?;
-    let checked = if !done.status.success() {
-        Err(failed(format!("ffmpeg says: {}", String::from_utf8_lossy(&done.stderr).trim())))
-    } else if skips {
-        check_start(film, range.start, out)
-    } else {
-        Ok(())
-    };
     // ffmpeg leaves what it has begun, or nothing where it could not begin.
-    checked.inspect_err(|_| drop(std::fs::remove_file(out)))
+    run(command, out, out).inspect_err(|_| drop(std::fs::remove_file(out)))
 }
 
-/// The program, which says errors alone.
-pub fn ffmpeg() -> Command {
-    let mut command = Command::new(FFMPEG);
-    command.args(["-v", "error", "-nostdin", "-y"]).stdin(Stdio::null());
-    command
-}
+const FORM: &str = "aformat=sample_rates=48000:channel_layouts=stereo";
 
-/// The program, reading `film` from a second on, as ffmpeg counts.
-fn ffmpeg_from(film: &Path, second: f64) -> Command {
-    let mut command = ffmpeg();
-    if second > 0.0 {
-        command.args(["-ss", &second.to_string()]);
+/// The metadata that names us in the films that we write, and our name.
+const COMPOSER: &str = "composer";
+const OURS: &str = "vmt";
+
+/// Sound before the pictures, in seconds, that a scratch file can hold.
+const AHEAD: i64 = 3600;
+
+impl Video {
+    /// Whether [`mux`] wrote this film: then its metadata names `vmt` as the composer.
+    pub fn has_our_music(&self) -> bool {
+        let metadata = self.input.reader.input.metadata();
+        metadata.get(COMPOSER).is_some_and(|composer| composer.split(' ').next() == Some(OURS))
     }
-    command.args(["-protocol_whitelist", "file", "-i"]).arg(url(film));
+}
+
+impl Index {
+    /// What a container cannot keep of the film from `start` on, if anything.
+    fn fits(&self, film: &Path, start: Duration, container: &str) -> Result<Result<(), String>, Error> {
+        let cut = self.cut(start, Duration::from_secs(1));
+        if cut.has_lead && !has_edit_list(container) {
+            return Ok(Err("would show what comes before its beginning".to_owned()));
+        }
+        let (last, average) = self.last_and_average();
+        if container == "mkv" && last > Duration::from_millis(100).max(average * 2) {
+            return Ok(Err(format!("does not store that its last picture stays for {last:.2?}")));
+        }
+
+        let io = |error| Error::Io { path: std::env::temp_dir(), error };
+        let one = tempfile::Builder::new().suffix(&format!(".{container}")).tempfile().map_err(io)?.into_temp_path();
+        let mut command = copying(film);
+        command.args(["-map", &format!("0:{}", self.stream), "-frames:v", "1"]);
+        copy_pictures(&mut command, film, self, &cut, self.zero, container)?;
+        let done = command.arg(url(&one)).output().map_err(|error| missing(&one, &error))?;
+        if !done.status.success() {
+            let said = said(&done, &one);
+            return Ok(Err(format!("cannot hold its pictures: {}", said.split("; ").next().unwrap_or_default())));
+        }
+        let film = Video::open(film)?;
+        let Ok(copy) = Video::open(&one) else { return Ok(Err("cannot hold its pictures".to_owned())) };
+        let keeps = |what: &str, is_kept: bool| if is_kept { Ok(()) } else { Err(format!("loses its {what}")) };
+        Ok(keeps("rotation", film.turn() == copy.turn())
+            .and_then(|()| keeps("shape", (film.aspect() / copy.aspect() - 1.0).abs() < 0.01))
+            .and_then(|()| keeps("colours", film.colours() == copy.colours())))
+    }
+}
+
+/// The program, reading `film` with the timestamps that are in it.
+fn copying(film: &Path) -> Command {
+    let mut command = ffmpeg();
+    command.arg("-copyts");
+    command.args(["-protocol_whitelist", "file", "-fflags", "+genpts", "-i"]).arg(url(&real(film)));
     command
 }
 
-/// A path as a URL, so that it is never taken for another protocol.
-pub fn url(path: &Path) -> OsString {
-    let mut url = OsString::from("file:");
-    url.push(path);
-    url
+/// The film as `ffmpeg` finds it, whose `/dev/stdin` is another file.
+fn real(film: &Path) -> PathBuf {
+    film.canonicalize().unwrap_or_else(|_| film.to_owned())
+}
+
+/// Options that copy the packets of a part of the pictures, with times from `zero`, a timestamp in the one count of time.
+fn copy_pictures(
+    command: &mut Command,
+    film: &Path,
+    index: &Index,
+    cut: &Cut,
+    zero: i64,
+    container: &str,
+) -> Result<(), Error> {
+    let left_out: String = cut.left_out.iter().map(|number| format!("+eq(n,{number})")).collect();
+    let drop = format!("lt(n,{})+gt(n,{}){left_out}", cut.first, cut.last);
+    // As the next filter counts them.
+    let place = |number: usize| number - cut.first - cut.left_out.iter().filter(|other| **other < number).count();
+    let offsets: Vec<_> = index.counts.iter().map(|count| (count.first, count.offset)).collect();
+    let shift = shift(&offsets, cut.first, zero, index.tick);
+    let by = |packets: &[(usize, i64)]| {
+        let term = |&(number, by): &(usize, i64)| format!("+eq(N,{})*({})/TB", place(number), seconds(by, index.tick));
+        packets.iter().map(term).collect::<String>()
+    };
+    let (moved, delayed) = (by(&cut.moved), by(&cut.delayed));
+    let lasts = cut.durations.iter().fold("DURATION".to_owned(), |others, &(number, ticks)| {
+        format!("if(eq(N,{}),{}/TB,{others})", place(number), seconds(ticks, index.tick))
+    });
+    let filters =
+        format!("noise=drop='{drop}',setts=pts='PTS{shift}{moved}':dts='DTS{shift}{delayed}':duration='{lasts}'");
+    command.args(["-c:v", "copy", "-copyinkf", "-time_base:v", &ticks(index.tick, container), "-bsf:v", &filters]);
+    let is_hevc =
+        Input::open(film)?.reader.input.stream(index.stream).is_some_and(|it| it.parameters().id() == Id::HEVC);
+    if is_hevc && has_edit_list(container) {
+        // Apple's players refuse the other tag, `hev1`.
+        command.args(["-tag:v", "hvc1"]);
+    }
+    Ok(())
+}
+
+/// Terms of an expression for timestamps: the offset of each count of time, from which packet on, less `zero`. Packets
+/// are counted from `first`.
+fn shift(offsets: &[(usize, i64)], first: usize, zero: i64, tick: Rational) -> String {
+    let mut known = 0;
+    let mut terms = String::new();
+    for &(number, offset) in offsets {
+        let by = seconds(offset.saturating_sub(known), tick);
+        terms += &match number.checked_sub(first) {
+            Some(place) if place > 0 => format!("+gte(N,{place})*({by})/TB"),
+            _ => format!("+({by})/TB"),
+        };
+        known = offset;
+    }
+    format!("{terms}-({})/TB", seconds(zero, tick))
+}
+
+/// The unit of the timestamps that a container stores. `ffmpeg` must be told: filters of packets are given these, but count
+/// in what it was told.
+fn ticks(tick: Rational, container: &str) -> String {
+    if !has_edit_list(container) {
+        return "1/1000".to_owned();
+    }
+    let mut per_second = i64::from(tick.denominator());
+    while per_second < 10_000 {
+        per_second *= 2;
+    }
+    format!("1/{per_second}")
+}
+
+/// Ticks in seconds.
+fn seconds(ticks: i64, tick: Rational) -> String {
+    format!("{:.9}", ticks as f64 * f64::from(tick))
+}
+
+/// The sound of the film that is to be written to `out`, encoded, in a scratch file beside it.
+fn soundtrack(
+    film: &Path,
+    index: &Index,
+    zero: i64,
+    music: &Path,
+    out: &Path,
+    original_volume: f32,
+) -> Result<TempPath, Error> {
+    let mut command = ffmpeg();
+    command.args(["-copyts", "-protocol_whitelist", "file", "-i"]).arg(url(music));
+    let stream = if original_volume == 0.0 { None } else { sound(film)? };
+    let begins = seconds(zero, index.tick);
+    let mut joined = None;
+    let filters = match stream {
+        None => format!("[0:a:0]{FORM}[sound]"),
+        Some(stream) => {
+            let offsets = index.sound(film, stream)?;
+            if let [(_, offset)] = offsets[..] {
+                let begins = format!("{begins}-({})", seconds(offset, sound_tick(film, stream)?));
+                command.args(["-protocol_whitelist", "file", "-i"]).arg(url(&real(film)));
+                mixed(&format!("1:{stream}"), &begins, original_volume)
+            } else {
+                let path = joined.insert(joined_sound(film, stream, &offsets, out)?);
+                command.args(["-protocol_whitelist", "file", "-i"]).arg(url(path));
+                mixed("1:a:0", &format!("{begins}+{AHEAD}"), original_volume)
+            }
+        }
+    };
+    command.args(["-filter_complex", &filters, "-map", "[sound]", "-c:a", "aac", "-b:a", "192k"]);
+    command.args(["-fflags", "+bitexact"]);
+    let scratch = scratch(out, ".m4a")?;
+    run(command, &scratch, out)?;
+    Ok(scratch)
+}
+
+/// The film's sound in one count of time, in a scratch file beside `out`, where it comes [`AHEAD`] seconds later.
+fn joined_sound(film: &Path, stream: usize, offsets: &[(usize, i64)], out: &Path) -> Result<TempPath, Error> {
+    let tick = sound_tick(film, stream)?;
+    let shift = shift(offsets, 0, (-AHEAD).rescale((1, 1), tick), tick);
+    let mut command = copying(film);
+    command.args(["-map", &format!("0:{stream}"), "-c", "copy", "-time_base:a", "1/1000", "-bsf:a"]);
+    command.arg(format!("setts=pts='PTS{shift}':dts='DTS{shift}'"));
+    let scratch = scratch(out, ".mka")?;
+    run(command, &scratch, out)?;
+    Ok(scratch)
+}
+
+/// A file beside `out` that is removed in the end.
+fn scratch(out: &Path, extension: &str) -> Result<TempPath, Error> {
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = tempfile::Builder::new().prefix(".").suffix(extension).tempfile_in(folder);
+    Ok(file.map_err(|error| Error::Mux { path: out.to_owned(), reason: error.to_string() })?.into_temp_path())
+}
+
+/// Lets `ffmpeg` write `file`, on the way to `out`.
+fn run(mut command: Command, file: &Path, out: &Path) -> Result<(), Error> {
+    let done = command.arg(url(file)).output().map_err(|error| missing(out, &error))?;
+    if done.status.success() {
+        return Ok(());
+    }
+    Err(Error::Mux { path: out.to_owned(), reason: format!("ffmpeg says: {}", said(&done, file)) })
+}
+
+fn sound_tick(film: &Path, stream: usize) -> Result<Rational, Error> {
+    Ok(Input::open(film)?.reader.input.stream(stream).map_or(Rational(1, 1), |stream| stream.time_base()))
+}
+
+/// The filter graph from the music and the film's `sound`, whose pictures begin at the second `begins`, to `[sound]`.
+fn mixed(sound: &str, begins: &str, volume: f32) -> String {
+    // aresample fills gaps with silence; the limiter keeps the sum from clipping.
+    format!(
+        "[{sound}]asetpts=PTS-({begins})/TB,atrim=start=0,aresample=async=1:first_pts=0,{FORM},volume={volume}[film];\
+         [0:a:0]{FORM}[music];[music][film]amix=duration=first:normalize=0,alimiter=limit=0.9:attack=1:level=0[sound]"
+    )
+}
+
+/// The first stream of sound that `ffmpeg` can decode, if there is one.
+fn sound(film: &Path) -> Result<Option<usize>, Error> {
+    Ok(sounds(film)?.into_iter().find(|stream| {
+        let mut command = copying(film);
+        command.args(["-map", &format!("0:{stream}"), "-frames:a", "1", "-f", "framecrc", "-"]);
+        let done = command.output();
+        // A line for each frame, after comments.
+        done.is_ok_and(|done| done.stdout.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"0,")))
+    }))
+}
+
+/// What ffmpeg has logged, without its own addresses and the name of the file that it was to write.
+fn said(done: &Output, out: &Path) -> String {
+    let log = String::from_utf8_lossy(&done.stderr);
+    let own = |line: &str| {
+        let line = line.strip_prefix('[').and_then(|line| line.split_once("] ")).map_or(line, |(_, line)| line);
+        line.replace(&format!("file:{}", out.display()), "").trim_start_matches([':', ' ']).trim().to_owned()
+    };
+    log.lines().map(own).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+fn has_edit_list(container: &str) -> bool {
+    container != "mkv"
+}
+
+/// The extension, in lower case.
+fn container(out: &Path) -> String {
+    out.extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
 fn missing(path: &Path, error: &std::io::Error) -> Error {
     let reason = format!("the program `ffmpeg` must be installed, but: {error}");
     Error::Mux { path: path.to_owned(), reason }
-}
-
-impl Video {
-    /// Whether [`mux`] wrote this film: then its metadata names `vmt` as the composer.
-    pub fn has_our_music(&self) -> bool {
-        let metadata = self.reader.input.metadata();
-        metadata.get(COMPOSER).is_some_and(|composer| composer.split(' ').next() == Some(OURS))
-    }
-}
-
-/// The streams of a film, and when they start.
-struct Source {
-    /// The index of the video stream.
-    video: usize,
-    /// The time of the first frame, in seconds by the file's timestamps.
-    first: f64,
-    /// Its time in seconds from the start of the file: sound may come before it.
-    lead: f64,
-    has_sound: bool,
-}
-
-impl Source {
-    fn of(film: &Path) -> Result<Self, Error> {
-        let mut video = Video::open(film)?;
-        video.frame()?;
-        let seconds = |(ticks, tick): (i64, Rational)| ticks as f64 * f64::from(tick);
-        let streams = || video.reader.input.streams().filter(|stream| stream.start_time() != NO_TIMESTAMP);
-        let file = streams().map(|stream| seconds((stream.start_time(), stream.time_base()))).reduce(f64::min);
-        let tick = video.reader.input.stream(video.stream).map(|stream| stream.time_base());
-        let first = video.timestamps.first().zip(tick).map_or(0.0, seconds);
-        Ok(Self {
-            video: video.stream,
-            first,
-            lead: file.map_or(0.0, |file| (first - file).max(0.0)),
-            has_sound: video.reader.input.streams().best(Type::Audio).is_some(),
-        })
-    }
-
-    /// The filter graph from the sound of both files to `[sound]`; the video begins after `lead` seconds.
-    fn sound(&self, original_volume: f32, lead: f64) -> String {
-        const FORM: &str = "aformat=sample_rates=48000:channel_layouts=stereo";
-        let shifted = format!("asetpts=PTS-STARTPTS+{lead}/TB[sound]");
-        if !self.has_sound || original_volume == 0.0 {
-            return format!("[1:a:0]{FORM},{shifted}");
-        }
-        // aresample fills gaps with silence; the limiter keeps the sum from clipping.
-        format!(
-            "[0:a:0]aresample=async=1:first_pts=0,{FORM},atrim=start={lead},asetpts=PTS-STARTPTS,\
-             volume={original_volume}[film];[1:a:0]{FORM}[music];\
-             [music][film]amix=duration=first:normalize=0,alimiter=limit=0.9:attack=1:level=0,{shifted}"
-        )
-    }
 }

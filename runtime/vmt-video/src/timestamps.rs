@@ -1,71 +1,116 @@
-//! From a file's timestamps to presentation times counted from the first frame.
-
-use std::time::Duration;
+//! From a file's timestamps to one count of time that never jumps.
 
 use ffmpeg_next::{Rational, Rescale};
 
-/// A timestamp further back than this, in seconds, is the start of a new count: recordings that were joined have them.
-const BACK: i64 = 1;
+/// A timestamp further back than this, in milliseconds, is the start of a new count.
+const BACK: i64 = 1000;
 
-/// So is a timestamp further ahead than this, in seconds. A still frame may last that long.
-const AHEAD: i64 = 3600;
+/// So is a timestamp further ahead than this. A still picture may last that long.
+const AHEAD: i64 = 3_600_000;
 
-/// Counts in the file's own ticks, so that rounding errors do not add up.
-pub struct Timestamps {
-    /// Seconds in a tick.
-    tick: Rational,
-    /// Ticks of a frame whose packet has no duration.
+/// The same two where recordings can be joined byte by byte, as `ffmpeg` has them.
+const JOINED_BACK: i64 = 100;
+const JOINED_AHEAD: i64 = 10_000;
+
+/// FFmpeg's names of the containers where they can.
+const JOINED: [&str; 5] = ["mpegts", "mpeg", "ogg", "nut", "hls"];
+
+/// Follows the packets of a stream in the order of decoding. Where their clock jumps, time goes on from the end of the
+/// last picture. It counts in the file's own ticks, so that rounding errors do not add up.
+#[derive(Clone)]
+pub struct Clock {
+    /// How far behind or before the timestamp before one may be, in ticks: decoding times, presentation times, both.
+    back: i64,
+    presentation_back: i64,
+    ahead: i64,
+    /// Ticks of a packet that has no duration.
     usual: i64,
-    /// The first frame's timestamp, and the one that is zero in the current count.
-    first: Option<i64>,
-    zero: i64,
-    /// Start and end of the last frame.
-    last: (i64, i64),
+    /// What is added to timestamps in the current count.
+    offset: i64,
+    /// The last timestamp as it is in the file, and whether it is a decoding time.
+    last: Option<(i64, bool)>,
+    /// The latest end of a packet, in the new count.
+    end: i64,
+    /// How long after it is decoded a picture is shown that is not shown at once.
+    delay: i64,
 }
 
-impl Timestamps {
-    /// For timestamps in units of `tick` seconds and, if known, `rate` frames per second.
-    pub fn new(tick: Rational, rate: Rational) -> Self {
-        Self { tick, usual: 1.rescale(rate.invert(), tick), first: None, zero: 0, last: (0, 0) }
-    }
-
-    /// Start and duration of the next frame, from its timestamp and the duration of its packet (0 if unknown).
-    pub fn frame(&mut self, timestamp: Option<i64>, duration: i64) -> (Duration, Duration) {
-        let (start, end) = self.last;
-        let timestamp = timestamp.unwrap_or(self.zero.saturating_add(end));
-        if self.first.is_none() {
-            self.first = Some(timestamp);
-            self.zero = timestamp;
+impl Clock {
+    /// For timestamps in units of `tick` seconds in FFmpeg's format of this name and, if known, `rate` frames per second.
+    pub fn new(tick: Rational, rate: Rational, format: &str) -> Self {
+        let joined = format.split(',').any(|name| JOINED.contains(&name));
+        let (back, ahead) = if joined { (JOINED_BACK, JOINED_AHEAD) } else { (BACK, AHEAD) };
+        // MP4 stores durations, so its clock cannot jump; where its edit list cuts, decoding times run back.
+        let adds_up = format.contains("mp4");
+        let ticks = |milliseconds: i64| {
+            if adds_up { i64::MAX } else { milliseconds.rescale((1, 1000), tick).max(1) }
+        };
+        let usual = 1.rescale(rate.invert(), tick).max(1);
+        let presentation_back = ticks(BACK);
+        Self {
+            back: ticks(back),
+            presentation_back,
+            ahead: ticks(ahead),
+            usual,
+            offset: 0,
+            last: None,
+            end: 0,
+            delay: 0,
         }
-        let continues = start - self.ticks(BACK)..=start.saturating_add(self.ticks(AHEAD));
-        let mut time = timestamp.saturating_sub(self.zero);
-        if !continues.contains(&time) {
-            self.zero = timestamp.saturating_sub(end);
-            time = end;
+    }
+
+    /// How far the presentation time of the next packet is wrong. Where a container has none, FFmpeg takes the decoding time
+    /// of a later packet, which may be behind a jump.
+    pub fn error(&mut self, presentation: Option<i64>, decoding: Option<i64>) -> i64 {
+        let Some((presentation, decoding)) = presentation.zip(decoding) else { return 0 };
+        let delay = presentation.saturating_sub(decoding);
+        if !(-self.back..=self.ahead).contains(&delay) {
+            return delay.saturating_sub(self.delay);
         }
-        time = time.max(start);
-        let lasts = [duration, self.usual, time - start].into_iter().find(|&ticks| ticks > 0).unwrap_or(1);
-        self.last = (time, time.saturating_add(lasts));
-        (self.seconds(time), self.end().saturating_sub(self.seconds(time)))
+        if delay > 0 {
+            self.delay = delay;
+        }
+        0
     }
 
-    /// The first frame's timestamp, once there was a frame.
-    pub fn first(&self) -> Option<i64> {
-        self.first
+    /// What is to be added to the timestamps of the next packet, whose duration is 0 if unknown.
+    pub fn offset(&mut self, presentation: Option<i64>, decoding: Option<i64>, duration: i64) -> i64 {
+        let duration = if duration > 0 { duration } else { self.usual };
+        if let Some(now) = decoding.or(presentation) {
+            let begins = presentation.or(decoding).unwrap_or(now);
+            let jumps = self.last.is_some_and(|(last, was_decoding)| {
+                // Presentation times run back a little wherever pictures are stored out of order.
+                let back = if decoding.is_some() && was_decoding { self.back } else { self.presentation_back };
+                now < last.saturating_sub(back) || now > last.saturating_add(self.ahead)
+            });
+            if jumps {
+                self.offset = self.end.saturating_sub(begins);
+            }
+            let end = begins.saturating_add(self.offset).saturating_add(duration);
+            self.end = if self.last.is_none() { end } else { self.end.max(end) };
+            self.last = Some((now, decoding.is_some()));
+        }
+        self.offset
     }
 
-    /// The end of the last frame.
-    pub fn end(&self) -> Duration {
-        self.seconds(self.last.1)
+    /// Ticks of a packet without a duration.
+    pub fn usual(&self) -> i64 {
+        self.usual
     }
 
-    /// Zero if negative or too large.
-    pub fn seconds(&self, ticks: i64) -> Duration {
-        Duration::from_nanos(ticks.rescale(self.tick, (1, 1_000_000_000)).try_into().unwrap_or(0))
+    /// What was to be added to the last packet's timestamps.
+    pub fn current_offset(&self) -> i64 {
+        self.offset
     }
 
-    fn ticks(&self, seconds: i64) -> i64 {
-        seconds.rescale((1, 1), self.tick).max(1)
+    /// The latest end of a packet, in the new count.
+    pub fn end(&self) -> i64 {
+        self.end
+    }
+
+    /// Whether the clock has jumped.
+    pub fn has_jumped(&self) -> bool {
+        self.offset != 0
     }
 }
 
@@ -73,41 +118,62 @@ impl Timestamps {
 mod tests {
     use super::*;
 
-    /// Frames as (timestamp, duration) in milliseconds, at 25 frames a second; wants (time, duration).
+    /// Packets as (presentation, decoding) in milliseconds, 40 long; wants the presentation times in the new count.
     #[track_caller]
-    fn check(frames: &[(Option<i64>, i64)], want: &[(u64, u64)]) {
-        let mut timestamps = Timestamps::new(Rational(1, 1000), Rational(25, 1));
-        let got: Vec<_> = frames.iter().map(|&(timestamp, duration)| timestamps.frame(timestamp, duration)).collect();
-        let ms = Duration::from_millis;
-        assert_eq!(got, want.iter().map(|&(time, duration)| (ms(time), ms(duration))).collect::<Vec<_>>());
+    fn check(format: &str, packets: &[(i64, i64)], want: &[i64]) {
+        let mut clock = Clock::new(Rational(1, 1000), Rational(25, 1), format);
+        let offset = |&(presentation, decoding)| presentation + clock.offset(Some(presentation), Some(decoding), 40);
+        assert_eq!(packets.iter().map(offset).collect::<Vec<_>>(), want);
     }
 
     #[test]
-    fn counts_from_the_first_frame() {
-        check(&[(Some(-80), 30), (Some(-40), 30), (Some(7), 5)], &[(0, 30), (40, 30), (87, 5)]);
-        check(&[(Some(5_000_000_000), 40)], &[(0, 40)]);
+    fn recordings_that_were_joined() {
+        for (next, is_new) in
+            [(13_040, false), (13_080, true), (2_960, false), (2_860, true), (0, true), (-9_000, true)]
+        {
+            let want = if is_new { 3_040 } else { next };
+            check("mpegts", &[(3_000, 3_000), (next, next), (next + 40, next + 40)], &[3_000, want, want + 40]);
+        }
+        // Pictures that are stored out of order, in both.
+        let part = [(80, 0), (200, 40), (120, 80), (160, 120)];
+        let both: Vec<_> = part.into_iter().chain(part).collect();
+        check("mpegts", &both, &[80, 200, 120, 160, 240, 360, 280, 320]);
+    }
+
+    #[test]
+    fn still_pictures_elsewhere() {
+        check("matroska,webm", &[(0, 0), (3_600_000, 3_600_000)], &[0, 3_600_000]);
+        check("matroska,webm", &[(0, 0), (3_600_001, 3_600_001)], &[0, 40]);
+        check("matroska,webm", &[(900, 900), (500, 500)], &[900, 500]);
+        check("matroska,webm", &[(9_000, 9_000), (0, 0), (40, 40)], &[9_000, 9_040, 9_080]);
+        check("mov,mp4,m4a", &[(9_000, 9_000), (0, 0), (9_000_000, 9_000_000)], &[9_000, 0, 9_000_000]);
+    }
+
+    #[test]
+    fn presentation_times_from_behind_a_jump() {
+        let mut clock = Clock::new(Rational(1, 1000), Rational(25, 1), "mpeg");
+        assert_eq!(clock.error(Some(3_160), Some(3_040)), 0);
+        assert_eq!(clock.error(Some(3_080), Some(3_080)), 0);
+        assert_eq!(clock.error(Some(39_960), Some(3_160)), 39_960 - 3_280);
+        assert_eq!(clock.error(None, Some(3_160)), 0);
     }
 
     #[test]
     fn what_the_file_leaves_out() {
-        check(&[(None, 0), (None, 30), (None, 30)], &[(0, 40), (40, 30), (70, 30)]);
-        check(&[(Some(500), 40), (None, 40), (Some(580), 40)], &[(0, 40), (40, 40), (80, 40)]);
-        let mut no_rate = Timestamps::new(Rational(1, 1000), Rational(0, 0));
-        assert_eq!(no_rate.frame(Some(0), 0), (Duration::ZERO, Duration::from_millis(1)));
-        assert_eq!(no_rate.frame(Some(50), 0), (Duration::from_millis(50), Duration::from_millis(50)));
+        let mut clock = Clock::new(Rational(1, 1000), Rational(25, 1), "mpegts");
+        assert_eq!(clock.offset(Some(1000), None, 0), 0);
+        assert_eq!(clock.offset(None, None, 0), 0);
+        assert_eq!(clock.offset(Some(900), None, 0), 0, "a presentation time may run back");
+        assert_eq!(clock.offset(None, Some(99_000), 0), 1040 - 99_000);
+        let mut no_rate = Clock::new(Rational(1, 1000), Rational(0, 0), "mpegts");
+        assert_eq!((no_rate.offset(Some(5000), None, 0), no_rate.usual()), (0, 1));
     }
 
     #[test]
-    fn time_never_runs_back() {
-        check(&[(Some(0), 40), (Some(900), 40), (Some(500), 40)], &[(0, 40), (900, 40), (900, 40)]);
-    }
-
-    #[test]
-    fn a_new_count_goes_on_from_the_last_frame() {
-        check(&[(Some(9_000), 40), (Some(0), 40), (Some(40), 40)], &[(0, 40), (40, 40), (80, 40)]);
-        check(&[(Some(0), 40), (Some(3_600_000), 40)], &[(0, 40), (3_600_000, 40)]);
-        check(&[(Some(0), 40), (Some(3_600_001), 40), (Some(3_600_041), 40)], &[(0, 40), (40, 40), (80, 40)]);
-        check(&[(Some(i64::MIN + 1), 40), (Some(i64::MAX), 40)], &[(0, 40), (40, 40)]);
-        check(&[(Some(i64::MAX), i64::MAX), (None, 40), (Some(0), 40)], &[(0, 0), (0, 40), (40, 40)]);
+    fn no_timestamp_is_too_large() {
+        let mut clock = Clock::new(Rational(1, 1000), Rational(25, 1), "mpegts");
+        for timestamp in [i64::MIN + 1, i64::MAX, 0, i64::MIN + 1] {
+            clock.offset(Some(timestamp), Some(timestamp), i64::MAX);
+        }
     }
 }

@@ -1,24 +1,24 @@
 //! A video file, read frame by frame.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 use std::time::Duration;
-use std::{fmt, fs, io, iter};
+use std::{fmt, iter};
 
 use ffmpeg_next::codec::{self, decoder};
+use ffmpeg_next::format::context;
 use ffmpeg_next::format::stream::{Disposition, Stream};
 use ffmpeg_next::packet::side_data;
-use ffmpeg_next::util::error::{EAGAIN, register_all};
-use ffmpeg_next::{Rescale, frame, log};
-use video_rs::{Options, Reader, ReaderBuilder};
+use ffmpeg_next::util::error::EAGAIN;
+use ffmpeg_next::{Packet, Rational, Rescale, color, frame};
 use vmt::click::{self, Thumbnail};
 use vmt::{Frame, Geometry, Window};
 
 use crate::error::Error;
+use crate::input::Input;
+use crate::matroska;
 use crate::pixels::Pixels;
-use crate::timestamps::Timestamps;
+use crate::timestamps::Clock;
 
 /// The largest frame that is decoded has twice the pixels of 8K. FFmpeg holds a dozen frames or more at a time.
 const MAX_PIXELS: u32 = 1 << 26;
@@ -26,26 +26,58 @@ const MAX_PIXELS: u32 = 1 << 26;
 /// How far before the end by the header the last frame may end: headers round, and some are a little wrong.
 const SHORTFALL: Duration = Duration::from_secs(1);
 
-/// FFmpeg's own set-up: its error texts, and no log on standard error.
-static FFMPEG: Once = Once::new();
-
 /// A video file, to be read once from beginning to end.
 ///
 /// Frames are scaled to the model's size without regard to their aspect ratio, rotated by the display matrix (quarter
 /// turns), and converted to RGB by the colour matrix and range that the file names, or else by BT.601, limited range.
 /// High dynamic range is not tone-mapped: such a video looks flat.
+///
+/// Time begins with the first frame, and a frame stays until the next. The last stays as long as its packet says, or until
+/// the end by the header of a file that is whole. A clock that jumps, as in recordings that were joined, goes on from
+/// the end of the last frame. [`mux`](crate::mux) writes films by the same rule.
 pub struct Video {
     path: PathBuf,
-    pub(crate) reader: Reader,
+    pub(crate) input: Input,
     pub(crate) stream: usize,
-    decoder: decoder::Video,
-    pub(crate) timestamps: Timestamps,
-    /// The end of the video by the header, as a timestamp.
-    header_end: Option<i64>,
+    pub(crate) tick: Rational,
+    pub(crate) decoder: decoder::Video,
+    clock: Clock,
+    /// How far the presentation time of the last packet was wrong.
+    error: i64,
+    /// How many packets of the stream were read.
+    packets: usize,
+    /// Whether the last packet of the file is there in part only.
+    is_torn: bool,
+    header: Header,
     /// Row by row.
-    display_matrix: Option<[i32; 9]>,
+    pub(crate) display_matrix: Option<[i32; 9]>,
     /// The error of the last packet that could not be decoded.
     damage: Option<ffmpeg_next::Error>,
+    /// The first frame's timestamp, once there was a frame.
+    zero: Option<i64>,
+    /// A frame that was decoded, with its time in ticks: the next one says how long it stays.
+    held: Option<(i64, frame::Video)>,
+    /// The latest end of a frame by the duration of its packet, in ticks.
+    end: i64,
+}
+
+/// What the header says of the end.
+#[derive(Clone, Copy)]
+pub(crate) struct Header {
+    /// As a timestamp.
+    end: Option<i64>,
+    /// The number of packets, if it has it.
+    packets: usize,
+    container: Container,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Container {
+    /// MP4 and MOV: with an index of all packets and their durations.
+    Mov,
+    /// Matroska and WebM: without durations, but the size and the end are in the header.
+    Matroska,
+    Other,
 }
 
 impl fmt::Debug for Video {
@@ -61,49 +93,38 @@ impl Video {
     /// Where the file cannot be read, has no video stream, or has none that FFmpeg decodes.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let io = |error| Error::Io { path: path.to_owned(), error };
         let unreadable = |reason: &str| Error::Unreadable { path: path.to_owned(), reason: reason.to_owned() };
-
-        let file = fs::metadata(path).map_err(io)?;
-        if file.is_dir() {
-            return Err(io(io::ErrorKind::IsADirectory.into()));
-        }
-        if file.is_file() && file.len() == 0 {
-            return Err(unreadable("it is empty"));
-        }
-        let name = path.to_str().ok_or_else(|| unreadable("its path is not UTF-8"))?;
-
-        FFMPEG.call_once(|| {
-            register_all();
-            log::set_level(log::Level::Quiet);
-        });
-        // A path is never a URL, and a playlist refers to files only.
-        let files_only = Options::from(HashMap::from([("protocol_whitelist".to_owned(), "file".to_owned())]));
-        let reader = ReaderBuilder::new(PathBuf::from(format!("file:{name}"))).with_options(&files_only).build();
-        let reader = reader.map_err(|error| unreadable(&format!("FFmpeg says: {error}")))?;
-        let stream = reader.best_video_stream_index().ok().and_then(|index| reader.input.stream(index));
+        let input = Input::open(path)?;
         let cover = |stream: &Stream| stream.disposition().contains(Disposition::ATTACHED_PIC);
+        let stream = input.reader.best_video_stream_index().ok().and_then(|index| input.reader.input.stream(index));
         let stream = stream.filter(|stream| !cover(stream)).ok_or_else(|| unreadable("it has no video stream"))?;
-
         let decoder = decoder(&stream).map_err(|error| {
             unreadable(&format!("no decoder takes it, or its frames have over {MAX_PIXELS} pixels: {error}"))
         })?;
+        let format = input.reader.input.format();
         Ok(Self {
             path: path.to_owned(),
             stream: stream.index(),
+            tick: stream.time_base(),
             decoder,
-            timestamps: Timestamps::new(stream.time_base(), stream.avg_frame_rate()),
-            header_end: header_end(&stream),
+            clock: Clock::new(stream.time_base(), stream.avg_frame_rate(), format.name()),
+            error: 0,
+            packets: 0,
+            is_torn: false,
+            header: Header::of(&stream, &input.reader.input),
             display_matrix: display_matrix(&stream),
             damage: None,
-            reader,
+            zero: None,
+            held: None,
+            end: 0,
+            input,
         })
     }
 
     /// The duration in the file's header, if it has one: good enough for a progress bar, but not always right.
     pub fn claimed_duration(&self) -> Option<Duration> {
         // In microseconds, negative where unknown.
-        u64::try_from(self.reader.input.duration()).ok().filter(|&length| length > 0).map(Duration::from_micros)
+        u64::try_from(self.input.reader.input.duration()).ok().filter(|&length| length > 0).map(Duration::from_micros)
     }
 
     /// Width over height of the frames as they are shown: rotated, with square pixels.
@@ -116,12 +137,23 @@ impl Video {
         if turned { 1.0 / stored } else { stored }
     }
 
+    /// The quarter turns and mirrors of the display matrix.
+    pub(crate) fn turn(&self) -> [i32; 4] {
+        self.display_matrix.map_or([1, 0, 0, 1], |[a, b, _, c, d, ..]| [a, b, c, d].map(i32::signum))
+    }
+
+    pub(crate) fn colours(&self) -> (color::Space, color::Range, color::Primaries, color::TransferCharacteristic) {
+        let from = &self.decoder;
+        (from.color_space(), from.color_range(), from.color_primaries(), from.color_transfer_characteristic())
+    }
+
     /// The video as the input of a model of this `geometry`, in windows side by side, decoded on demand.
     ///
     /// A packet that cannot be decoded is skipped, as players do: the frame before it lasts longer.
     ///
     /// # Errors
-    /// Items are errors if no frame can be decoded, or if the file ends over a second before its header says.
+    /// Items are errors if the file cannot be read on, if no frame can be decoded, or if the file is cut off: it ends over
+    /// a second before its header says.
     pub fn windows(self, geometry: Geometry) -> impl Iterator<Item = Result<Window, Error>> {
         self.windows_between(Duration::ZERO..Duration::MAX, geometry, geometry.frames())
     }
@@ -169,44 +201,134 @@ impl Video {
 
     /// Frames a second on the average, as a ratio, if the file's header tells: 30000 / 1001 for 29.97.
     pub fn frame_rate(&self) -> Option<(u32, u32)> {
-        let rate = self.reader.input.stream(self.stream)?.avg_frame_rate();
+        let rate = self.input.reader.input.stream(self.stream)?.avg_frame_rate();
         let [numerator, denominator] = [rate.numerator(), rate.denominator()].map(|part| u32::try_from(part).ok());
         numerator.zip(denominator).filter(|&(numerator, denominator)| numerator > 0 && denominator > 0)
     }
 
     pub(crate) fn frame(&mut self) -> Result<Option<Frame<frame::Video>>, Error> {
-        if let Some(picture) = self.decode() {
-            // The presentation time, or the decoding time where a file has no other.
-            let (time, duration) = self.timestamps.frame(picture.timestamp(), picture.packet().duration);
-            return Ok(Some(Frame { time, duration, picture }));
+        loop {
+            let next = self.decode()?;
+            let until = match &next {
+                Some((time, _)) => *time,
+                None => self.end(self.held.as_ref().map_or(0, |(time, _)| *time))?,
+            };
+            if let Some((time, picture)) = std::mem::replace(&mut self.held, next) {
+                let (time, until) = (self.seconds(time), self.seconds(until.max(time + 1)));
+                return Ok(Some(Frame { time, duration: until - time, picture }));
+            }
+            if self.held.is_none() {
+                return Ok(None);
+            }
         }
-        let Some(first) = self.timestamps.first() else {
-            let why = self.damage.map_or("it ends before the first".to_owned(), |damage| damage.to_string());
-            let reason = format!("not one frame of it can be decoded: {why}");
-            return Err(Error::Unreadable { path: self.path.clone(), reason });
-        };
-        let got = self.timestamps.end();
-        let header = self.header_end.map_or(got, |end| self.timestamps.seconds(end.saturating_sub(first)));
-        if header > got + SHORTFALL {
-            return Err(Error::CutOff { path: self.path.clone(), promised: header, got });
+    }
+
+    /// The next frame in the order of presentation, and its time in ticks.
+    fn decode(&mut self) -> Result<Option<(i64, frame::Video)>, Error> {
+        loop {
+            let mut picture = frame::Video::empty();
+            match self.decoder.receive_frame(&mut picture) {
+                Ok(()) => {
+                    // The presentation time, or the decoding time where a file has no other.
+                    let timestamp = picture.timestamp();
+                    let zero = *self.zero.get_or_insert(timestamp.unwrap_or(0));
+                    let shown = self.held.as_ref().map_or(0, |(time, _)| *time);
+                    let time = timestamp.map_or(self.end, |timestamp| timestamp.saturating_sub(zero)).max(shown);
+                    let duration = picture.packet().duration;
+                    let duration = if duration > 0 { duration } else { self.clock.usual() };
+                    self.end = time.saturating_add(duration);
+                    return Ok(Some((time, picture)));
+                }
+                Err(ffmpeg_next::Error::Eof) => return Ok(None),
+                Err(ffmpeg_next::Error::Other { errno: EAGAIN }) => {
+                    let sent = match self.packet()? {
+                        Some(packet) => self.decoder.send_packet(&packet),
+                        None => self.decoder.send_eof(),
+                    };
+                    self.damage = sent.err().or(self.damage);
+                }
+                Err(damage) => self.damage = Some(damage),
+            }
+        }
+    }
+
+    /// The next packet of the stream, with timestamps in the one count of time.
+    pub(crate) fn packet(&mut self) -> Result<Option<Packet>, Error> {
+        while let Some(mut packet) = self.input.packet()? {
+            self.is_torn = packet.is_corrupt();
+            if packet.stream() == self.stream {
+                let decoding = packet.dts();
+                self.error = self.clock.error(packet.pts(), decoding);
+                let presentation = packet.pts().map(|time| time.saturating_sub(self.error));
+                let offset = self.clock.offset(presentation, decoding, packet.duration());
+                packet.set_pts(presentation.map(|time| time.saturating_add(offset)));
+                packet.set_dts(decoding.map(|time| time.saturating_add(offset)));
+                self.packets += 1;
+                return Ok(Some(packet));
+            }
         }
         Ok(None)
     }
 
-    /// The next frame in the order of presentation.
-    fn decode(&mut self) -> Option<frame::Video> {
-        loop {
-            let mut picture = frame::Video::empty();
-            match self.decoder.receive_frame(&mut picture) {
-                Ok(()) => return Some(picture),
-                Err(ffmpeg_next::Error::Eof) => return None,
-                Err(ffmpeg_next::Error::Other { errno: EAGAIN }) => match self.reader.read(self.stream) {
-                    Ok(packet) => self.damage = self.decoder.send_packet(&packet.into_inner()).err().or(self.damage),
-                    Err(_) => self.decoder.send_eof().ok()?,
-                },
-                Err(damage) => self.damage = Some(damage),
+    /// The end of the film in ticks, when all of it has been read and the last frame begins at `last`.
+    fn end(&self, last: i64) -> Result<i64, Error> {
+        let Some(zero) = self.zero else {
+            let why = self.damage.map_or("it ends before the first".to_owned(), |damage| damage.to_string());
+            let reason = format!("not one frame of it can be decoded: {why}");
+            return Err(Error::Unreadable { path: self.path.clone(), reason });
+        };
+        let Some(header) = self.header.end.filter(|_| !self.clock.has_jumped()) else { return Ok(self.end) };
+        let header = header.saturating_sub(zero);
+        let falls_short = self.seconds(header) > self.seconds(self.end) + SHORTFALL;
+        let is_whole = match self.header.container {
+            Container::Mov => self.header.packets > 0 && self.packets >= self.header.packets,
+            Container::Matroska => self.input.is_seekable() && matroska::is_whole(&self.path),
+            Container::Other => !self.is_torn,
+        };
+        match (falls_short, is_whole) {
+            (true, false) => {
+                let (promised, got) = (self.seconds(header), self.seconds(self.end));
+                Err(Error::CutOff { path: self.path.clone(), promised, got })
             }
+            (true, true) => Ok(header),
+            // FFmpeg invents the durations of packets.
+            (false, true) if self.header.container == Container::Matroska && header > last => Ok(header),
+            (false, _) => Ok(self.end),
         }
+    }
+
+    /// The timestamp of the first frame.
+    pub(crate) fn zero(mut self) -> Result<i64, Error> {
+        self.frame()?;
+        Ok(self.zero.unwrap_or(0))
+    }
+
+    /// Whether it is in a container that has edit lists.
+    pub(crate) fn has_edit_list(&self) -> bool {
+        self.header.container == Container::Mov
+    }
+
+    /// How far the presentation time of the last packet was wrong.
+    pub(crate) fn error(&self) -> i64 {
+        self.error
+    }
+
+    /// What was added to the timestamps of the last packet.
+    pub(crate) fn offset(&self) -> i64 {
+        self.clock.current_offset()
+    }
+
+    /// The end of the film in ticks by its packets alone, when all of them have been read and the first frame's timestamp
+    /// is `zero`.
+    pub(crate) fn end_of_packets(&mut self, zero: i64) -> i64 {
+        self.zero = Some(zero);
+        self.end = self.clock.end().saturating_sub(zero);
+        self.end(self.end).unwrap_or(self.end)
+    }
+
+    /// Zero if negative or too large.
+    pub(crate) fn seconds(&self, ticks: i64) -> Duration {
+        Duration::from_nanos(ticks.rescale(self.tick, (1, 1_000_000_000)).try_into().unwrap_or(0))
     }
 }
 
@@ -214,7 +336,28 @@ fn unconverted(path: &Path, error: ffmpeg_next::Error) -> Error {
     Error::Unreadable { path: path.to_owned(), reason: format!("a frame cannot be converted to RGB: {error}") }
 }
 
-fn decoder(stream: &Stream) -> Result<decoder::Video, ffmpeg_next::Error> {
+impl Header {
+    fn of(stream: &Stream, file: &context::Input) -> Self {
+        let format = file.format();
+        let container = match format.name() {
+            name if name.contains("mp4") => Container::Mov,
+            name if name.contains("matroska") => Container::Matroska,
+            _ => Container::Other,
+        };
+        // Matroska's tag may have been copied from a longer film.
+        let longest = (container == Container::Matroska && file.duration() > 0)
+            .then(|| file.duration().rescale((1, 1_000_000), stream.time_base()));
+        let end = if container == Container::Mov && stream.duration() > 0 {
+            // It includes what comes before the first frame.
+            Some(stream.duration())
+        } else {
+            header_end(stream).map(|end| longest.map_or(end, |longest| end.min(longest)))
+        };
+        Self { end, packets: stream.frames().try_into().unwrap_or(0), container }
+    }
+}
+
+pub(crate) fn decoder(stream: &Stream) -> Result<decoder::Video, ffmpeg_next::Error> {
     let mut decoder = codec::Context::from_parameters(stream.parameters())?.decoder();
     decoder.set_packet_time_base(stream.time_base());
     let codec = decoder::find(decoder.id()).ok_or(ffmpeg_next::Error::DecoderNotFound)?;
