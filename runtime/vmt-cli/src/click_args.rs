@@ -147,6 +147,7 @@ impl ClickArgs {
             let tempo = Tempo::new(bpm.unwrap_or(STEADY))?;
             let per_bar = self.beats_per_bar().unwrap_or(4);
             conditions.beats = Conditions::steady_beats(tempo, per_bar, length.unwrap_or(Duration::MAX));
+            conditions.end = length.map(|length| (length.as_secs_f64() * f64::from(STEPS_PER_SECOND)).round() as u32);
             bpm = bpm.or(Some(STEADY));
         }
         let point = |(hit, label): (Hit, String)| HitPoint {

@@ -41,7 +41,7 @@ impl<'a> Pipeline<'a> {
         let mut options = options.clone();
         let Conditions { beats, hits, end, .. } = click.conditions.clone();
         options.conditions = Conditions { beats, hits, end, ..options.conditions };
-        options.cadence = click.track.is_some() && !options.unconstrained;
+        options.cadence = !options.conditions.beats.is_empty() && !options.unconstrained;
         let mut piece = composer.piece(windows, &options, outputs.takes)?;
         let (mut furthest, mut events, mut heard) = (Duration::ZERO, 0, outputs.events);
         while let Some(played) = piece.next().transpose()? {

@@ -61,7 +61,7 @@ pub fn lines(click: &Click, score: Option<&Score>) -> Vec<String> {
     if let Some((met, track)) = click.track.as_ref().and_then(|track| track.met().zip(Some(track))) {
         let chance = track.chance.map(|chance| format!("; chance meets {:.0} %", 100.0 * chance)).unwrap_or_default();
         lines.push(format!(
-            "met      {:.0} % of {} hits by a beat within 10 ms{chance}",
+            "met      {:.0} % of {} hits by a beat within 10 ms, counted by weight{chance}",
             100.0 * met,
             track.hits.len()
         ));

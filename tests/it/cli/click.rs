@@ -153,9 +153,12 @@ fn intensity_is_followed() {
 #[test]
 fn a_piece_ends_on_the_tonic() {
     let place = Place::new();
-    for (seed, key, chord) in
-        [(1, "--key D", Some([2, 6, 9])), (2, "--key G --scale minor", Some([7, 10, 2])), (3, "", None)]
-    {
+    for (seed, key, chord) in [
+        (1, "--key D", Some([2, 6, 9])),
+        (2, "--key G --scale minor", Some([7, 10, 2])),
+        (3, "", None),
+        (4, "--tempo 90 --key D", Some([2, 6, 9])),
+    ] {
         let record = record(&place, &format!("{BEAT} --seed {seed} {key}"));
         let (steps, in_bar) = (beats(&record, "step"), beats(&record, "in_bar"));
         let last = steps.iter().zip(&in_bar).rfind(|(step, in_bar)| **in_bar == 1.0 && **step < 1150.0);

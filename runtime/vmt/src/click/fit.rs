@@ -118,8 +118,8 @@ pub struct ClickTrack {
     pub beats_per_bar: u8,
     /// All hits in order, met or not.
     pub hits: Vec<PlacedHit>,
-    /// The share of hits, 0-1, that are met where the distances between them are changed at random and all is fitted anew:
-    /// what [`met`](Self::met) is to be compared with. `None` without hits.
+    /// What [`met`](Self::met) is where the distances between hits are changed at random and all is fitted anew: what it is
+    /// to be compared with. `None` without hits.
     pub chance: Option<f64>,
 }
 
@@ -159,10 +159,9 @@ impl ClickTrack {
         Ok(Self { beats, bpm: 60.0 / rule.period, beats_per_bar: rule.per_bar as u8, hits, chance })
     }
 
-    /// The share of hits, 0-1, that are [met](PlacedHit::met); `None` without hits.
+    /// The share of hits, 0-1, that are [met](PlacedHit::met), each counted by its weight; `None` without hits.
     pub fn met(&self) -> Option<f64> {
-        let met = self.hits.iter().filter(|hit| hit.met()).count();
-        (!self.hits.is_empty()).then(|| met as f64 / self.hits.len() as f64)
+        share_met(&self.hits)
     }
 
     /// The hits at which a note is to be struck, in steps of 10 ms, rising, each once: those that somebody set, those that
@@ -213,6 +212,12 @@ fn heaviest(sorted: &[Hit]) -> Vec<Hit> {
     order.into_iter().map(|index| sorted[index]).collect()
 }
 
+/// The share of hits, by weight, that are met; `None` if nothing has a weight.
+fn share_met(hits: &[PlacedHit]) -> Option<f64> {
+    let weight = |met: bool| -> f64 { hits.iter().filter(|hit| !met || hit.met()).map(|hit| hit.hit.weight).sum() };
+    (weight(false) > 0.0).then(|| weight(true) / weight(false))
+}
+
 /// The tempo and metre whose score is highest, less what chance gives and by the prior; and the share of hits that chance
 /// meets.
 fn choose(sorted: &[Hit], end: f64, options: &Options) -> (Rule, Option<f64>) {
@@ -255,8 +260,7 @@ fn choose(sorted: &[Hit], end: f64, options: &Options) -> (Rule, Option<f64>) {
     let met = |run: usize| {
         let rule = best(&|index| moved_scores[index][run]);
         let beats = rule.beats(&moved_anchors[run], &rule.best_path(&moved_anchors[run]));
-        let met = moved[run].iter().filter(|hit| place(**hit, &beats).met()).count();
-        met as f64 / first.len() as f64
+        share_met(&moved[run].iter().map(|&hit| place(hit, &beats)).collect::<Vec<_>>()).unwrap_or(0.0)
     };
     let chance = (runs > 0).then(|| (0..runs).map(met).sum::<f64>() / runs as f64);
     (best(&|index| rules[index].best_path(&real).score), chance)
@@ -399,6 +403,19 @@ mod tests {
             assert!(track.hits.iter().all(|placed| placed.in_bar == 1), "{:?}", track.hits);
             assert!(track.chance.unwrap() < 0.9);
         }
+    }
+
+    #[test]
+    fn hits_count_by_their_weight() {
+        let placed = |weight, miss_ms| {
+            let hit = Hit { weight, ..Hit::new(Duration::ZERO, HitKind::Cut) };
+            PlacedHit { hit, in_bar: 1, eighth: false, miss_ms }
+        };
+        assert_eq!(
+            share_met(&[placed(1.0, 0.0), placed(0.5, -10.0), placed(0.25, 60.0), placed(0.25, 11.0)]),
+            Some(0.75)
+        );
+        assert_eq!(share_met(&[placed(0.0, 0.0)]), None);
     }
 
     #[test]
