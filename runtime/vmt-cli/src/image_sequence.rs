@@ -1,6 +1,7 @@
 //! A folder of images or a stream of raw frames as a video, without FFmpeg.
 
-use std::io::{ErrorKind, Read};
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::{fs, iter};
 
 use anyhow::{Context, Result, ensure};
 use image::imageops::FilterType;
-use image::{DynamicImage, RgbImage};
+use image::{DynamicImage, ImageReader, Limits, RgbImage};
 use ndarray::{Array3, ArrayView3};
 use vmt::click::{HEIGHT, Thumbnail, WIDTH};
 use vmt::{Frame, Geometry, Window};
@@ -24,9 +25,7 @@ pub fn windows(
 ) -> Result<impl Iterator<Item = Result<Window>> + use<>> {
     check_rate(rate)?;
     let frames = timed(files(folder)?.into_iter().map(Ok), rate);
-    Ok(vmt::windows(vmt::excerpt(frames, range), geometry, hop, move |path: &PathBuf| {
-        squeeze(image::open(path).with_context(|| path.display().to_string())?, geometry)
-    }))
+    Ok(vmt::windows(vmt::excerpt(frames, range), geometry, hop, move |path: &PathBuf| squeeze(read(path)?, geometry)))
 }
 
 /// Every image of `folder` in `range`, squeezed for [`vmt::click::find_hits`].
@@ -42,8 +41,7 @@ pub fn thumbnails(
         let mut thumbnail: Thumbnail = [0; _];
         // Images before the part are not shown.
         if !duration.is_zero() {
-            let picture = image::open(&path).with_context(|| path.display().to_string())?;
-            let picture = picture.resize_exact(WIDTH as u32, HEIGHT as u32, FilterType::Triangle);
+            let picture = read(&path)?.resize_exact(WIDTH as u32, HEIGHT as u32, FilterType::Triangle);
             thumbnail.copy_from_slice(&picture.into_rgb8());
         }
         Ok(Frame { time, duration, picture: thumbnail })
@@ -53,8 +51,25 @@ pub fn thumbnails(
 /// Width over height of the first image.
 pub fn aspect(folder: &Path) -> Result<f64> {
     let first = &files(folder)?[0];
-    let (width, height) = image::image_dimensions(first).with_context(|| first.display().to_string())?;
+    let dimensions = open(first).and_then(|image| Ok(image.into_dimensions()?));
+    let (width, height) = dimensions.with_context(|| first.display().to_string())?;
     Ok(f64::from(width) / f64::from(height))
+}
+
+/// The most columns and rows of an image or a raw frame.
+pub const LARGEST_SIDE: u32 = 1 << 14;
+
+fn read(path: &Path) -> Result<DynamicImage> {
+    open(path).and_then(|image| Ok(image.decode()?)).with_context(|| path.display().to_string())
+}
+
+/// What an image is shows in its first bytes, whatever it is called.
+fn open(path: &Path) -> Result<ImageReader<BufReader<File>>> {
+    let mut image = ImageReader::open(path)?.with_guessed_format()?;
+    let mut limits = Limits::default();
+    (limits.max_image_width, limits.max_image_height) = (Some(LARGEST_SIDE), Some(LARGEST_SIDE));
+    image.limits(limits);
+    Ok(image)
 }
 
 /// At least one.
@@ -168,7 +183,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for index in 0..48_u8 {
             let picture = RgbImage::from_fn(300, 200, |x, _| [index * 5, if x < 150 { 0 } else { 255 }, 0].into());
-            picture.save(folder.path().join(format!("frame{index}.png"))).unwrap();
+            let path = folder.path().join(format!("frame{index}.png"));
+            picture.save(&path).unwrap();
+            if index == 2 {
+                fs::rename(&path, path.with_extension("jpg")).unwrap();
+            }
         }
         fs::write(folder.path().join("notes.txt"), "no picture").unwrap();
         let windows: Vec<_> = windows(folder.path(), 4.0, ALL, Geometry::PAPER, Geometry::PAPER.frames())
@@ -235,6 +254,14 @@ mod tests {
         check(&folder.path().join("missing"), 4.0, "missing: No such file");
         fs::write(folder.path().join("a.png"), "no picture").unwrap();
         check(folder.path(), 4.0, "a.png");
+        // A JPEG that would take half a minute: 26212 x 16724 pixels, of which none is there.
+        let mut jpeg = std::io::Cursor::new(Vec::new());
+        image::GrayImage::new(8, 8).write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+        let mut jpeg = jpeg.into_inner();
+        let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+        jpeg[frame + 5..frame + 9].copy_from_slice(&[0x66, 0x64, 0x41, 0x54]);
+        fs::write(folder.path().join("a.png"), jpeg).unwrap();
+        check(folder.path(), 4.0, "a.png: ");
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             check(folder.path(), rate, "frames per second must be");
         }

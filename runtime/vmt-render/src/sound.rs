@@ -34,9 +34,13 @@ impl SoundFont {
     ///
     /// # Errors
     /// Where the file is damaged or no SF2.
-    pub fn read(mut sf2: impl Read) -> Result<Self> {
+    pub fn read(sf2: impl Read) -> Result<Self> {
+        let mut bytes = Vec::new();
+        sf2.take(u32::MAX.into()).read_to_end(&mut bytes)?;
+        check_chunks(&bytes)?;
         guarded(|| {
-            let font = rustysynth::SoundFont::new(&mut sf2).map_err(|error| Error::SoundFont(error.to_string()))?;
+            let font =
+                rustysynth::SoundFont::new(&mut &bytes[..]).map_err(|error| Error::SoundFont(error.to_string()))?;
             let font = Self(Arc::new(font));
             let mut synthesizer = font.synthesizer()?;
             let [mut left, mut right] = [[0.0; 64]; 2];
@@ -62,6 +66,21 @@ impl SoundFont {
         settings.maximum_polyphony = 256;
         Synthesizer::new(&self.0, &settings).map_err(|error| Error::SoundFont(error.to_string()))
     }
+}
+
+/// An error for a chunk that is longer than the file: rustysynth allocates as much as chunks say, up to 4 GB.
+fn check_chunks(sf2: &[u8]) -> Result<()> {
+    // Behind the head of the file there are lists, a head and chunks each, without padding; `shdr` is the last chunk.
+    let mut rest = sf2.get(12..).unwrap_or_default();
+    while let Some(([name @ .., a, b, c, d], content)) = rest.split_first_chunk::<8>() {
+        let length = if name == b"LIST" { 4 } else { u32::from_le_bytes([*a, *b, *c, *d]) as usize };
+        let cut = || Error::SoundFont(format!("its chunk `{}` is cut short", name.escape_ascii()));
+        rest = content.get(length..).ok_or_else(cut)?;
+        if name == b"shdr" {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Writes `score` as a WAV file, 16-bit stereo at 48 kHz, exactly as long as the piece. The peak is at -1 dBFS, unless
@@ -255,5 +274,12 @@ mod tests {
         refused(b"no soundfont at all");
         refused(&piano[..piano.len() / 2]);
         refused(&piano[..piano.len() - 500]);
+        // Chunks that are said to be of 4 GB.
+        for name in [b"INAM", b"smpl", b"pmod", b"shdr"] {
+            let mut piano = piano.to_vec();
+            let place = piano.windows(4).position(|window| window == name).unwrap();
+            piano[place + 4..place + 8].copy_from_slice(&u32::MAX.to_le_bytes());
+            assert_eq!(refused(&piano), format!("its chunk `{}` is cut short", name.escape_ascii()));
+        }
     }
 }

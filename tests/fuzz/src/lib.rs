@@ -1,5 +1,5 @@
-//! Fuzz targets: each module has a function `run`, which takes any bytes and panics where what is read has not the properties
-//! that it must have; `seeds`, inputs that are right or nearly; and `words`, what those are made of.
+//! Fuzz targets. Each module has a function `run`, which takes any bytes and panics where what is read has not the
+//! properties that it must have; `seeds`, inputs that are right or nearly; and `words`, what those are made of.
 //!
 //! The programs in `src/bin` give each to libFuzzer, the test below runs each on its seeds.
 

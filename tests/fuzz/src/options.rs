@@ -39,7 +39,8 @@ pub fn run(bytes: &[u8]) {
 pub fn seeds() -> Vec<Vec<u8>> {
     let calls = [
         "-o a.mid --seed 7 --temperature 0.9 --top-k 40 --top-p 0.95 --guidance 2",
-        "-o a.mid -o b.json --pitch-range C3-C6 --velocity-range 1-127 --max-polyphony 4 --key F# --scale dorian --density 2.5",
+        "-o a.mid -o b.json --pitch-range C3-C6 --velocity-range 1-127 --max-polyphony 4",
+        "-o a.mid --key F# --scale dorian --density 2.5",
         "-o a.mid --start 1.5 --end 10 --tempo 90 --snap --takes 4 --keep-takes --threads 1",
         "-o out/ --format mid,wav --shard 1/2",
         "-o - --events --hit 4.5 --hit 0 --no-quantize",

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use vmt::click::HitKind;
 use vmt::{Controls, Note, Options, Pitch, Sampling, Score, Tempo, midi};
-use vmt_render::{Film, Model, Provenance, Record, musicxml, musicxml_with, piano_roll_svg};
+use vmt_render::{Film, HitPoint, Model, Provenance, Record, musicxml, musicxml_with, piano_roll_svg};
 
 /// A record that is read is written and read again, and its score can be rendered.
 pub fn run(bytes: &[u8]) {
@@ -56,7 +57,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         start: 0.5,
         end: Some(10.25),
         options,
-        hits: Vec::new(),
+        hits: vec![HitPoint { time: 1.5, kind: HitKind::Cut, label: "door".to_owned(), beat_miss_ms: None }],
         takes: 4,
         take: 3,
         tempo: 90.0,
