@@ -10,7 +10,7 @@ const SEGMENT: u64 = 0x1853_8067;
 
 /// Whether the segment's size is known, and that of the file is no less.
 pub fn is_whole(path: &Path) -> bool {
-    File::open(path).and_then(|file| holds_segment(file)).unwrap_or(false)
+    File::open(path).and_then(holds_segment).unwrap_or(false)
 }
 
 fn holds_segment(mut file: impl Read + Seek) -> io::Result<bool> {
