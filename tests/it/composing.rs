@@ -174,7 +174,7 @@ fn errors_pass_through() {
     );
     let cold = Options::default().with_sampling(Sampling::default().with_temperature(-1.0));
     let error = compose(random(0, 1.0), 1024, 5_000, &cold).unwrap_err();
-    assert_eq!(error.to_string(), "temperature must be a number of at least 0, but is -1");
+    assert_eq!(error.to_string(), "temperature must be within 0-100, but is -1");
 }
 
 /// Composes raw for windows of `length` ms, each as its script says, with at most 8 tokens; wants the paper's case study:

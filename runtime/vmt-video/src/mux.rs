@@ -8,6 +8,7 @@ use std::time::Duration;
 use ffmpeg_next::codec::Id;
 use ffmpeg_next::{Rational, Rescale};
 use tempfile::TempPath;
+use vmt_files::Drafts;
 
 use crate::error::Error;
 use crate::index::{Cut, Index, sounds};
@@ -19,7 +20,7 @@ pub const CONTAINERS: [&str; 3] = ["mp4", "mkv", "mov"];
 
 /// Checks, before any work, that [`mux`] can copy `film` from `start` on to `out`, a file with one of the extensions
 /// [`CONTAINERS`], and with an `original_volume` above 0 its sound. Reads all packets of the film, and lets `ffmpeg` write
-/// its first picture to the system's temporary folder. Returns what the user should know.
+/// its first picture to a hidden folder beside `out`. Returns what the user should know.
 ///
 /// # Errors
 /// Where `ffmpeg` is missing or the film cannot be read; [`Error::Unfit`] where it cannot be read again, where the container
@@ -34,9 +35,9 @@ pub fn check_mux(film: &Path, start: Duration, out: &Path, original_volume: f32)
     }
     let index = Index::of(film)?;
     let container = container(out);
-    if let Err(reason) = index.fits(film, start, &container)? {
+    if let Err(reason) = index.fits(film, start, out, &container)? {
         let mut others = CONTAINERS.iter().filter(|other| **other != container);
-        let other = others.find(|other| index.fits(film, start, other).is_ok_and(|fits| fits.is_ok()));
+        let other = others.find(|other| index.fits(film, start, out, other).is_ok_and(|fits| fits.is_ok()));
         let instead = other.map_or_else(
             || format!("encode it first: ffmpeg -i {} FILM.mp4", film.display()),
             |other| format!("write .{other}"),
@@ -125,7 +126,7 @@ impl Video {
 
 impl Index {
     /// What a container cannot keep of the film from `start` on, if anything.
-    fn fits(&self, film: &Path, start: Duration, container: &str) -> Result<Result<(), String>, Error> {
+    fn fits(&self, film: &Path, start: Duration, out: &Path, container: &str) -> Result<Result<(), String>, Error> {
         let cut = self.cut(start, Duration::from_secs(1));
         if cut.has_lead && !has_edit_list(container) {
             return Ok(Err("would show what comes before its beginning".to_owned()));
@@ -135,8 +136,9 @@ impl Index {
             return Ok(Err(format!("does not store that its last picture stays for {last:.2?}")));
         }
 
-        let io = |error| Error::Io { path: std::env::temp_dir(), error };
-        let one = tempfile::Builder::new().suffix(&format!(".{container}")).tempfile().map_err(io)?.into_temp_path();
+        // In a hidden folder, which the next run removes if this one is killed.
+        let mut drafts = Drafts::default();
+        let one = drafts.scratch(out, container).map_err(|error| Error::Io { path: out.to_owned(), error })?;
         let mut command = copying(film);
         command.args(["-map", &format!("0:{}", self.stream), "-frames:v", "1"]);
         copy_pictures(&mut command, film, self, &cut, self.zero, container)?;

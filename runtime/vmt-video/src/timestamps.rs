@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn recordings_that_were_joined() {
         for (next, is_new) in
-            [(13_040, false), (13_080, true), (2_960, false), (2_860, true), (0, true), (-9_000, true)]
+            [(13_000, false), (13_040, true), (2_960, false), (2_860, true), (0, true), (-9_000, true)]
         {
             let want = if is_new { 3_040 } else { next };
             check("mpegts", &[(3_000, 3_000), (next, next), (next + 40, next + 40)], &[3_000, want, want + 40]);

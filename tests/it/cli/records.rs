@@ -21,6 +21,9 @@ fn a_record_is_written_again() {
     for (options, kinds) in [
         ("--seed 3 --takes 2 --keep-takes --tempo 97 --snap --key D --primer @primer.mid", &with_mkv[..]),
         ("--start 2.3 --end 7.05 --tempo 61.5 --top-p 0.95", &ALL),
+        // Beats whose steps are no short decimals.
+        ("--bundle %onnx/vmt-beat --tempo 77 --start 0:01.7", &["json", "mid"]),
+        ("--bundle %onnx/vmt-beat --hit 3.3333333", &["json", "mid", "musicxml"]),
         ("--unconstrained", &["json", "mid", "svg"]),
     ] {
         fs::write(place.path("primer.mid"), place.demo("--seed 9")).unwrap();
