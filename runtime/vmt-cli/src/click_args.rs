@@ -151,7 +151,7 @@ impl ClickArgs {
             bpm = bpm.or(Some(STEADY));
         }
         let point = |(hit, label): (Hit, String)| HitPoint {
-            time: moment::rounded(hit.time.as_secs_f64()),
+            time: hit.time.as_secs_f64(),
             kind: hit.kind,
             label,
             beat_miss_ms: None,
@@ -167,7 +167,7 @@ impl ClickArgs {
         let hits: Vec<Hit> = all.iter().map(|(hit, _)| *hit).collect();
         let track = ClickTrack::fit(&hits, found.duration, &self.options())?;
         let point = |((hit, label), placed): ((Hit, String), &click::PlacedHit)| HitPoint {
-            time: moment::rounded(hit.time.as_secs_f64()),
+            time: hit.time.as_secs_f64(),
             kind: hit.kind,
             label,
             beat_miss_ms: Some((placed.miss_ms * 1000.0).round() / 1000.0),

@@ -19,12 +19,7 @@ pub fn seconds(text: &str) -> Result<f64> {
         seconds = seconds * 60.0 + value;
     }
     ensure!(parts.len() <= 3 && seconds < END, want);
-    Ok(rounded(seconds))
-}
-
-/// To a millionth: so few digits are the same number again when a record is read.
-pub fn rounded(seconds: f64) -> f64 {
-    (seconds * 1e6).round() / 1e6
+    Ok(seconds)
 }
 
 #[cfg(test)]

@@ -446,7 +446,7 @@ mod tests {
     #[test]
     fn one_tempo_throughout() {
         let track = fit(&hits(HitKind::Cut, &[4.0, 9.1]), 20.0, &Options::default().with_bpm(90.0).with_stretch(0.0));
-        assert!(track.beats.windows(2).all(|pair| (pair[1].step - pair[0].step - 200.0 / 3.0).abs() < 1e-5));
+        assert!(track.beats.windows(2).all(|pair| (pair[1].step - pair[0].step - 200.0 / 3.0).abs() < 1e-9));
         let misses: Vec<i32> = track.hits.iter().map(|placed| placed.miss_ms.round() as i32).collect();
         assert_eq!(misses, [0, -100]);
     }

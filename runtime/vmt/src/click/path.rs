@@ -238,7 +238,7 @@ impl Rule {
                 bars.push((beats.len(), behind == 0 && point.set));
             }
             let step = (point.time + behind as f64 * each) * 100.0;
-            beats.push(Beat::new(step, 1 + phase as u8 / 2, self.per_bar as u8));
+            beats.push(Beat { step, in_bar: 1 + phase as u8 / 2, per_bar: self.per_bar as u8 });
         }
         number_bars(&mut beats, bars, self.per_bar);
         beats

@@ -131,14 +131,6 @@ pub struct Beat {
     pub per_bar: u8,
 }
 
-impl Beat {
-    /// A beat at a step, which is rounded to a millionth: so few digits are the same number again when they are read from
-    /// text, by whatever reader.
-    pub fn new(step: f64, in_bar: u8, per_bar: u8) -> Self {
-        Self { step: (step * 1e6).round() / 1e6, in_bar, per_bar }
-    }
-}
-
 /// A key: its tonic, and whether it is minor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -230,7 +222,7 @@ impl Conditions {
         let length = f64::from(tempo.micros()) * f64::from(STEPS_PER_SECOND) / 1e6;
         let count = (duration.min(LONGEST).as_secs_f64() * f64::from(STEPS_PER_SECOND) / length).ceil() as u64;
         let in_bar = |number: u64| (number % u64::from(per_bar.max(1))) as u8 + 1;
-        (0..=count).map(|number| Beat::new(number as f64 * length, in_bar(number), per_bar)).collect()
+        (0..=count).map(|number| Beat { step: number as f64 * length, in_bar: in_bar(number), per_bar }).collect()
     }
 
     /// The sixteenth nearest to `step`, which is `step` itself outside the beats.
