@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use vmt::click::{self, ClickTrack, FilmHits, FrameRate, Hit, HitKind, Timeline, read_markers};
-use vmt::{Conditions, STEPS_PER_SECOND, Tempo};
+use vmt::{Conditions, Tempo};
 use vmt_render::{Film, HitPoint};
 
 use crate::input::InputArgs;
@@ -138,8 +138,7 @@ impl ClickArgs {
             let time = hit.time.as_secs_f64();
             usage::ensure(time <= end, format!("--hit must be within the film, but is at {time} s, beyond {end} s"))?;
         }
-        let step = |(hit, _): &(Hit, String)| (hit.time.as_secs_f64() * f64::from(STEPS_PER_SECOND)).round() as u32;
-        let mut steps: Vec<u32> = hits.iter().map(step).collect();
+        let mut steps: Vec<u32> = hits.iter().map(|(hit, _)| vmt::steps(hit.time)).collect();
         steps.dedup();
         let mut conditions = Conditions { hits: (!steps.is_empty()).then_some(steps), ..Conditions::default() };
         let mut bpm = self.bpm();
@@ -147,16 +146,11 @@ impl ClickArgs {
             let tempo = Tempo::new(bpm.unwrap_or(STEADY))?;
             let per_bar = self.beats_per_bar().unwrap_or(4);
             conditions.beats = Conditions::steady_beats(tempo, per_bar, length.unwrap_or(Duration::MAX));
-            conditions.end = length.map(|length| (length.as_secs_f64() * f64::from(STEPS_PER_SECOND)).round() as u32);
+            conditions.end = length.map(vmt::steps);
             bpm = bpm.or(Some(STEADY));
         }
-        let point = |(hit, label): (Hit, String)| HitPoint {
-            time: hit.time.as_secs_f64(),
-            kind: hit.kind,
-            label,
-            beat_miss_ms: None,
-        };
-        Ok(Click { conditions, hits: hits.into_iter().map(point).collect(), bpm, track: None })
+        let hits = hits.into_iter().map(|hit| point(hit, None)).collect();
+        Ok(Click { conditions, hits, bpm, track: None })
     }
 
     /// A click track for the hits that were set and, unless the call gives a tempo, those that were found.
@@ -166,13 +160,7 @@ impl ClickArgs {
         all.sort_by_key(|(hit, _)| hit.time);
         let hits: Vec<Hit> = all.iter().map(|(hit, _)| *hit).collect();
         let track = ClickTrack::fit(&hits, found.duration, &self.options())?;
-        let point = |((hit, label), placed): ((Hit, String), &click::PlacedHit)| HitPoint {
-            time: hit.time.as_secs_f64(),
-            kind: hit.kind,
-            label,
-            beat_miss_ms: Some((placed.miss_ms * 1000.0).round() / 1000.0),
-        };
-        let hits = all.into_iter().zip(&track.hits).map(point).collect();
+        let hits = all.into_iter().zip(&track.hits).map(|(hit, placed)| point(hit, Some(placed.miss_ms))).collect();
         Ok(Click { conditions: track.conditions(), hits, bpm: Some(track.bpm), track: Some(track) })
     }
 
@@ -212,6 +200,12 @@ impl ClickArgs {
         hits.sort_by_key(|(hit, _)| hit.time);
         Ok(hits)
     }
+}
+
+/// A hit in a record; a beat misses it by so many milliseconds.
+fn point((hit, label): (Hit, String), miss: Option<f64>) -> HitPoint {
+    let beat_miss_ms = miss.map(|miss| (miss * 1000.0).round() / 1000.0);
+    HitPoint { time: hit.time.as_secs_f64(), kind: hit.kind, label, beat_miss_ms }
 }
 
 fn tempo(text: &str) -> Result<TempoChoice> {

@@ -179,9 +179,9 @@ impl OutputArgs {
         let name = folder.join(film.file_stem().unwrap_or_default());
         let mid = || [Kind::ALL[0].0.to_owned()].to_vec();
         let formats = if self.format.is_empty() { mid() } else { self.format.clone() };
-        let output = |format: &String| Output {
-            path: name.with_added_extension(format),
-            kind: Kind::ALL.iter().find(|(known, _)| known == format).map_or(Kind::Midi, |(_, kind)| *kind),
+        let output = |format: &String| {
+            let path = name.with_added_extension(format);
+            Output { kind: known(&path).unwrap_or(Kind::Midi), path }
         };
         Self { output: formats.iter().map(output).collect(), format: Vec::new(), ..self.clone() }
     }
@@ -228,8 +228,7 @@ impl OutputArgs {
         let prepared = self.check_call(film, start, inputs)?;
         #[cfg(feature = "video")]
         for Output { path, .. } in self.output.iter().filter(|output| output.kind == Kind::Film) {
-            let (Film::Video(video) | Film::Frames { folder: video, .. }) = film;
-            check_mux(video, start, path, self.original_volume.unwrap_or(0.0))?;
+            check_mux(film.path(), start, path, self.original_volume.unwrap_or(0.0))?;
         }
         Ok(prepared)
     }
@@ -237,8 +236,9 @@ impl OutputArgs {
     /// The same but for what lies in the film itself.
     pub fn check_call(&self, film: &Film, start: Duration, inputs: &[PathBuf]) -> Result<Prepared> {
         self.tempo()?;
-        let (Film::Video(source) | Film::Frames { folder: source, .. }) = film;
-        let inputs: Vec<_> = [source].into_iter().chain(&self.soundfont).chain(inputs).cloned().collect();
+        let source = film.path();
+        let named = self.soundfont.iter().chain(inputs).cloned();
+        let inputs: Vec<_> = [source.to_owned()].into_iter().chain(named).collect();
         let streamed = matches!(film, Film::Frames { folder, .. } if paths::is_standard(folder));
         #[cfg(feature = "video")]
         let streamed = streamed || matches!(film, Film::Video(video) if !vmt_video::can_be_read_again(video));
@@ -259,7 +259,7 @@ impl OutputArgs {
             usage::ensure(!is_frame, path_is("would be one of the --frames of the next call; choose another folder"))?;
             #[cfg(feature = "video")]
             if *kind == Kind::Mp3 {
-                vmt_video::check_mp3().map_err(|error| usage::wrong(path_is(&error.to_string())))?;
+                vmt_video::check_mp3(path).map_err(usage::wrong)?;
             }
             if *kind == Kind::Film {
                 let is_video = matches!(film, Film::Video(_));
@@ -385,11 +385,7 @@ impl OutputArgs {
     fn film(&self, draft: &Path, sound: &Path, provenance: &Provenance) -> Result<()> {
         let Film::Video(video) = &provenance.film else { anyhow::bail!("there is no video to copy") };
         let volume = self.original_volume.unwrap_or(0.0);
-        vmt_video::mux(video, provenance.range().start, sound, draft, volume).map_err(|error| match error {
-            // Under the draft's name, which the user did not choose.
-            vmt_video::Error::Mux { reason, .. } => anyhow::anyhow!("cannot be written: {reason}"),
-            error => error.into(),
-        })
+        vmt_video::mux(video, provenance.range().start, sound, draft, volume).map_err(of_draft)
     }
 
     #[cfg(not(feature = "video"))]
@@ -409,12 +405,21 @@ struct Material<'a> {
 
 #[cfg(feature = "video")]
 fn mp3(sound: &Path, draft: &Path) -> Result<()> {
-    Ok(vmt_video::encode_mp3(sound, draft)?)
+    vmt_video::encode_mp3(sound, draft).map_err(of_draft)
 }
 
 #[cfg(not(feature = "video"))]
 fn mp3(_: &Path, _: &Path) -> Result<()> {
     anyhow::bail!("this program was built without FFmpeg")
+}
+
+/// An error without the draft's name, which the user did not choose.
+#[cfg(feature = "video")]
+fn of_draft(error: vmt_video::Error) -> anyhow::Error {
+    match error {
+        vmt_video::Error::Mux { reason, .. } => anyhow::anyhow!("cannot be written: {reason}"),
+        error => error.into(),
+    }
 }
 
 /// A wrong call where the film cannot be copied to `out`.

@@ -33,17 +33,11 @@ pub enum Error {
         /// The duration by its frames.
         got: Duration,
     },
-    /// The program `ffmpeg`, which writes films, is missing or failed.
+    /// The program `ffmpeg`, which writes films and MP3, is missing or failed.
     #[error("{path}: cannot be written: {reason}")]
     Mux {
-        /// The film to be written.
+        /// The file to be written.
         path: PathBuf,
-        /// What FFmpeg said.
-        reason: String,
-    },
-    /// The program `ffmpeg`, which encodes MP3, is missing or failed.
-    #[error("cannot be encoded: {reason}")]
-    Mp3 {
         /// What FFmpeg said.
         reason: String,
     },

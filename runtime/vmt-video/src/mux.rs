@@ -294,7 +294,7 @@ fn scratch(out: &Path, extension: &str) -> Result<TempPath, Error> {
 }
 
 /// Lets `ffmpeg` write `file`, on the way to `out`.
-fn run(mut command: Command, file: &Path, out: &Path) -> Result<(), Error> {
+pub fn run(mut command: Command, file: &Path, out: &Path) -> Result<(), Error> {
     let done = command.arg(url(file)).output().map_err(|error| missing(out, &error))?;
     if done.status.success() {
         return Ok(());

@@ -23,12 +23,14 @@ pub struct Clock {
     back: i64,
     presentation_back: i64,
     ahead: i64,
+    /// Whether `ahead` counts from the end of the packet before, as in `ffmpeg`.
+    from_end: bool,
     /// Ticks of a packet that has no duration.
     usual: i64,
     /// What is added to timestamps in the current count.
     offset: i64,
-    /// The last timestamp as it is in the file, and whether it is a decoding time.
-    last: Option<(i64, bool)>,
+    /// The last timestamp as it is in the file, whether it is a decoding time, and the latest that may follow.
+    last: Option<(i64, bool, i64)>,
     /// The latest end of a packet, in the new count.
     end: i64,
     /// How long after it is decoded a picture is shown that is not shown at once.
@@ -51,6 +53,7 @@ impl Clock {
             back: ticks(back),
             presentation_back,
             ahead: ticks(ahead),
+            from_end: joined,
             usual,
             offset: 0,
             last: None,
@@ -78,17 +81,18 @@ impl Clock {
         let duration = if duration > 0 { duration } else { self.usual };
         if let Some(now) = decoding.or(presentation) {
             let begins = presentation.or(decoding).unwrap_or(now);
-            let jumps = self.last.is_some_and(|(last, was_decoding)| {
+            let jumps = self.last.is_some_and(|(last, was_decoding, latest)| {
                 // Presentation times run back a little wherever pictures are stored out of order.
                 let back = if decoding.is_some() && was_decoding { self.back } else { self.presentation_back };
-                now < last.saturating_sub(back) || now > last.saturating_add(self.ahead)
+                now < last.saturating_sub(back) || now > latest
             });
             if jumps {
                 self.offset = self.end.saturating_sub(begins);
             }
             let end = begins.saturating_add(self.offset).saturating_add(duration);
             self.end = if self.last.is_none() { end } else { self.end.max(end) };
-            self.last = Some((now, decoding.is_some()));
+            let from = if self.from_end { now.saturating_add(duration) } else { now };
+            self.last = Some((now, decoding.is_some(), from.saturating_add(self.ahead)));
         }
         self.offset
     }
@@ -129,7 +133,7 @@ mod tests {
     #[test]
     fn recordings_that_were_joined() {
         for (next, is_new) in
-            [(13_000, false), (13_040, true), (2_960, false), (2_860, true), (0, true), (-9_000, true)]
+            [(13_040, false), (13_080, true), (2_960, false), (2_860, true), (0, true), (-9_000, true)]
         {
             let want = if is_new { 3_040 } else { next };
             check("mpegts", &[(3_000, 3_000), (next, next), (next + 40, next + 40)], &[3_000, want, want + 40]);

@@ -37,12 +37,9 @@ impl Key {
         let mut best = (0.0, Self { fifths: 0, minor: false });
         for (profile, minor) in [(&MAJOR, false), (&MINOR, true)] {
             for tonic in 0..12 {
-                let major = if minor { tonic + 3 } else { tonic };
-                // -5..=6
-                let fifths = (major as i32 * 7 + 5) % 12 - 5;
-                let fit = fit(profile, tonic);
+                let fit = fit(profile, tonic.into());
                 if fit > best.0 {
-                    best = (fit, Self { fifths, minor });
+                    best = (fit, vmt::Key { tonic, minor }.into());
                 }
             }
         }

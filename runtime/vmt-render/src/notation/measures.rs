@@ -33,7 +33,7 @@ impl Measures {
 
     pub fn of(score: &Score, conductor: &Conductor) -> Self {
         let bars = BarLines::new(&conductor.beats);
-        let end = bars.sixteenth((score.duration().as_secs_f64() * f64::from(STEPS_PER_SECOND)).round() as u32);
+        let end = bars.sixteenth(vmt::steps(score.duration()));
         Self::Bars { bars, end }
     }
 

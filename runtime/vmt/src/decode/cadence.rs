@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use ndarray::{ArrayViewMut1, ArrayViewMut2};
+use ndarray::ArrayViewMut2;
 
-use super::processor::LogitsProcessor;
+use super::processor::{LogitsProcessor, mask};
 use crate::music::{Conditions, Event, Key, Pitch, Player, Token};
 
 /// In the last bar, lets only notes of the tonic chord be struck, and holds them to the end; the first is the tonic, on the
@@ -91,14 +91,6 @@ impl LogitsProcessor for Cadence {
             self.struck |= self.player.clock() == downbeat && pitch.get() % 12 == self.chord(downbeat)[0];
         }
         self.player.play(event);
-    }
-}
-
-/// Minus infinity for what is `masked`, if something else is left.
-fn mask(logits: &mut ArrayViewMut1<'_, f32>, masked: impl Fn(Event) -> bool) {
-    let open = |token: Token| logits[token.index()] > f32::NEG_INFINITY;
-    if Token::all().any(|token| open(token) && !masked(token.into())) {
-        Token::all().filter(|&token| masked(token.into())).for_each(|token| logits[token.index()] = f32::NEG_INFINITY);
     }
 }
 

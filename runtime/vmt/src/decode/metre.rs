@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ndarray::{ArrayViewMut1, ArrayViewMut2};
 
-use super::processor::LogitsProcessor;
+use super::processor::{LogitsProcessor, mask};
 use crate::music::{Conditions, Event, Shift, Token};
 
 /// Off the beat by at most so many steps, notes still are on it.
@@ -78,17 +78,13 @@ impl LogitsProcessor for Metre {
             }
         }
         let off_grid = !self.on_grid(self.clock);
-        let masked = |token: Token| match Event::from(token) {
+        // What the grammar asks for goes before: where a note cannot be struck, the hit is missed.
+        mask(&mut logits, |event| match event {
             Event::NoteOn(_) | Event::Velocity(_) => off_grid,
             Event::TimeShift(shift) => to_hit.is_some_and(|steps| u32::from(shift.get()) > steps),
             Event::End => to_hit == Some(0),
             Event::NoteOff(_) | Event::Pad => false,
-        };
-        let open = |token: Token| logits[token.index()] > f32::NEG_INFINITY;
-        // What the grammar asks for goes before: where a note cannot be struck, the hit is missed.
-        if Token::all().any(|token| open(token) && !masked(token)) {
-            Token::all().filter(|&token| masked(token)).for_each(|token| logits[token.index()] = f32::NEG_INFINITY);
-        }
+        });
     }
 
     fn accept(&mut self, token: Token) {

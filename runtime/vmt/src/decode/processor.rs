@@ -1,8 +1,8 @@
 //! What stands between a model's logits and the sampler.
 
-use ndarray::ArrayViewMut2;
+use ndarray::{ArrayViewMut1, ArrayViewMut2};
 
-use crate::music::Token;
+use crate::music::{Event, Token};
 
 /// A link of the chain that changes a lane's logits before a token is sampled, as in other decoders' logits processors.
 ///
@@ -37,5 +37,13 @@ pub trait LogitsProcessor: Send {
     /// Whether no more tokens follow.
     fn stopped(&self) -> bool {
         false
+    }
+}
+
+/// Minus infinity for what is `masked`, if something else is left.
+pub(super) fn mask(logits: &mut ArrayViewMut1<'_, f32>, masked: impl Fn(Event) -> bool) {
+    let open = |token: Token| logits[token.index()] > f32::NEG_INFINITY;
+    if Token::all().any(|token| open(token) && !masked(token.into())) {
+        Token::all().filter(|&token| masked(token.into())).for_each(|token| logits[token.index()] = f32::NEG_INFINITY);
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn time(step: u32) -> Duration {
 }
 
 /// The step nearest to a moment of the film; halves go up.
-pub(crate) fn steps(time: Duration) -> u32 {
+pub fn steps(time: Duration) -> u32 {
     let half = Duration::from_secs(1) / STEPS_PER_SECOND / 2;
     (time.saturating_add(half).as_millis() * u128::from(STEPS_PER_SECOND) / 1000).try_into().unwrap_or(u32::MAX)
 }

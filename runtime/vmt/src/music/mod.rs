@@ -13,8 +13,9 @@ mod tempo_map;
 
 pub use bars::{BarLines, Conductor, Marker};
 pub use conditions::{Beat, Condition, ConditionRow, Conditions, INTENSITY_RANKS, Key, UNKNOWN};
+pub use event::steps;
+pub(crate) use event::time;
 pub use event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
-pub(crate) use event::{steps, time};
 pub use note::{Note, PerformedNote};
 pub(crate) use player::Player;
 pub use scale::Scale;
