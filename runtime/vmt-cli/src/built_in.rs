@@ -3,11 +3,11 @@
 use anyhow::{Context, Result};
 use vmt::Bundle;
 
-/// `onnx/vmt-small`, as it was when the program was built.
+/// `onnx/vmt-beat`, as it was when the program was built.
 pub fn bundle() -> Result<Bundle> {
     macro_rules! file {
         ($include:ident, $name:literal) => {
-            $include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../onnx/vmt-small/", $name))
+            $include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../onnx/vmt-beat/", $name))
         };
     }
     let bundle = Bundle::from_memory(

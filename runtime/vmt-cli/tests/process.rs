@@ -45,7 +45,7 @@ fn inspect_says_what_a_bundle_is() {
     let built_in = run(&mut vmt(&["inspect"]), 0);
     let onnx = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../onnx");
     let bundle = |name: &str| run(&mut vmt(&["inspect", onnx.join(name).to_str().unwrap()]), 0);
-    assert_eq!(built_in, bundle("vmt-small"));
+    assert_eq!(built_in, bundle("vmt-beat"));
     for (name, frames) in
         [("tiny-vmt", "40 of 32 x 32, one every 250 ms"), ("vmt-small", "40 of 64 x 64, one every 250 ms")]
     {

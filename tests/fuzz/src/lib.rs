@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "a panic is a finding")]
 
 pub mod frames;
+pub mod graph;
 pub mod images;
 pub mod manifest;
 pub mod markers;
@@ -65,8 +66,8 @@ mod tests {
         macro_rules! targets {
             ($($name:ident),*) => { [$((crate::$name::run, crate::$name::seeds, crate::$name::words)),*] };
         }
-        let targets: [Target; 9] =
-            targets![midi, tokens, markers, record, manifest, options, frames, images, soundfont];
+        let targets: [Target; 10] =
+            targets![midi, tokens, markers, record, manifest, options, frames, images, soundfont, graph];
         for (run, seeds, words) in targets {
             assert!(words().iter().all(|word| !word.is_empty()));
             assert!(!seeds().is_empty());

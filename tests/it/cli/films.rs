@@ -23,9 +23,9 @@ fn a_film_becomes_music() {
 }
 
 #[test]
-fn the_built_in_bundle_is_vmt_small() {
+fn the_built_in_bundle_is_vmt_beat() {
     let place = Place::new();
-    assert_eq!(place.demo("--engine tract"), place.demo("--engine tract --bundle %onnx/vmt-small"));
+    assert_eq!(place.demo("--engine tract"), place.demo("--engine tract --bundle %onnx/vmt-beat"));
 }
 
 #[test]

@@ -1,0 +1,5 @@
+//! Fuzzes [`vmt_fuzz::graph`].
+
+#![no_main]
+
+vmt_fuzz::fuzz!(graph);
