@@ -13,6 +13,7 @@ use burn::tensor::Device;
 #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
 use burn::tensor::DeviceType;
 use clap::{Parser, Subcommand};
+use vmt::Tempo;
 use vmt_files::{print, warn};
 use vmt_train::data::prepared::{DATASET, Prepared};
 use vmt_train::data::{Augment, Fragments, PAPER_SPLITS, Split, Splits};
@@ -150,8 +151,9 @@ impl Processor {
 ///
 /// Writes one table, a column for each model and one for the original music: the likelihood of the music under each model, with
 /// its video and with those of other songs; how the music that it generates ends, closes its notes and repeats itself, without
-/// grammar and with it; whether that is like real music, and whether it follows the video. The report says what each
-/// number is. The same seed gives the same report.
+/// grammar and with it; whether it has a pulse, keeps to beats and meets hit points; whether that is like real music, and
+/// whether it follows the video. Models with conditions compose to a click track, as in `vmt compose`. The report says what
+/// each number is, and what models were told. The same seed gives the same report.
 #[derive(clap::Args)]
 struct EvalArgs {
     /// A trained model and what to call it: the folder of a run, whose best checkpoint is taken, or of one checkpoint.
@@ -182,6 +184,13 @@ struct EvalArgs {
     /// Scale of classifier-free guidance in generation, as in `vmt compose`: 1 is the model itself
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     guidance: f32,
+    /// Models with conditions compose to the beats, the key and hit points of the song. BPM, 20-400: to steady beats in
+    /// 4/4 instead, as with `vmt compose --tempo`
+    #[arg(long, value_name = "BPM", value_parser = tempo)]
+    tempo: Option<Tempo>,
+    /// With grammar, let notes of models with conditions begin off the sixteenths of their beats
+    #[arg(long)]
+    no_quantize: bool,
     /// Seed of rendered video, swaps, music and intervals
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -232,6 +241,10 @@ impl FootageArgs {
         );
         Ok(())
     }
+}
+
+fn tempo(text: &str) -> Result<Tempo> {
+    Ok(Tempo::new(text.parse().context("it must be beats a minute")?)?)
 }
 
 fn named(text: &str) -> Result<(String, PathBuf), String> {
@@ -426,8 +439,9 @@ impl EvalArgs {
         let footage = self.footage.open(self.eval_split, height, 1.0)?;
         let held_out = HeldOut::open(&self.data, self.eval_split, &splits, &geometries)?.with_footage(footage);
 
-        let Self { eval_split: split, fragments, generate: pieces, guidance, seed, .. } = self;
-        let options = EvalOptions { split, fragments, pieces, guidance, seed, threads };
+        let Self { eval_split: split, fragments, generate: pieces, guidance, tempo, seed, .. } = self;
+        let quantize = !self.no_quantize;
+        let options = EvalOptions { split, fragments, pieces, guidance, tempo, quantize, seed, threads };
         let bar = indicatif::ProgressBar::new(0);
         let start = Instant::now();
         let (report, pieces) = evaluate(&held_out, &candidates, &options, &|what, done, count| {

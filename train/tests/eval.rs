@@ -26,7 +26,7 @@ fn songs(folder: &Path) {
             start: (number * (30 + 10 * index)) as u32,
             end: (number * (30 + 10 * index) + 25) as u32,
             pitch: Pitch::new((50 + 5 * index + number % 7) as u8).unwrap(),
-            velocity: (60 + 10 * index) as u8,
+            velocity: (60 + 10 * index + if number.is_multiple_of(8) { 20 } else { 0 }) as u8,
         };
         let notes = (0..3000 / (30 + 10 * index)).map(note).collect();
         let midi = midi::write(&Score::new(notes, Duration::from_secs(30)).unwrap()).unwrap();
@@ -97,6 +97,42 @@ fn two_models_side_by_side() {
 }
 
 #[test]
+fn models_with_conditions_play_to_the_beats() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    songs(folder);
+    run(&folder.join("with"), &ModelConfig { conditions: true, ..sizes("tiny-vmt") });
+    run(&folder.join("without"), &sizes("tiny-vmt"));
+    let report = |rest: &[&str]| -> Report {
+        let args =
+            [&["--model", "with=with", "--model", "without=without"], &SMALL[..], &["-o", "r.md"], rest].concat();
+        let output = eval(folder, &args);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_yaml::from_str(&fs::read_to_string(folder.join("r.json")).unwrap()).unwrap()
+    };
+    let values = |report: &Report, id: &str| -> Vec<Option<f64>> {
+        let metric = report.metrics.iter().find(|metric| metric.id == id);
+        metric.unwrap_or_else(|| panic!("no {id}")).values.iter().map(|value| value.map(|one| one.value)).collect()
+    };
+    let played = report(&[]);
+    let sixteenths = values(&played, "sixteenths.25ms");
+    let [Some(1.0), Some(off), Some(1.0)] = sixteenths[..] else { panic!("{sixteenths:?}") };
+    assert!(off < 0.8, "{off}");
+    assert!(values(&played, "raw.sixteenths.25ms")[0].unwrap() < 0.8);
+    let [Some(held), Some(_), Some(1.0)] = values(&played, "hits.40ms")[..] else { panic!("three columns") };
+    assert!(held > 0.9, "{held}");
+    assert!(values(&played, "nll.event.nothing_known")[0].is_some());
+    let [with, without] = &played.told[..] else { panic!("{:?}", played.told) };
+    assert!(with.contains("with: told the song's beats, bars, key and end") && with.contains("begin on sixteenths"));
+    assert_eq!(without, "without: told nothing, for want of conditions.");
+
+    let steady = report(&["--tempo", "100", "--no-quantize"]);
+    assert!(values(&steady, "sixteenths.25ms")[0].unwrap() < 0.8);
+    assert!(steady.metrics.iter().all(|metric| !metric.id.starts_with("hits.")));
+    assert!(steady.told[0].ends_with("composing, told steady beats, 100 a minute in 4/4, and the end of the piece."));
+}
+
+#[test]
 fn a_model_that_ignores_the_video_gains_nothing() {
     let folder = tempfile::tempdir().unwrap();
     songs(folder.path());
@@ -107,7 +143,16 @@ fn a_model_that_ignores_the_video_gains_nothing() {
         layer.cross_attention.out.weight = layer.cross_attention.out.weight.clone().map(|weight| weight.zeros_like());
     }
     let held_out = HeldOut::open(folder.path(), Split::Test, &splits, &[sizes.geometry]).unwrap();
-    let options = EvalOptions { split: Split::Test, fragments: 6, pieces: 1, guidance: 1.0, seed: 1, threads: 1 };
+    let options = EvalOptions {
+        split: Split::Test,
+        fragments: 6,
+        pieces: 1,
+        guidance: 1.0,
+        tempo: None,
+        quantize: true,
+        seed: 1,
+        threads: 1,
+    };
     let candidate =
         Candidate { name: "ignorant".into(), model: Model::Vmt(model), geometry: sizes.geometry, blind: false };
     let (report, _) = evaluate(&held_out, &[candidate], &options, &|_, _, _| {}).unwrap();
@@ -172,6 +217,8 @@ fn what_is_wrong_is_said() {
     refused(2, &with("tiny-vmt", &[]), "must be NAME=DIR, such as VMT=my-run, but has no `=`");
     refused(2, &with("original=tiny-vmt", &[]), "and not `original`, but is `original`");
     refused(2, &with("a/b=tiny-vmt", &[]), "but is `a/b`");
+    refused(2, &with("a=tiny-vmt", &["--tempo", "fast"]), "it must be beats a minute");
+    refused(2, &with("a=tiny-vmt", &["--tempo", "19"]), "20-400 beats a minute");
     refused(1, &with("a=tiny-vmt", &["--model", "a=half"]), "two are called a");
     refused(1, &with("a=no/such", &[]), "no/such");
     refused(1, &with("a=.", &[]), "must be a checkpoint or a run with one (last-*, best-*), but is neither");

@@ -154,9 +154,14 @@ pub fn forget(conditions: Conditions, random: &mut Stream) -> Conditions {
     Conditions { beats, hits, end, keys, density, loudness }
 }
 
-/// What models are evaluated with: metre, end and key, but no hit points and no intensity.
+/// What the likelihood of a song is measured with: metre, end and key, but no hit points and no intensity.
 pub fn written_down(conditions: Conditions) -> Conditions {
-    Conditions { hits: None, density: Vec::new(), loudness: Vec::new(), ..conditions }
+    Conditions { hits: None, ..click_track(conditions) }
+}
+
+/// What music can be composed by in the place of a song: metre, hit points, end and key, but no intensity.
+pub fn click_track(conditions: Conditions) -> Conditions {
+    Conditions { density: Vec::new(), loudness: Vec::new(), ..conditions }
 }
 
 #[cfg(test)]

@@ -9,10 +9,6 @@ use super::evaluation::{Candidate, EvalOptions, Evaluation, Progress};
 use super::held_out::HeldOut;
 use super::report::Report;
 use super::tables::Outcome;
-use crate::model::BurnEngine;
-
-/// Pieces that are decoded side by side. The music of a seed depends on it.
-const LANES: usize = 8;
 
 /// A piece of music to listen to.
 pub struct Piece {
@@ -39,12 +35,10 @@ impl Evaluation<'_> {
         let name = &candidate.name;
         let likelihood = |place| self.likelihood(candidate, place);
         let likelihoods = self.each(self.fragments.len(), &format!("{name}: likelihoods"), likelihood)?;
-        let engine = BurnEngine::new(candidate.model.clone(), candidate.geometry);
-        let groups: Vec<_> = self.pieces.chunks(LANES).collect();
-        let generate = |grammar: bool, what: &str| -> Result<Vec<Decoded>> {
-            let group = |group: usize| self.generate(&engine, candidate, groups[group], group as u64, grammar);
-            let generated = self.each(groups.len(), &format!("{name}: music {what} grammar"), group)?;
-            Ok(generated.into_iter().flatten().collect())
+        let composer = candidate.composer();
+        let generate = |grammar: bool, what: &str| {
+            let piece = |number: usize| self.compose(&composer, candidate, self.pieces[number], grammar);
+            self.each(self.pieces.len(), &format!("{name}: music {what} grammar"), piece)
         };
         Ok(Outcome { likelihoods, raw: generate(false, "without")?, constrained: generate(true, "with")? })
     }

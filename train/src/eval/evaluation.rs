@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vmt::{Clip, Decoded, Geometry, Score};
+use vmt::{Clip, Conditions, Decoded, Geometry, Score, Tempo};
 
 use super::held_out::HeldOut;
 use super::statistics::mismatch;
@@ -30,7 +30,7 @@ pub struct Candidate {
     pub blind: bool,
 }
 
-/// How much is measured.
+/// What is measured, and how much of it.
 #[derive(Clone, Copy, Debug)]
 pub struct EvalOptions {
     /// The split that the fragments are of.
@@ -41,6 +41,10 @@ pub struct EvalOptions {
     pub pieces: usize,
     /// Scale of classifier-free guidance ([`vmt::decode::Guidance`]) in generation, `0.0..=10.0`; 1 is the model itself.
     pub guidance: f32,
+    /// Models with conditions compose to steady beats in 4/4 of this tempo, not to the song's own beats, key and hit points.
+    pub tempo: Option<Tempo>,
+    /// With grammar, models with conditions begin notes on the sixteenths of their beats only ([`vmt::Options::quantize`]).
+    pub quantize: bool,
     /// Of rendered video, swaps, music and intervals.
     pub seed: u64,
     /// Threads that share the work; they do not change results.
@@ -64,6 +68,10 @@ pub struct Evaluation<'a> {
     pub swaps: Vec<Vec<usize>>,
     /// Their music.
     pub originals: Vec<Decoded>,
+    /// Their own beats, keys and hit points, where they are known.
+    pub annotated: Vec<Conditions>,
+    /// What models with conditions are told when they compose for them.
+    pub told: Vec<Conditions>,
     /// Places of the fragments that music is generated for.
     pub pieces: Vec<usize>,
     pub progress: Progress<'a>,
@@ -95,8 +103,27 @@ impl<'a> Evaluation<'a> {
         let window = candidates[0].geometry.window();
         let decoded = |index: &usize| Score::decode(held_out.music(*index), window);
         let originals = fragments.iter().map(decoded).collect();
+        let hits = |index: usize| Stream::new(options.seed, "hits", &[index as u64]);
+        let annotated: Vec<_> = fragments.iter().map(|&index| held_out.click_track(index, &mut hits(index))).collect();
+        let told = match options.tempo {
+            Some(tempo) => vec![steady(tempo, window); fragments.len()],
+            None => annotated.clone(),
+        };
         let pieces = spread(fragments.len(), options.pieces);
-        Ok(Self { held_out, candidates, options, window, fragments, songs, swaps, originals, pieces, progress })
+        Ok(Self {
+            held_out,
+            candidates,
+            options,
+            window,
+            fragments,
+            songs,
+            swaps,
+            originals,
+            annotated,
+            told,
+            pieces,
+            progress,
+        })
     }
 
     /// Does `work` for each number below `count`, divided among threads.
@@ -122,6 +149,11 @@ impl<'a> Evaluation<'a> {
     pub fn seconds(&self) -> f64 {
         self.window.as_secs_f64()
     }
+}
+
+/// Steady beats in 4/4, and nothing else.
+fn steady(tempo: Tempo, duration: Duration) -> Conditions {
+    Conditions { beats: Conditions::steady_beats(tempo, 4, duration), ..Conditions::default() }
 }
 
 /// So many of `0..count`, evenly spread; all if there are fewer.

@@ -1,10 +1,10 @@
-//! The music that a model generates for held-out video.
+//! The music that a model composes for held-out video.
 
-use std::iter::zip;
+use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use anyhow::Result;
-use vmt::decode::{Generator, Grammar, Guidance, Lane, LogitsProcessor, Unconstrained};
-use vmt::{Clip, Decoded, STEPS_PER_SECOND, Sampling, Score, Token};
+use vmt::{Clip, Composer, Decoded, Error, Options, Sampling, Score, Token, Window};
 
 use super::evaluation::{Candidate, Evaluation};
 use crate::data::MAX_TOKENS;
@@ -12,42 +12,33 @@ use crate::model::BurnEngine;
 use crate::random::Stream;
 use crate::synth::Channels;
 
+impl Candidate {
+    /// The model behind the library's public way to compose.
+    pub fn composer(&self) -> Composer {
+        Composer::with_engine(Box::new(BurnEngine::new(self.model.clone(), self.geometry)), MAX_TOKENS)
+    }
+}
+
 impl Evaluation<'_> {
-    /// Generates music for the fragments at `places`, at temperature 1 as in the authors' code.
-    pub fn generate(
-        &self,
-        engine: &BurnEngine,
-        candidate: &Candidate,
-        places: &[usize],
-        group: u64,
-        grammar: bool,
-    ) -> Result<Vec<Decoded>> {
-        let clip = |&place: &usize| match candidate.blind {
-            true => Ok(Clip::without_video(&candidate.geometry)),
-            false => self.clip(place, Channels::all(), &candidate.geometry),
+    /// Composes for the fragment at `place` as `vmt compose` does for a film of a window, at temperature 1 as in the
+    /// authors' code. A fragment is from a song's midst, so there is no cadence.
+    pub fn compose(&self, composer: &Composer, candidate: &Candidate, place: usize, grammar: bool) -> Result<Decoded> {
+        let clip = match candidate.blind {
+            true => Clip::without_video(&candidate.geometry),
+            false => self.clip(place, Channels::all(), &candidate.geometry)?,
         };
-        let clips = places.iter().map(clip).collect::<Result<_>>()?;
-        let (session, guidance) = Guidance::open(engine, clips, 1, self.options.guidance)?;
-        // As a composer has it for a full window.
-        let steps = (self.seconds() * f64::from(STEPS_PER_SECOND)) as u32;
-        let lane = |_| {
-            let mut processors: Vec<Box<dyn LogitsProcessor>> = Vec::new();
-            processors.extend(guidance.map(|guidance| Box::new(guidance) as _));
-            processors.push(if grammar {
-                Box::new(Grammar::new(steps, MAX_TOKENS)?.max_note_steps(candidate.geometry.max_note_steps()))
-            } else {
-                Box::new(Unconstrained::new(MAX_TOKENS))
-            });
-            Ok(Lane::new(Vec::new(), processors))
-        };
-        let lanes = places.iter().map(lane).collect::<Result<_>>()?;
-        let seed = Stream::new(self.options.seed, "music", &[group]).number();
-        let mut tokens: Vec<Vec<Token>> = vec![Vec::new(); places.len()];
-        for sampled in Generator::new(session, Sampling::default().with_seed(seed), 0, lanes) {
-            for (tokens, sampled) in zip(&mut tokens, sampled?) {
-                tokens.extend(sampled.map(|sampled| sampled.token));
-            }
+        let seed = Stream::new(self.options.seed, "music", &[place as u64]).number();
+        let mut options = Options::default()
+            .with_sampling(Sampling::default().with_seed(seed))
+            .with_guidance(self.options.guidance)
+            .with_unconstrained(!grammar);
+        if candidate.model.has_conditions() {
+            options.conditions = self.told[place].clone();
+            options.quantize = grammar && self.options.quantize;
         }
-        Ok(tokens.into_iter().map(|tokens| Score::decode(tokens, self.window)).collect())
+        let film = [Ok::<_, Error>(Window { start: Duration::ZERO, duration: self.window, clip })];
+        let piece = composer.piece(film, &options, NonZeroUsize::MIN)?;
+        let tokens = piece.map(|played| Ok(Token::from(played?.event))).collect::<Result<Vec<_>>>()?;
+        Ok(Score::decode(tokens, self.window))
     }
 }

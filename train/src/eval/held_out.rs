@@ -8,6 +8,7 @@ use vmt::{Clip, Conditions, Geometry, Token};
 
 use crate::data::prepared::{DATASET, Prepared};
 use crate::data::{Augment, Fragments, Split, Splits};
+use crate::random::Stream;
 use crate::synth::{Channels, Footage, Songs};
 
 /// The fragments of one split, without augmentation.
@@ -73,6 +74,15 @@ impl HeldOut {
     pub fn conditions(&self, index: usize) -> Conditions {
         match self {
             Self::Songs(songs) => songs.conditions(index),
+            Self::Prepared(_) => Conditions::default(),
+        }
+    }
+
+    /// What music for the video of fragment `index` can be composed by: the song's beats, key, end and hit points, where they are
+    /// known; `random` draws hit points.
+    pub fn click_track(&self, index: usize, random: &mut Stream) -> Conditions {
+        match self {
+            Self::Songs(songs) => songs.click_track(index, random),
             Self::Prepared(_) => Conditions::default(),
         }
     }

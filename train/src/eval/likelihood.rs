@@ -1,7 +1,7 @@
 //! The likelihood of held-out music under a model, with its own video and with others.
 
 use anyhow::{Result, bail};
-use vmt::Clip;
+use vmt::{Clip, Conditions};
 
 use super::evaluation::{Candidate, Evaluation};
 use crate::data::{Batch, Fragment, MAX_TOKENS};
@@ -20,6 +20,9 @@ pub struct Likelihood {
     /// With the fragment's own video, or without any for a blind model.
     pub own: f64,
     pub no_video: f64,
+    /// With its own video, or without any for a blind model, and nothing known of its metre, key and end; none for a model without
+    /// conditions.
+    pub nothing_known: Option<f64>,
     /// With videos of other songs; none for a blind model.
     pub swapped: Vec<f64>,
     /// With its own video rendered without one channel, as in [`Channels::all_but_one`]; none for a blind model.
@@ -48,18 +51,18 @@ impl Evaluation<'_> {
         }
         let tokens = self.held_out.music(self.fragments[place]);
         let conditions = self.held_out.conditions(self.fragments[place]);
-        let losses = |clips: &[Option<Clip>]| {
-            let row = |clip: &Option<Clip>| Fragment {
-                clip: clip.clone(),
-                tokens: tokens.clone(),
-                conditions: conditions.clone(),
-            };
-            row_losses(&Batch::new(clips.iter().map(row).collect(), geometry, MAX_TOKENS), model)
-        };
-        let losses: Vec<(f64, usize)> = clips.chunks(VIEWS).flat_map(losses).collect();
+        let row = |clip: Option<Clip>| Fragment { clip, tokens: tokens.clone(), conditions: conditions.clone() };
+        let mut rows: Vec<_> = clips.into_iter().map(row).collect();
+        if model.has_conditions() {
+            let own = rows.get(1).unwrap_or(&rows[0]).clone();
+            rows.push(Fragment { conditions: Conditions::default(), ..own });
+        }
+        let losses = |rows: &[Fragment]| row_losses(&Batch::new(rows.to_vec(), geometry, MAX_TOKENS), model);
+        let mut losses: Vec<(f64, usize)> = rows.chunks(VIEWS).flat_map(losses).collect();
         if let Some((loss, _)) = losses.iter().find(|(loss, _)| !loss.is_finite()) {
             bail!("{name}: the likelihood of a fragment is {loss}; its weights are broken");
         }
+        let nothing_known = model.has_conditions().then(|| losses.pop()).flatten().map(|(loss, _)| loss);
         let (no_video, shown) = (losses[0], &losses[1..]);
         let (own_video, hits) = *shown.first().unwrap_or(&no_video);
         let mut rest = shown.iter().skip(1).map(|&(loss, _)| loss);
@@ -69,6 +72,7 @@ impl Evaluation<'_> {
             hits,
             own: own_video,
             no_video: no_video.0,
+            nothing_known,
             swapped: rest.by_ref().take(self.swaps.len()).collect(),
             without: rest.collect(),
         })

@@ -5,8 +5,12 @@ mod evaluation;
 pub mod features;
 mod generation;
 mod held_out;
+mod hit_points;
 mod likelihood;
+mod metre;
+mod pulse;
 pub mod report;
+mod rhythm;
 pub mod statistics;
 mod tables;
 

@@ -26,6 +26,9 @@ pub struct Report {
     pub seed: u64,
     /// Scale of classifier-free guidance ([`vmt::decode::Guidance`]) in generation.
     pub guidance: f32,
+    /// What the models are told of the music.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<String>,
     /// What was measured: the models, as they were named, and last the original music.
     pub columns: Vec<String>,
     /// The models that were shown no video.
@@ -81,7 +84,7 @@ pub enum Unit {
 pub struct Value {
     /// The number.
     pub value: f64,
-    /// A model's 95 % bootstrap interval over songs; the original's 5th and 95th percentile.
+    /// A 95 % bootstrap interval over songs; the original's 5th and 95th percentile where models may lie inside of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<[f64; 2]>,
     /// Whether it lies within the original's range, where that is asked.
@@ -140,8 +143,14 @@ impl fmt::Display for Report {
             f,
             "{fragments} fragments of {seconds} s of {songs} {split} songs; each model wrote music for {pieces}."
         )?;
-        writeln!(f, "Guidance {guidance}, seed {seed}. In brackets: a model's 95 % bootstrap interval over songs")?;
-        writeln!(f, "(Efron 1979), the original's 5th and 95th percentile.")?;
+        writeln!(
+            f,
+            "Guidance {guidance}, seed {seed}. In brackets: 95 % bootstrap intervals over songs (Efron 1979); where"
+        )?;
+        writeln!(f, "others may be **outside** of it, the original's 5th and 95th percentile.")?;
+        for line in &self.told {
+            writeln!(f, "\n{line}")?;
+        }
         for name in &self.blind {
             writeln!(f, "\n{name} is shown no video.")?;
         }
@@ -199,6 +208,7 @@ mod tests {
             pieces: 10,
             seed: 1,
             guidance: 1.0,
+            told: vec!["VMT, blind: told nothing.".into()],
             columns: ["VMT", "blind", "original"].map(str::to_owned).to_vec(),
             blind: vec!["blind".into()],
             left_out: vec!["channels; there are none.".into()],
@@ -233,8 +243,10 @@ mod tests {
 # Evaluation
 
 20 fragments of 10 s of 5 test songs; each model wrote music for 10.
-Guidance 1, seed 1. In brackets: a model's 95 % bootstrap interval over songs
-(Efron 1979), the original's 5th and 95th percentile.
+Guidance 1, seed 1. In brackets: 95 % bootstrap intervals over songs (Efron 1979); where
+others may be **outside** of it, the original's 5th and 95th percentile.
+
+VMT, blind: told nothing.
 
 blind is shown no video.
 

@@ -1,6 +1,7 @@
 //! The metrics of a report, from what was measured.
 
 use std::collections::BTreeSet;
+use std::f64::consts::LN_2;
 use std::iter::zip;
 
 use vmt::{Decoded, STEPS_PER_SECOND, Score};
@@ -37,6 +38,10 @@ impl Evaluation<'_> {
         self.free(outcomes, &mut table, "raw", |outcome| &outcome.raw);
         table.section = "Free generation with grammar";
         self.free(outcomes, &mut table, "grammar", |outcome| &outcome.constrained);
+        table.section = "Rhythm, without grammar: the model alone";
+        self.rhythm(outcomes, &mut table, "raw.", |outcome| &outcome.raw);
+        table.section = "Rhythm, with grammar: as `vmt compose` does it";
+        self.rhythm(outcomes, &mut table, "", |outcome| &outcome.constrained);
         self.music(outcomes, &mut table);
         self.following(outcomes, &mut table);
 
@@ -51,6 +56,7 @@ impl Evaluation<'_> {
             seconds: self.seconds(),
             pieces: self.pieces.len(),
             guidance: self.options.guidance,
+            told: self.what_models_are_told(),
             seed: self.options.seed,
             columns: names(|_| true).chain(["original".into()]).collect(),
             blind: names(|one| one.blind).collect(),
@@ -59,9 +65,35 @@ impl Evaluation<'_> {
         }
     }
 
+    /// What models with conditions know, and which models have none.
+    fn what_models_are_told(&self) -> Vec<String> {
+        let names = |told: bool| -> Option<String> {
+            let names = self.candidates.iter().filter(|one| one.model.has_conditions() == told);
+            let names: Vec<_> = names.map(|one| one.name.as_str()).collect();
+            (!names.is_empty()).then(|| names.join(", "))
+        };
+        let known = self.held_out.rendered();
+        let scored = if known { "the song's beats, bars, key and end" } else { "nothing" };
+        let composing = match self.options.tempo {
+            Some(tempo) => {
+                let bpm = (6e9 / f64::from(tempo.micros())).round() / 100.0;
+                format!("steady beats, {bpm} a minute in 4/4, and the end of the piece")
+            }
+            None if known => "the song's beats, bars and key, hit points, and the end of the piece".to_owned(),
+            None => "the end of the piece".to_owned(),
+        };
+        let beats = known || self.options.tempo.is_some();
+        let grid = if beats && self.options.quantize { ". With grammar, notes begin on sixteenths" } else { "" };
+        let conditioned = names(true).map(|names| {
+            format!("{names}: told {scored} where likelihoods are measured; composing, told {composing}{grid}.")
+        });
+        let others = names(false).map(|names| format!("{names}: told nothing, for want of conditions."));
+        conditioned.into_iter().chain(others).collect()
+    }
+
     /// A mean over fragments with its interval; `None` without any. All models' intervals draw the same songs.
-    fn interval(&self, samples: impl Iterator<Item = Sample>) -> Option<Value> {
-        let samples: Vec<_> = samples.collect();
+    pub fn interval(&self, samples: impl Iterator<Item = Sample>) -> Option<Value> {
+        let samples: Vec<_> = samples.filter(|sample| sample.weight > 0.0).collect();
         let (value, range) = (!samples.is_empty())
             .then(|| bootstrap(&samples, &mut Stream::new(self.options.seed, "bootstrap", &[])))?;
         Some(Value { range: Some(range), ..value.into() })
@@ -69,15 +101,30 @@ impl Evaluation<'_> {
 
     fn likelihoods(&self, outcomes: &[Outcome], table: &mut Table) {
         table.section = "Likelihood";
-        let mut add = |id, unit, doc: &str, sum: &dyn Fn(&Outcome, usize) -> Option<f64>| {
+        let mut add_per = |id, unit, doc: &str, weight: &dyn Fn(usize, &Likelihood) -> f64, sum: Sum| {
             let value = |outcome: &Outcome| {
                 let sample = |(place, of): (usize, &Likelihood)| {
-                    Some(Sample { song: of.song, sum: sum(outcome, place)?, weight: of.events as f64 })
+                    Some(Sample { song: of.song, sum: sum(outcome, place)?, weight: weight(place, of) })
                 };
                 self.interval(outcome.likelihoods.iter().enumerate().filter_map(sample))
             };
             table.add(id, unit, doc, outcomes.iter().map(value), None);
         };
+        add_per(
+            "nll.note",
+            Unit::Nats,
+            "The negative log-likelihood of a fragment over its notes: comparable between encodings of music.",
+            &|place, _| self.originals[place].score.notes().len() as f64,
+            &|outcome, place| Some(outcome.likelihoods[place].own),
+        );
+        add_per(
+            "nll.second",
+            Unit::Bits,
+            "The same in bits, over the seconds of the fragment.",
+            &|_, _| self.seconds(),
+            &|outcome, place| Some(outcome.likelihoods[place].own / LN_2),
+        );
+        let mut add = |id, unit, doc: &str, sum: Sum| add_per(id, unit, doc, &|_, of| of.events as f64, sum);
         add(
             "nll.event",
             Unit::Nats,
@@ -87,6 +134,12 @@ impl Evaluation<'_> {
         add("nll.event.no_video", Unit::Nats, "The same where the model is shown no video.", &|outcome, place| {
             Some(outcome.likelihoods[place].no_video)
         });
+        add(
+            "nll.event.nothing_known",
+            Unit::Nats,
+            "The same where a model with conditions is shown the video, but told nothing.",
+            &|outcome, place| outcome.likelihoods[place].nothing_known,
+        );
         let first = &outcomes[0];
         add(
             "nll.event.above_first",
@@ -243,6 +296,9 @@ impl Evaluation<'_> {
     }
 }
 
+/// What a fragment adds to a sum of a model's.
+type Sum<'a> = &'a dyn Fn(&Outcome, usize) -> Option<f64>;
+
 /// What the fragment's own video gains an event; `None` for a blind model.
 fn swap_gain(of: &Likelihood) -> Option<f64> {
     (!of.swapped.is_empty()).then(|| (mean(of.swapped.iter().copied()) - of.own) / of.events as f64)
@@ -289,13 +345,13 @@ const FOLLOWED: [(&str, Followed); 3] = [
 ];
 
 /// Metrics in order; those without any value are left out.
-struct Table {
-    section: &'static str,
+pub struct Table {
+    pub section: &'static str,
     metrics: Vec<Metric>,
 }
 
 impl Table {
-    fn add(
+    pub fn add(
         &mut self,
         id: &str,
         unit: Unit,
@@ -316,7 +372,7 @@ mod tests {
     use std::fs;
     use std::time::Duration;
 
-    use vmt::{Geometry, Note, Pitch, midi};
+    use vmt::{Conditions, Geometry, Note, Pitch, midi};
 
     use super::super::evaluation::{EvalOptions, spread};
     use super::super::held_out::HeldOut;
@@ -348,7 +404,16 @@ mod tests {
         let splits = Splits::Listed((0..4).map(|index| (index.to_string(), Split::Test)).collect());
         let held_out = HeldOut::open(folder.path(), Split::Test, &splits, &[Geometry::PAPER]).unwrap();
         assert_eq!(held_out.count(), 4);
-        let options = EvalOptions { split: Split::Test, fragments: 4, pieces: 4, guidance: 1.0, seed: 1, threads: 1 };
+        let options = EvalOptions {
+            split: Split::Test,
+            fragments: 4,
+            pieces: 4,
+            guidance: 1.0,
+            tempo: None,
+            quantize: true,
+            seed: 1,
+            threads: 1,
+        };
         let evaluation = Evaluation {
             held_out: &held_out,
             candidates: &[],
@@ -358,6 +423,8 @@ mod tests {
             songs: vec![0, 1, 2, 3],
             swaps: Vec::new(),
             originals: (0..4).map(|index| Score::decode(held_out.music(index), Duration::from_secs(10))).collect(),
+            annotated: vec![Conditions::default(); 4],
+            told: vec![Conditions::default(); 4],
             pieces: spread(4, 4),
             progress: &|_, _, _| {},
         };
@@ -390,6 +457,7 @@ mod tests {
             hits: song,
             own: 20.0,
             no_video: 25.0,
+            nothing_known: Some(40.0),
             swapped: if song < 3 { vec![22.0, 23.0, 27.0] } else { vec![18.0, 18.0, 18.0] },
             without: (0..9).map(|channel| if channel == 1 { 21.0 } else { 20.0 }).collect(),
         };
@@ -399,6 +467,7 @@ mod tests {
             hits: 0,
             own: 30.0,
             no_video: 30.0,
+            nothing_known: None,
             swapped: Vec::new(),
             without: Vec::new(),
         };
@@ -406,6 +475,10 @@ mod tests {
         let report = report(&[outcome(seeing, silent(), silent()), outcome(blind, silent(), silent())]);
         check(&report, "nll.event", &[Some(2.0), Some(3.0), None]);
         check(&report, "nll.event.no_video", &[Some(2.5), Some(3.0), None]);
+        check(&report, "nll.event.nothing_known", &[Some(4.0), None, None]);
+        // 13 + 12 + 11 + 10 notes, 10 s each.
+        check(&report, "nll.note", &[Some(80.0 / 46.0), Some(120.0 / 46.0), None]);
+        check(&report, "nll.second", &[Some(2.0 / LN_2), Some(3.0 / LN_2), None]);
         check(&report, "nll.event.above_first", &[None, Some(1.0), None]);
         check(&report, "accuracy.event", &[Some(0.15), Some(0.0), None]);
         check(&report, "swap.gain.k3", &[Some((3.0 * 0.4 - 0.2) / 4.0), None, None]);
@@ -429,6 +502,7 @@ mod tests {
             hits: 0,
             own: 1.0,
             no_video: 1.0,
+            nothing_known: None,
             swapped: Vec::new(),
             without: Vec::new(),
         };

@@ -105,6 +105,14 @@ impl Model {
         }
     }
 
+    /// Whether the decoder is told [conditions](super::conditions).
+    pub fn has_conditions(&self) -> bool {
+        match self {
+            Self::Vmt(model) => model.conditions.is_some(),
+            Self::Seq2Seq(model) => model.conditions.is_some(),
+        }
+    }
+
     /// Where the weights are.
     pub fn device(&self) -> Device {
         self.devices().swap_remove(0)

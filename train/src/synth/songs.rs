@@ -9,7 +9,7 @@ use vmt::{Clip, Conditions, Geometry, Token};
 use super::channels::Channels;
 use super::footage::Footage;
 use super::scene::Scene;
-use crate::data::conditions::{Intensity, conditions, forget, written_down};
+use crate::data::conditions::{Intensity, click_track, conditions, forget, written_down};
 use crate::data::song::Song;
 use crate::data::{Augment, Fragment, Fragments, Split, Splits, targets};
 use crate::random::Stream;
@@ -95,6 +95,14 @@ impl Songs {
         let Place { song, start, .. } = self.places[index];
         let (song, intensity) = &self.songs[song];
         written_down(conditions(song, intensity, start, (0, 1.0), &mut Stream::new(0, "hits", &[])))
+    }
+
+    /// What music for the film of fragment `index` can be composed by: the song's metre, end and key, and hit points, which are
+    /// drawn from `random`: stressed notes on its beats.
+    pub fn click_track(&self, index: usize, random: &mut Stream) -> Conditions {
+        let Place { song, start, .. } = self.places[index];
+        let (song, intensity) = &self.songs[song];
+        click_track(conditions(song, intensity, start, (0, 1.0), random))
     }
 
     /// The video of fragment `index` without augmentation, for a model of this `geometry`. The same seed with other channels
