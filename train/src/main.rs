@@ -17,7 +17,7 @@ use vmt::Tempo;
 use vmt_files::{print, warn};
 use vmt_train::data::prepared::{DATASET, Prepared};
 use vmt_train::data::{Augment, Fragments, PAPER_SPLITS, Split, Splits};
-use vmt_train::eval::{Candidate, EvalOptions, HeldOut, evaluate};
+use vmt_train::eval::{Candidate, Corpus, EvalOptions, HeldOut, evaluate};
 use vmt_train::fit::checkpoint::load_model;
 use vmt_train::fit::{End, Recipe, Run, RunConfig};
 use vmt_train::synth::{Channels, Footage, PairOptions, Songs, write_pairs};
@@ -152,7 +152,8 @@ impl Processor {
 /// Writes one table, a column for each model and one for the original music: the likelihood of the music under each model, with
 /// its video and with those of other songs; how the music that it generates ends, closes its notes and repeats itself, without
 /// grammar and with it; whether it has a pulse, keeps to beats and meets hit points; whether that is like real music, and
-/// whether it follows the video. Models with conditions compose to a click track, as in `vmt compose`. The report says what
+/// whether it follows the video; in pieces of minutes, whether the key is kept and motifs come back; and how long a run of
+/// notes a piece shares with a song of the training split, beside what held-out songs share. Models with conditions compose to a click track, as in `vmt compose`. The report says what
 /// each number is, and what models were told. The same seed gives the same report.
 #[derive(clap::Args)]
 struct EvalArgs {
@@ -181,6 +182,13 @@ struct EvalArgs {
     /// Fragments among them that each model generates music for, twice: without grammar and with it
     #[arg(long, value_name = "N", default_value_t = 50)]
     generate: usize,
+    /// Songs whose beginning each model composes music for as a whole, to see whether keys are kept and motifs come back;
+    /// needs MIDI files as data
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    songs: usize,
+    /// How long these beginnings are, 20-600; a song that is shorter is taken as it is
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u32).range(20..=600))]
+    song_seconds: u32,
     /// Scale of classifier-free guidance in generation, as in `vmt compose`: 1 is the model itself
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     guidance: f32,
@@ -201,7 +209,7 @@ struct EvalArgs {
     #[arg(short, long, value_name = "REPORT.md")]
     out: PathBuf,
     /// Keep the music in this folder, as SONG-SECONDS.WHO.mid, where WHO is `original`, a model, or a model without
-    /// grammar (`.raw`)
+    /// grammar (`.raw`); and SONG-LENGTH-long.WHO.mid for beginnings of songs
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 }
@@ -439,12 +447,16 @@ impl EvalArgs {
         let footage = self.footage.open(self.eval_split, height, 1.0)?;
         let held_out = HeldOut::open(&self.data, self.eval_split, &splits, &geometries)?.with_footage(footage);
 
-        let Self { eval_split: split, fragments, generate: pieces, guidance, tempo, seed, .. } = self;
+        let corpus = Corpus::open(&self.data, &splits)?;
+
+        let Self { eval_split: split, fragments, generate: pieces, songs, song_seconds, guidance, tempo, seed, .. } =
+            self;
         let quantize = !self.no_quantize;
-        let options = EvalOptions { split, fragments, pieces, guidance, tempo, quantize, seed, threads };
+        let options =
+            EvalOptions { split, fragments, pieces, songs, song_seconds, guidance, tempo, quantize, seed, threads };
         let bar = indicatif::ProgressBar::new(0);
         let start = Instant::now();
-        let (report, pieces) = evaluate(&held_out, &candidates, &options, &|what, done, count| {
+        let (report, pieces) = evaluate(&held_out, corpus.as_ref(), &candidates, &options, &|what, done, count| {
             bar.set_length(count as u64);
             bar.set_position(done as u64);
             bar.set_message(what.to_owned());

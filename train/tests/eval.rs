@@ -83,13 +83,18 @@ fn two_models_side_by_side() {
     assert_eq!(values("grammar.length_error.10s").collect::<Vec<_>>(), [Some(0.0); 4]);
     assert_eq!(values("grammar.unclosed").collect::<Vec<_>>(), [Some(0.0); 4]);
     assert!(values("swap.gain_lost.silence").take(2).all(|lost| lost.is_some()));
+    // The formula repeats itself every seven notes.
+    let motifs: Vec<_> = values("motifs.180s").map(Option::unwrap).collect();
+    assert!(motifs[3] > 0.9 && motifs[..3].iter().all(|&share| share < 0.1), "{motifs:?}");
+    assert!(values("key.kept.180s").all(|share| share.is_some()));
+    assert!(markdown.contains("Left out: near copies, for want of songs for training"), "{markdown}");
 
     let mut kept: Vec<_> = fs::read_dir(folder.join("music"))
         .unwrap()
         .map(|file| file.unwrap().file_name().into_string().unwrap())
         .collect();
     kept.sort();
-    assert_eq!(kept.len(), 3 * (1 + 2 * 3));
+    assert_eq!(kept.len(), 3 * (1 + 2 * 3) + 3 * (1 + 3));
     assert_eq!(kept[..3], ["a-000s.SEQ2SEQ.mid", "a-000s.SEQ2SEQ.raw.mid", "a-000s.VMT.mid"]);
     for name in kept {
         midi::read(&fs::read(folder.join("music").join(name)).unwrap(), midi::Sustain::Apply).unwrap();
@@ -110,6 +115,16 @@ fn models_with_conditions_play_to_the_beats() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_yaml::from_str(&fs::read_to_string(folder.join("r.json")).unwrap()).unwrap()
     };
+    // Song `a` again, higher and slower, to learn from.
+    let note = |number: usize| Note {
+        start: (number * 36) as u32,
+        end: (number * 36 + 25) as u32,
+        pitch: Pitch::new((57 + number % 7) as u8).unwrap(),
+        velocity: 60,
+    };
+    let learned = Score::new((0..100).map(note).collect(), Duration::from_secs(40)).unwrap();
+    fs::write(folder.join("e.mid"), midi::write(&learned).unwrap()).unwrap();
+    fs::write(folder.join("split.yaml"), "{test: [a, b, c], validation: [d], train: [e]}").unwrap();
     let values = |report: &Report, id: &str| -> Vec<Option<f64>> {
         let metric = report.metrics.iter().find(|metric| metric.id == id);
         metric.unwrap_or_else(|| panic!("no {id}")).values.iter().map(|value| value.map(|one| one.value)).collect()
@@ -122,6 +137,9 @@ fn models_with_conditions_play_to_the_beats() {
     let [Some(held), Some(_), Some(1.0)] = values(&played, "hits.40ms")[..] else { panic!("three columns") };
     assert!(held > 0.9, "{held}");
     assert!(values(&played, "nll.event.nothing_known")[0].is_some());
+    // All songs are of one formula; 20 to 33 notes in ten seconds.
+    let copied = values(&played, "copies.notes.10s");
+    assert!(copied[2].unwrap() > 18.0 && copied[..2].iter().all(|notes| notes.unwrap() < 10.0), "{copied:?}");
     let [with, without] = &played.told[..] else { panic!("{:?}", played.told) };
     assert!(with.contains("with: told the song's beats, bars, key and end") && with.contains("begin on sixteenths"));
     assert_eq!(without, "without: told nothing, for want of conditions.");
@@ -147,6 +165,8 @@ fn a_model_that_ignores_the_video_gains_nothing() {
         split: Split::Test,
         fragments: 6,
         pieces: 1,
+        songs: 0,
+        song_seconds: 60,
         guidance: 1.0,
         tempo: None,
         quantize: true,
@@ -155,7 +175,7 @@ fn a_model_that_ignores_the_video_gains_nothing() {
     };
     let candidate =
         Candidate { name: "ignorant".into(), model: Model::Vmt(model), geometry: sizes.geometry, blind: false };
-    let (report, _) = evaluate(&held_out, &[candidate], &options, &|_, _, _| {}).unwrap();
+    let (report, _) = evaluate(&held_out, None, &[candidate], &options, &|_, _, _| {}).unwrap();
     let value = |id: &str| report.metrics.iter().find(|metric| metric.id == id).unwrap().values[0].unwrap().value;
     assert!((value("nll.event") - value("nll.event.no_video")).abs() < 1e-6);
     let gains: Vec<_> = report.metrics.iter().filter(|metric| metric.id.starts_with("swap.gain")).collect();

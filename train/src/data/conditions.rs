@@ -1,5 +1,7 @@
 //! The [`Conditions`] of a fragment, from the annotations of its song.
 
+use std::ops::Range;
+
 use vmt::{Beat, Conditions, INTENSITY_RANKS, PerformedNote, STEPS_PER_SECOND};
 
 use super::notes::starting;
@@ -60,7 +62,7 @@ fn ranks(values: &[f64]) -> Vec<u8> {
 }
 
 /// What can be known of the music of `song` from `start` seconds on, when it is played `stretch` times as long and
-/// `semitones` higher. Hit points are drawn from `random`.
+/// `semitones` higher. Hit points, within 12 s before and 24 s after `start`, are drawn from `random`.
 pub fn conditions(
     song: &Song,
     intensity: &Intensity,
@@ -68,6 +70,7 @@ pub fn conditions(
     (semitones, stretch): (i8, f64),
     random: &mut Stream,
 ) -> Conditions {
+    let around = start - 12.0..start + 24.0;
     let step = |time: f64| (time - start) * stretch * f64::from(STEPS_PER_SECOND);
     let whole = |time: f64| step(time).round() as i64;
     let curve = |ranks: &[u8]| {
@@ -76,7 +79,7 @@ pub fn conditions(
     };
     Conditions {
         beats: beats(song).into_iter().map(|beat| Beat { step: step(beat.step), ..beat }).collect(),
-        hits: Some(hits(song, start, random).into_iter().filter_map(|time| whole(time).try_into().ok()).collect()),
+        hits: Some(hits(song, around, random).into_iter().filter_map(|time| whole(time).try_into().ok()).collect()),
         end: Some(whole(song.duration()).max(0) as u32),
         keys: song.keys.iter().map(|&(time, key)| (whole(time), key.map(|key| key.transposed(semitones)))).collect(),
         density: curve(&intensity.density),
@@ -100,13 +103,19 @@ fn beats(song: &Song) -> Vec<Beat> {
     song.beats.iter().enumerate().map(beat).collect()
 }
 
-/// Moments within 12 s before and 24 s after `start` at which notes are struck on a beat, for a film's cuts to be there: most
-/// downbeats that are stressed, and some other beats that are.
-fn hits(song: &Song, start: f64, random: &mut Stream) -> Vec<f64> {
-    let (from, to) = (start - 12.0, start + 24.0);
+/// What music of the length of the first `seconds` of `song` can be composed by in its place.
+pub fn click_track_of_beginning(song: &Song, intensity: &Intensity, seconds: f64, random: &mut Stream) -> Conditions {
+    let step = |time: f64| (time * f64::from(STEPS_PER_SECOND)).round() as u32;
+    let all = hits(song, 0.0..seconds, random).into_iter().map(step).collect();
+    Conditions { hits: Some(all), ..click_track(conditions(song, intensity, 0.0, (0, 1.0), random)) }
+}
+
+/// Moments of `within` at which notes are struck on a beat, for a film's cuts to be there: most downbeats that are stressed,
+/// and some other beats that are.
+fn hits(song: &Song, within: Range<f64>, random: &mut Stream) -> Vec<f64> {
     let struck = |beat: f64| starting(&song.notes, beat - ON_BEAT, beat + ON_BEAT);
     let stress = |beat: f64| struck(beat).iter().map(|note| f64::from(note.velocity)).sum::<f64>();
-    let beats: Vec<f64> = song.beats.iter().copied().filter(|beat| (from..to).contains(beat)).collect();
+    let beats: Vec<f64> = song.beats.iter().copied().filter(|beat| within.contains(beat)).collect();
     let mut stresses: Vec<f64> = beats.iter().map(|&beat| stress(beat)).collect();
     let all = stresses.clone();
     stresses.sort_by(f64::total_cmp);

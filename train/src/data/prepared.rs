@@ -9,6 +9,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use ndarray::Array4;
@@ -118,6 +119,11 @@ impl Prepared {
     pub fn place(&self, index: usize) -> (&str, f64) {
         let Place { song, index, .. } = &self.fragments[index];
         (song, *index as f64 * self.geometry.window().as_secs_f64())
+    }
+
+    /// How long a fragment is.
+    pub fn window(&self) -> Duration {
+        self.geometry.window()
     }
 
     /// The music of fragment `index`, as it is.

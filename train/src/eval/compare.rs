@@ -5,6 +5,7 @@ use std::iter::zip;
 use anyhow::Result;
 use vmt::{Decoded, Score};
 
+use super::corpus::Corpus;
 use super::evaluation::{Candidate, EvalOptions, Evaluation, Progress};
 use super::held_out::HeldOut;
 use super::report::Report;
@@ -12,22 +13,25 @@ use super::tables::Outcome;
 
 /// A piece of music to listen to.
 pub struct Piece {
-    /// `SONG-SECONDS.WHO`: its fragment, and `original` or a model's name. What is generated without grammar ends in `.raw`.
+    /// `SONG-SECONDS.WHO`: its fragment, and `original` or a model's name. What is generated without grammar ends in `.raw`. Of
+    /// beginnings of songs, `SONG-LENGTH-long.WHO`.
     pub name: String,
     /// The music.
     pub score: Score,
 }
 
-/// Compares `candidates` (at least one) on fragments of `held_out`.
+/// Compares `candidates` (at least one) on fragments of `held_out`. What they copied is sought in `corpus`, which holds the songs that
+/// they were trained on.
 pub fn evaluate(
     held_out: &HeldOut,
+    corpus: Option<&Corpus>,
     candidates: &[Candidate],
     options: &EvalOptions,
     progress: Progress,
 ) -> Result<(Report, Vec<Piece>)> {
     let evaluation = Evaluation::new(held_out, candidates, options, progress)?;
     let outcomes: Vec<_> = candidates.iter().map(|one| evaluation.measure(one)).collect::<Result<_>>()?;
-    Ok((evaluation.report(&outcomes), evaluation.named_pieces(&outcomes)))
+    Ok((evaluation.report(&outcomes, corpus), evaluation.named_pieces(&outcomes)))
 }
 
 impl Evaluation<'_> {
@@ -40,20 +44,32 @@ impl Evaluation<'_> {
             let piece = |number: usize| self.compose(&composer, candidate, self.pieces[number], grammar);
             self.each(self.pieces.len(), &format!("{name}: music {what} grammar"), piece)
         };
-        Ok(Outcome { likelihoods, raw: generate(false, "without")?, constrained: generate(true, "with")? })
+        let (raw, constrained) = (generate(false, "without")?, generate(true, "with")?);
+        let excerpt = |number| self.compose_excerpt(&composer, candidate, number);
+        let excerpts = self.each(self.excerpts.len(), &format!("{name}: long pieces"), excerpt)?;
+        Ok(Outcome { likelihoods, raw, constrained, excerpts })
     }
 
     fn named_pieces(&self, outcomes: &[Outcome]) -> Vec<Piece> {
         let mut pieces = Vec::new();
         for (number, &place) in self.pieces.iter().enumerate() {
-            let (song, start) = self.held_out.place(self.fragments[place]);
             let mut add = |who: &str, decoded: &Decoded| {
-                pieces.push(Piece { name: format!("{song}-{start:03.0}s.{who}"), score: decoded.score.clone() });
+                pieces.push(Piece { name: self.piece_name(number, who), score: decoded.score.clone() });
             };
             add("original", &self.originals[place]);
             for (Candidate { name, .. }, Outcome { raw, constrained, .. }) in zip(self.candidates, outcomes) {
                 add(name, &constrained[number]);
                 add(&format!("{name}.raw"), &raw[number]);
+            }
+        }
+        for (number, excerpt) in self.excerpts.iter().enumerate() {
+            let mut add = |who: &str, score: &Score| {
+                let name = format!("{}-{:.0}s-long.{who}", excerpt.name, score.duration().as_secs_f64());
+                pieces.push(Piece { name, score: score.clone() });
+            };
+            add("original", &excerpt.score);
+            for (candidate, outcome) in zip(self.candidates, outcomes) {
+                add(&candidate.name, &outcome.excerpts[number]);
             }
         }
         pieces

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use vmt::{Clip, Conditions, Decoded, Geometry, Score, Tempo};
 
+use super::excerpts::Excerpt;
 use super::held_out::HeldOut;
 use super::statistics::mismatch;
 use crate::data::Split;
@@ -39,6 +40,10 @@ pub struct EvalOptions {
     pub fragments: usize,
     /// Fragments among them that each model generates music for.
     pub pieces: usize,
+    /// Songs, spread evenly, whose beginning each model composes music for as a whole, where video is rendered.
+    pub songs: usize,
+    /// How long these beginnings are, in seconds.
+    pub song_seconds: u32,
     /// Scale of classifier-free guidance ([`vmt::decode::Guidance`]) in generation, `0.0..=10.0`; 1 is the model itself.
     pub guidance: f32,
     /// Models with conditions compose to steady beats in 4/4 of this tempo, not to the song's own beats, key and hit points.
@@ -74,6 +79,8 @@ pub struct Evaluation<'a> {
     pub told: Vec<Conditions>,
     /// Places of the fragments that music is generated for.
     pub pieces: Vec<usize>,
+    /// Beginnings of songs.
+    pub excerpts: Vec<Excerpt>,
     pub progress: Progress<'a>,
 }
 
@@ -122,6 +129,7 @@ impl<'a> Evaluation<'a> {
             annotated,
             told,
             pieces,
+            excerpts: Excerpt::of(held_out, options.songs, options.song_seconds.into(), options.seed),
             progress,
         })
     }
@@ -145,6 +153,12 @@ impl<'a> Evaluation<'a> {
         self.held_out.clip(index, seed, channels, geometry)
     }
 
+    /// What the piece of this `number` by `who` is called.
+    pub fn piece_name(&self, number: usize, who: &str) -> String {
+        let (song, start) = self.held_out.place(self.fragments[self.pieces[number]]);
+        format!("{song}-{start:03.0}s.{who}")
+    }
+
     /// The length of a window, in seconds.
     pub fn seconds(&self) -> f64 {
         self.window.as_secs_f64()
@@ -152,7 +166,7 @@ impl<'a> Evaluation<'a> {
 }
 
 /// Steady beats in 4/4, and nothing else.
-fn steady(tempo: Tempo, duration: Duration) -> Conditions {
+pub fn steady(tempo: Tempo, duration: Duration) -> Conditions {
     Conditions { beats: Conditions::steady_beats(tempo, 4, duration), ..Conditions::default() }
 }
 

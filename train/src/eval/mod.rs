@@ -1,13 +1,19 @@
 //! Trained models compared on held-out songs: `vmt-train eval`.
 
 mod compare;
+mod corpus;
 mod evaluation;
+mod excerpts;
 pub mod features;
 mod generation;
 mod held_out;
 mod hit_points;
+mod keys;
 mod likelihood;
+mod melody;
 mod metre;
+mod motifs;
+mod near_copies;
 mod pulse;
 pub mod report;
 mod rhythm;
@@ -15,5 +21,6 @@ pub mod statistics;
 mod tables;
 
 pub use compare::{Piece, evaluate};
+pub use corpus::Corpus;
 pub use evaluation::{Candidate, EvalOptions};
 pub use held_out::HeldOut;

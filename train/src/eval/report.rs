@@ -37,6 +37,25 @@ pub struct Report {
     pub left_out: Vec<String>,
     /// By section.
     pub metrics: Vec<Metric>,
+    /// Pieces that share more with a song for training than nearly all fragments of held-out songs do, the most first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub near_copies: Vec<NearCopy>,
+}
+
+/// A run of notes that a piece shares with a song that models were trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NearCopy {
+    /// What the piece is called.
+    pub piece: String,
+    /// When the run begins in it, in seconds.
+    pub at: f64,
+    /// How many notes it has.
+    pub notes: usize,
+    /// The song.
+    pub song: String,
+    /// When the run begins there, in seconds.
+    pub song_at: f64,
 }
 
 /// One number for each column.
@@ -177,6 +196,12 @@ impl fmt::Display for Report {
                 writeln!(f, "- {}: {doc}", ids.collect::<Vec<_>>().join(", "))?;
             }
         }
+        if !self.near_copies.is_empty() {
+            writeln!(f, "\n| piece | from (s) | notes | song | from (s) |\n|---|---|---|---|---|")?;
+        }
+        for NearCopy { piece, at, notes, song, song_at } in &self.near_copies {
+            writeln!(f, "| {piece} | {at:.1} | {notes} | {song} | {song_at:.1} |")?;
+        }
         Ok(())
     }
 }
@@ -234,6 +259,13 @@ mod tests {
                     ],
                 ),
             ],
+            near_copies: vec![NearCopy {
+                piece: "007-020s.VMT".into(),
+                at: 1.25,
+                notes: 31,
+                song: "003".into(),
+                song_at: 62.5,
+            }],
         }
     }
 
@@ -270,6 +302,10 @@ Left out: channels; there are none.
 | `silence.10s` (s) | 9.00 **outside** | 1.00 | 0.50 [0.00, 2.00] |
 
 - `silence.10s`: How long.
+
+| piece | from (s) | notes | song | from (s) |
+|---|---|---|---|---|
+| 007-020s.VMT | 1.2 | 31 | 003 | 62.5 |
 ";
         assert_eq!(small().to_string(), want);
     }

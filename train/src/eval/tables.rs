@@ -6,6 +6,7 @@ use std::iter::zip;
 
 use vmt::{Decoded, STEPS_PER_SECOND, Score};
 
+use super::corpus::Corpus;
 use super::evaluation::{Candidate, Evaluation, SWAPS};
 use super::features;
 use super::likelihood::Likelihood;
@@ -26,11 +27,13 @@ pub struct Outcome {
     pub raw: Vec<Decoded>,
     /// And with it.
     pub constrained: Vec<Decoded>,
+    /// Its music for the beginnings of songs.
+    pub excerpts: Vec<Score>,
 }
 
 impl Evaluation<'_> {
     /// All metrics, by section.
-    pub fn report(&self, outcomes: &[Outcome]) -> Report {
+    pub fn report(&self, outcomes: &[Outcome], corpus: Option<&Corpus>) -> Report {
         let mut table = Table { section: "", metrics: Vec::new() };
         self.likelihoods(outcomes, &mut table);
         self.swap_test(outcomes, &mut table);
@@ -44,11 +47,20 @@ impl Evaluation<'_> {
         self.rhythm(outcomes, &mut table, "", |outcome| &outcome.constrained);
         self.music(outcomes, &mut table);
         self.following(outcomes, &mut table);
+        if !self.excerpts.is_empty() {
+            table.section = "Long pieces: the beginnings of songs, with grammar";
+            self.long_pieces(outcomes, &mut table);
+        }
+        table.section = "Near copies of songs for training, with grammar";
+        let near_copies = corpus.map_or(Vec::new(), |corpus| self.near_copies(corpus, outcomes, &mut table));
 
         let names = |keep: fn(&&Candidate) -> bool| self.candidates.iter().filter(keep).map(|one| one.name.clone());
-        let left_out = (!self.held_out.rendered()).then(|| {
-            "what each channel is worth, since only pictures that are drawn can be drawn without one.".to_owned()
+        let drawn = (!self.held_out.rendered()).then(|| {
+            "what each channel is worth, and long pieces, since only pictures that are drawn can be drawn without a \
+             channel, and for a whole song."
+                .to_owned()
         });
+        let copies = corpus.is_none().then(|| "near copies, for want of songs for training in the data.".to_owned());
         Report {
             split: self.options.split,
             songs: self.songs.iter().collect::<BTreeSet<_>>().len(),
@@ -60,8 +72,9 @@ impl Evaluation<'_> {
             seed: self.options.seed,
             columns: names(|_| true).chain(["original".into()]).collect(),
             blind: names(|one| one.blind).collect(),
-            left_out: left_out.into_iter().collect(),
+            left_out: drawn.into_iter().chain(copies).collect(),
             metrics: table.metrics,
+            near_copies,
         }
     }
 
@@ -376,7 +389,9 @@ mod tests {
 
     use super::super::evaluation::{EvalOptions, spread};
     use super::super::held_out::HeldOut;
+    use super::super::report::NearCopy;
     use super::*;
+    use crate::ModelConfig;
     use crate::data::{Split, Splits};
 
     /// A note of half a second on each of `steps`, in a window of 10 s.
@@ -397,6 +412,10 @@ mod tests {
 
     /// The report on models with these outcomes.
     fn report(outcomes: &[Outcome]) -> Report {
+        report_with(outcomes, &[], None)
+    }
+
+    fn report_with(outcomes: &[Outcome], candidates: &[Candidate], corpus: Option<&Corpus>) -> Report {
         let folder = tempfile::tempdir().unwrap();
         for index in 0..4 {
             fs::write(folder.path().join(format!("{index}.mid")), midi::write(&song(index)).unwrap()).unwrap();
@@ -408,6 +427,8 @@ mod tests {
             split: Split::Test,
             fragments: 4,
             pieces: 4,
+            songs: 0,
+            song_seconds: 60,
             guidance: 1.0,
             tempo: None,
             quantize: true,
@@ -416,7 +437,7 @@ mod tests {
         };
         let evaluation = Evaluation {
             held_out: &held_out,
-            candidates: &[],
+            candidates,
             options: &options,
             window: Duration::from_secs(10),
             fragments: spread(4, 9),
@@ -426,13 +447,14 @@ mod tests {
             annotated: vec![Conditions::default(); 4],
             told: vec![Conditions::default(); 4],
             pieces: spread(4, 4),
+            excerpts: Vec::new(),
             progress: &|_, _, _| {},
         };
-        evaluation.report(outcomes)
+        evaluation.report(outcomes, corpus)
     }
 
     fn outcome(likelihood: impl Fn(usize) -> Likelihood, raw: Vec<Decoded>, constrained: Vec<Decoded>) -> Outcome {
-        Outcome { likelihoods: (0..4).map(likelihood).collect(), raw, constrained }
+        Outcome { likelihoods: (0..4).map(likelihood).collect(), raw, constrained, excerpts: Vec::new() }
     }
 
     #[track_caller]
@@ -492,6 +514,52 @@ mod tests {
         // Silence follows nothing, and is no music.
         assert!(report.metrics.iter().all(|metric| !metric.id.starts_with("density.rho")));
         check(&report, "notes_per_second.10s.inside", &[Some(0.0), Some(0.0), Some(0.5)]);
+    }
+
+    #[test]
+    fn near_copies_are_listed() {
+        let tune = |semitones: u8| {
+            let note = |(place, above): (usize, u8)| Note {
+                start: 40 * place as u32,
+                end: 40 * place as u32 + 20,
+                pitch: Pitch::new(50 + semitones + above).unwrap(),
+                velocity: 64,
+            };
+            let notes = [0, 7, 3, 12, 5, 1, 9, 4, 20, 2, 15, 6].into_iter().enumerate().map(note).collect();
+            Score::new(notes, Duration::from_secs(10)).unwrap()
+        };
+        let mut corpus = Corpus::default();
+        corpus.add("some song", 20.0, &tune(0));
+        corpus.sort();
+        let likelihood = |song| Likelihood {
+            song,
+            events: 1,
+            hits: 0,
+            own: 1.0,
+            no_video: 1.0,
+            nothing_known: None,
+            swapped: Vec::new(),
+            without: Vec::new(),
+        };
+        let other = || decoded(notes([0, 100, 200], 60, 64));
+        let pieces = vec![other(), other(), decoded(tune(9)), other()];
+        let candidate = Candidate {
+            name: "thief".into(),
+            model: ModelConfig::load(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/tiny-vmt.yaml"))
+                .unwrap()
+                .init(1, &burn::tensor::Device::flex()),
+            geometry: Geometry::PAPER,
+            blind: false,
+        };
+        let report = report_with(&[outcome(likelihood, vec![other(); 4], pieces)], &[candidate], Some(&corpus));
+        // Eleven of twelve notes have one before them.
+        check(&report, "copies.notes.10s", &[Some(11.0 / 4.0), Some(0.0)]);
+        check(&report, "copies.above.10s", &[Some(0.25), Some(0.0)]);
+        let want =
+            NearCopy { piece: "2-000s.thief".into(), at: 0.4, notes: 11, song: "some song".into(), song_at: 20.4 };
+        let [found] = &report.near_copies[..] else { panic!("{:?}", report.near_copies) };
+        assert_eq!((&found.piece, found.notes, &found.song), (&want.piece, want.notes, &want.song));
+        assert!((found.at - want.at).abs() < 1e-5 && (found.song_at - want.song_at).abs() < 1e-5, "{found:?}");
     }
 
     #[test]

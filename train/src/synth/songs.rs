@@ -2,14 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use vmt::{Clip, Conditions, Geometry, Token};
+use ndarray::Array3;
+use vmt::{Clip, Conditions, Frame, Geometry, Score, Token};
 
 use super::channels::Channels;
 use super::footage::Footage;
 use super::scene::Scene;
-use crate::data::conditions::{Intensity, click_track, conditions, forget, written_down};
+use crate::data::conditions::{Intensity, click_track, click_track_of_beginning, conditions, forget, written_down};
 use crate::data::song::Song;
 use crate::data::{Augment, Fragment, Fragments, Split, Splits, targets};
 use crate::random::Stream;
@@ -103,6 +105,42 @@ impl Songs {
         let Place { song, start, .. } = self.places[index];
         let (song, intensity) = &self.songs[song];
         click_track(conditions(song, intensity, start, (0, 1.0), random))
+    }
+
+    /// How many songs there are.
+    pub fn songs(&self) -> usize {
+        self.songs.len()
+    }
+
+    /// The beginning of song `number`, `seconds` long or as long as the song is: its name, its music, and what other music of that
+    /// length can be composed by, as in [`Self::click_track`].
+    pub fn beginning(&self, number: usize, seconds: f64, random: &mut Stream) -> (&str, Score, Conditions) {
+        let (song, intensity) = &self.songs[number];
+        let seconds = seconds.min(song.duration());
+        let click = click_track_of_beginning(song, intensity, seconds, random);
+        (&song.name, song.fragment(0.0, seconds), click)
+    }
+
+    /// The film of the first `seconds` of song `number`, for a model of this `geometry`.
+    pub fn film(
+        &self,
+        number: usize,
+        seconds: f64,
+        seed: u64,
+        geometry: Geometry,
+    ) -> impl Iterator<Item = Result<Frame<Array3<u8>>, vmt::Error>> {
+        let song = self.songs[number].0.excerpt(0.0, seconds + AROUND);
+        let scene = Scene::with_footage(&song, seed, Channels::all(), self.footage.as_ref());
+        let each = Duration::from_millis(geometry.frame_ms());
+        let end = Duration::from_secs_f64(seconds);
+        (0..).map_while(move |index| {
+            let time = each * index;
+            let picture = || {
+                let time = geometry.time(index as usize).as_secs_f64();
+                scene.picture(time, geometry.height(), geometry.width())
+            };
+            (time < end).then(|| Ok(Frame { time, duration: each.min(end - time), picture: picture() }))
+        })
     }
 
     /// The video of fragment `index` without augmentation, for a model of this `geometry`. The same seed with other channels
