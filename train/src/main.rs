@@ -17,7 +17,7 @@ use vmt::Tempo;
 use vmt_files::{print, warn};
 use vmt_train::data::prepared::{DATASET, Prepared};
 use vmt_train::data::{Augment, Fragments, PAPER_SPLITS, Split, Splits};
-use vmt_train::eval::{Candidate, Corpus, EvalOptions, HeldOut, evaluate};
+use vmt_train::eval::{Candidate, Corpus, EvalOptions, Film, HeldOut, evaluate};
 use vmt_train::fit::checkpoint::load_model;
 use vmt_train::fit::{End, Recipe, Run, RunConfig};
 use vmt_train::synth::{Channels, Footage, PairOptions, Songs, write_pairs};
@@ -217,7 +217,8 @@ struct EvalArgs {
 #[derive(clap::Args)]
 struct FootageArgs {
     /// A folder of real film clips, which rendered video shows, too: footage.tsv, which names each clip and its
-    /// licence, and NAME.mp4. `run` and `synth` show them in half of all films (`footage` in the recipe), `eval` in all
+    /// licence, and NAME.mp4. `run` and `synth` show them in half of all films (`footage` in the recipe), `eval` in all;
+    /// `eval` also composes for those that are held out, to see whether the music follows what moves in them
     #[arg(long, value_name = "DIR")]
     footage: Option<PathBuf>,
     /// A YAML file that says which clip is in which split, such as train/splits/footage.yaml
@@ -233,10 +234,18 @@ impl FootageArgs {
             ensure!(self.footage_split.is_none(), "--footage-split: there is no --footage that it could split");
             return Ok(None);
         };
-        let splits = self.footage_split.as_ref().map_or(Ok(Footage::SPLITS), Splits::load)?;
-        let footage = Footage::open(folder, split, &splits, height, probability)?;
+        let footage = Footage::open(folder, split, &self.splits()?, height, probability)?;
         warn(format_args!("{} clips of footage for {split:?}, {:.0} s", footage.names().count(), footage.seconds()));
         Ok(Some(Arc::new(footage)))
+    }
+
+    /// The clips that are held out from training.
+    fn films(&self) -> Result<Vec<Film>> {
+        self.footage.as_ref().map_or(Ok(Vec::new()), |folder| Film::open(folder, &self.splits()?))
+    }
+
+    fn splits(&self) -> Result<Splits> {
+        self.footage_split.as_ref().map_or(Ok(Footage::SPLITS), Splits::load)
     }
 
     /// Fails where no video is rendered.
@@ -448,6 +457,7 @@ impl EvalArgs {
         let held_out = HeldOut::open(&self.data, self.eval_split, &splits, &geometries)?.with_footage(footage);
 
         let corpus = Corpus::open(&self.data, &splits)?;
+        let films = self.footage.films()?;
 
         let Self { eval_split: split, fragments, generate: pieces, songs, song_seconds, guidance, tempo, seed, .. } =
             self;
@@ -456,15 +466,16 @@ impl EvalArgs {
             EvalOptions { split, fragments, pieces, songs, song_seconds, guidance, tempo, quantize, seed, threads };
         let bar = indicatif::ProgressBar::new(0);
         let start = Instant::now();
-        let (report, pieces) = evaluate(&held_out, corpus.as_ref(), &candidates, &options, &|what, done, count| {
-            bar.set_length(count as u64);
-            bar.set_position(done as u64);
-            bar.set_message(what.to_owned());
-            if done == count {
-                let elapsed = Duration::from_secs(start.elapsed().as_secs());
-                bar.suspend(|| warn(format_args!("{what}: done after {elapsed:?}")));
-            }
-        })?;
+        let (report, pieces) =
+            evaluate(&held_out, corpus.as_ref(), &films, &candidates, &options, &|what, done, count| {
+                bar.set_length(count as u64);
+                bar.set_position(done as u64);
+                bar.set_message(what.to_owned());
+                if done == count {
+                    let elapsed = Duration::from_secs(start.elapsed().as_secs());
+                    bar.suspend(|| warn(format_args!("{what}: done after {elapsed:?}")));
+                }
+            })?;
         bar.finish_and_clear();
         if let Some(folder) = &self.keep {
             for piece in pieces {

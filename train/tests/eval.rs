@@ -88,6 +88,7 @@ fn two_models_side_by_side() {
     assert!(motifs[3] > 0.9 && motifs[..3].iter().all(|&share| share < 0.1), "{motifs:?}");
     assert!(values("key.kept.180s").all(|share| share.is_some()));
     assert!(markdown.contains("Left out: near copies, for want of songs for training"), "{markdown}");
+    assert!(markdown.contains("Left out: music for real film, for want of footage"), "{markdown}");
 
     let mut kept: Vec<_> = fs::read_dir(folder.join("music"))
         .unwrap()
@@ -151,6 +152,39 @@ fn models_with_conditions_play_to_the_beats() {
 }
 
 #[test]
+fn music_is_compared_with_films_that_are_held_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    songs(folder);
+    run(&folder.join("tiny-vmt"), &sizes("tiny-vmt"));
+    fs::create_dir(folder.join("films")).unwrap();
+    for (name, source, seconds) in
+        [("a", "testsrc2", 8), ("b", "mandelbrot", 8), ("short", "testsrc", 3), ("train", "testsrc", 8)]
+    {
+        let made = Command::new("ffmpeg")
+            .args(["-v", "error", "-f", "lavfi", "-i", &format!("{source}=s=64x64:r=12"), "-t", &seconds.to_string()])
+            .arg(folder.join(format!("films/{name}.mp4")))
+            .status()
+            .unwrap();
+        assert!(made.success());
+    }
+    let table = "name\tlicence\na\tours\nb\tours\nshort\tours\ntrain\tours\n";
+    fs::write(folder.join("films/footage.tsv"), table).unwrap();
+    fs::write(folder.join("films.yaml"), "{test: [a, short], validation: [b], train: [train]}").unwrap();
+    let films = ["--footage", "films", "--footage-split", "films.yaml", "-o", "r.md"];
+    let models = ["--model", "VMT=tiny-vmt", "--blind", "blind=tiny-vmt"];
+    let output = eval(folder, &[&models[..], &SMALL, &films].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Report = serde_yaml::from_str(&fs::read_to_string(folder.join("r.json")).unwrap()).unwrap();
+    let metric = |id: &str| report.metrics.iter().find(|metric| metric.id == id).unwrap_or_else(|| panic!("no {id}"));
+    assert!(metric("film.density").doc.contains("each of 2 films of 6 s"), "{}", metric("film.density").doc);
+    for id in ["film.density", "film.density.wrong", "film.loudness", "film.loudness.wrong"] {
+        let [Some(vmt), Some(blind), None] = metric(id).values[..] else { panic!("{:?}", metric(id)) };
+        assert!([vmt, blind].iter().all(|value| (-1.0..=1.0).contains(&value.value)), "{id}: {vmt:?} {blind:?}");
+    }
+}
+
+#[test]
 fn a_model_that_ignores_the_video_gains_nothing() {
     let folder = tempfile::tempdir().unwrap();
     songs(folder.path());
@@ -175,7 +209,7 @@ fn a_model_that_ignores_the_video_gains_nothing() {
     };
     let candidate =
         Candidate { name: "ignorant".into(), model: Model::Vmt(model), geometry: sizes.geometry, blind: false };
-    let (report, _) = evaluate(&held_out, None, &[candidate], &options, &|_, _, _| {}).unwrap();
+    let (report, _) = evaluate(&held_out, None, &[], &[candidate], &options, &|_, _, _| {}).unwrap();
     let value = |id: &str| report.metrics.iter().find(|metric| metric.id == id).unwrap().values[0].unwrap().value;
     assert!((value("nll.event") - value("nll.event.no_video")).abs() < 1e-6);
     let gains: Vec<_> = report.metrics.iter().filter(|metric| metric.id.starts_with("swap.gain")).collect();

@@ -7,6 +7,7 @@ use vmt::{Decoded, Score};
 
 use super::corpus::Corpus;
 use super::evaluation::{Candidate, EvalOptions, Evaluation, Progress};
+use super::films::Film;
 use super::held_out::HeldOut;
 use super::report::Report;
 use super::tables::Outcome;
@@ -21,15 +22,16 @@ pub struct Piece {
 }
 
 /// Compares `candidates` (at least one) on fragments of `held_out`. What they copied is sought in `corpus`, which holds the songs that
-/// they were trained on.
+/// they were trained on, and `films` show whether their music follows real film.
 pub fn evaluate(
     held_out: &HeldOut,
     corpus: Option<&Corpus>,
+    films: &[Film],
     candidates: &[Candidate],
     options: &EvalOptions,
     progress: Progress,
 ) -> Result<(Report, Vec<Piece>)> {
-    let evaluation = Evaluation::new(held_out, candidates, options, progress)?;
+    let evaluation = Evaluation::new(held_out, films, candidates, options, progress)?;
     let outcomes: Vec<_> = candidates.iter().map(|one| evaluation.measure(one)).collect::<Result<_>>()?;
     Ok((evaluation.report(&outcomes, corpus), evaluation.named_pieces(&outcomes)))
 }
@@ -47,7 +49,9 @@ impl Evaluation<'_> {
         let (raw, constrained) = (generate(false, "without")?, generate(true, "with")?);
         let excerpt = |number| self.compose_excerpt(&composer, candidate, number);
         let excerpts = self.each(self.excerpts.len(), &format!("{name}: long pieces"), excerpt)?;
-        Ok(Outcome { likelihoods, raw, constrained, excerpts })
+        let film = |number| self.compose_film(&composer, candidate, number);
+        let films = self.each(self.films.len(), &format!("{name}: music for real films"), film)?;
+        Ok(Outcome { likelihoods, raw, constrained, excerpts, films })
     }
 
     fn named_pieces(&self, outcomes: &[Outcome]) -> Vec<Piece> {

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use vmt::{Clip, Conditions, Decoded, Geometry, Score, Tempo};
 
 use super::excerpts::Excerpt;
+use super::films::Film;
 use super::held_out::HeldOut;
 use super::statistics::mismatch;
 use crate::data::Split;
@@ -81,6 +82,8 @@ pub struct Evaluation<'a> {
     pub pieces: Vec<usize>,
     /// Beginnings of songs.
     pub excerpts: Vec<Excerpt>,
+    /// Films that are held out from training.
+    pub films: &'a [Film],
     pub progress: Progress<'a>,
 }
 
@@ -88,6 +91,7 @@ impl<'a> Evaluation<'a> {
     /// Chooses fragments, swaps and pieces.
     pub fn new(
         held_out: &'a HeldOut,
+        films: &'a [Film],
         candidates: &'a [Candidate],
         options: &'a EvalOptions,
         progress: Progress<'a>,
@@ -130,6 +134,7 @@ impl<'a> Evaluation<'a> {
             told,
             pieces,
             excerpts: Excerpt::of(held_out, options.songs, options.song_seconds.into(), options.seed),
+            films,
             progress,
         })
     }

@@ -29,6 +29,8 @@ pub struct Outcome {
     pub constrained: Vec<Decoded>,
     /// Its music for the beginnings of songs.
     pub excerpts: Vec<Score>,
+    /// Its pieces for each real film.
+    pub films: Vec<Vec<Score>>,
 }
 
 impl Evaluation<'_> {
@@ -51,6 +53,8 @@ impl Evaluation<'_> {
             table.section = "Long pieces: the beginnings of songs, with grammar";
             self.long_pieces(outcomes, &mut table);
         }
+        table.section = "Does the music follow real film?";
+        self.real_films(outcomes, &mut table);
         table.section = "Near copies of songs for training, with grammar";
         let near_copies = corpus.map_or(Vec::new(), |corpus| self.near_copies(corpus, outcomes, &mut table));
 
@@ -60,6 +64,7 @@ impl Evaluation<'_> {
              channel, and for a whole song."
                 .to_owned()
         });
+        let films = self.films.is_empty().then(|| "music for real film, for want of footage.".to_owned());
         let copies = corpus.is_none().then(|| "near copies, for want of songs for training in the data.".to_owned());
         Report {
             split: self.options.split,
@@ -72,7 +77,7 @@ impl Evaluation<'_> {
             seed: self.options.seed,
             columns: names(|_| true).chain(["original".into()]).collect(),
             blind: names(|one| one.blind).collect(),
-            left_out: drawn.into_iter().chain(copies).collect(),
+            left_out: drawn.into_iter().chain(copies).chain(films).collect(),
             metrics: table.metrics,
             near_copies,
         }
@@ -448,13 +453,20 @@ mod tests {
             told: vec![Conditions::default(); 4],
             pieces: spread(4, 4),
             excerpts: Vec::new(),
+            films: &[],
             progress: &|_, _, _| {},
         };
         evaluation.report(outcomes, corpus)
     }
 
     fn outcome(likelihood: impl Fn(usize) -> Likelihood, raw: Vec<Decoded>, constrained: Vec<Decoded>) -> Outcome {
-        Outcome { likelihoods: (0..4).map(likelihood).collect(), raw, constrained, excerpts: Vec::new() }
+        Outcome {
+            likelihoods: (0..4).map(likelihood).collect(),
+            raw,
+            constrained,
+            excerpts: Vec::new(),
+            films: Vec::new(),
+        }
     }
 
     #[track_caller]

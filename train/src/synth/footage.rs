@@ -1,7 +1,7 @@
 //! Real film clips in memory, to be shown in drawn films.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use ndarray::{Array4, ArrayView4};
@@ -71,7 +71,7 @@ impl Footage {
         let side = (3 * height / 2).clamp(1, MAX_SIDE);
         let mut left = MAX_BYTES;
         for name in mine {
-            let path = folder.join(format!("{name}.mp4"));
+            let path = Self::path(folder, name);
             let pictures = read(&path, side, &mut left)?;
             films.push((name.clone(), pictures));
         }
@@ -103,6 +103,18 @@ impl Footage {
     /// What the clips are called.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.films.iter().map(|film| film.name.as_str())
+    }
+
+    /// Where the clip of a `name` is.
+    pub fn path(folder: &Path, name: &str) -> PathBuf {
+        folder.join(format!("{name}.mp4"))
+    }
+
+    /// What the clips are called, and how much changes in the second that begins with each picture ([`RATE`] a second): as a
+    /// rank among all pictures of all clips, `0.0..1.0`.
+    pub fn motion(&self) -> impl Iterator<Item = (&str, Vec<f32>)> {
+        let amounts = |film: &Film| film.motion.iter().map(|motion| motion.amount).collect();
+        self.films.iter().map(move |film| (film.name.as_str(), amounts(film)))
     }
 
     /// How long all clips are together, in seconds.

@@ -52,6 +52,6 @@ mod songs;
 
 pub use channels::Channels;
 pub use film::{PairOptions, Progress, write_pairs};
-pub use footage::Footage;
+pub use footage::{Footage, RATE as FOOTAGE_RATE};
 pub use scene::Scene;
 pub use songs::Songs;
