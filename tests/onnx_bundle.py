@@ -81,7 +81,11 @@ class Decoding:
             unknown = np.zeros((*tokens.shape, len(columns)), np.int64)
             feeds[names["conditions"]["input"]] = unknown if conditions is None else conditions
         logits, *returned = self.bundle.decoder.run([names["logits"], *(tensor["from"] for tensor in state)], feeds)
-        self.state = {tensor["to"]: value for tensor, value in zip(state, returned)}
+        for tensor, value in zip(state, returned):
+            name = tensor["to"]
+            if tensor.get("append"):
+                value = np.concatenate([self.state[name], value], 1 + tensor["first"]["empty"].index(0))
+            self.state[name] = value
         self.fed, self.elapsed = self.fed + new, times[:, -1:]
         return logits
 

@@ -151,10 +151,10 @@ impl GraphBuilder {
         self.op_with("Concat", parts, &[("axis", Attribute::Int(axis))])
     }
 
-    /// Equal parts along the last axis.
-    pub fn split<const N: usize>(&mut self, x: &Var) -> [Var; N] {
+    /// Equal parts along an axis.
+    pub fn split<const N: usize>(&mut self, x: &Var, axis: i64) -> [Var; N] {
         let names: [String; N] = std::array::from_fn(|part| format!("{}.{part}", self.fresh("Split")));
-        self.node("Split", &[x], &[("axis", Attribute::Int(-1))], names.to_vec());
+        self.node("Split", &[x], &[("axis", Attribute::Int(axis))], names.to_vec());
         names.map(Var)
     }
 

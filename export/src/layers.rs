@@ -36,6 +36,22 @@ pub fn linear(g: &mut GraphBuilder, name: &str, layer: &Linear, x: &Var) -> Var 
     }
 }
 
+/// The same, each output times its number in `scale`; engines scale the weights, once.
+pub fn scaled_linear(g: &mut GraphBuilder, name: &str, layer: &Linear, scale: &[f32], x: &Var) -> Var {
+    let scale = g.floats(&[scale.len() as i64], scale);
+    let weight = g.weight(&format!("{name}.weight"), &values(&layer.weight));
+    let weight = g.op("Mul", &[&weight, &scale]);
+    let y = g.op("MatMul", &[x, &weight]);
+    match &layer.bias {
+        Some(bias) => {
+            let bias = g.weight(&format!("{name}.bias"), &values(bias));
+            let bias = g.op("Mul", &[&bias, &scale]);
+            g.op("Add", &[&y, &bias])
+        }
+        None => y,
+    }
+}
+
 /// Over the last axis.
 pub fn layer_norm(g: &mut GraphBuilder, name: &str, layer: &LayerNorm, x: &Var) -> Var {
     let gain = g.weight(&format!("{name}.gamma"), &values(&layer.gamma));

@@ -88,7 +88,7 @@ pub fn export(
 
 fn manifest(config: &ModelConfig, about: &About, graphs: &Graphs) -> Manifest {
     Manifest {
-        format: if graphs.conditions { FORMAT } else { OLDEST_FORMAT },
+        format: if graphs.conditions || graphs.state.iter().any(|state| state.append) { FORMAT } else { OLDEST_FORMAT },
         name: about.name.clone(),
         description: about.description.clone(),
         license: about.license.clone(),

@@ -25,6 +25,7 @@ pub fn graphs(model: &Seq2Seq, geometry: &Geometry, storage: Storage) -> Graphs 
             from: "present.hidden".into(),
             to: "past.hidden".into(),
             first: First::Encoder("hidden".into()),
+            append: false,
         }],
     }
 }

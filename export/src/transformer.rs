@@ -11,7 +11,10 @@ use vmt_train::model::position::{alibi_slopes, cross_alibi_slopes, frequencies};
 
 use crate::{
     graph::{GraphBuilder, Graphs, Storage, Type, Var},
-    layers::{attended, conditions, embedding, frame_mask, frames, layer_norm, linear, mask_bias, video_inputs, zeros},
+    layers::{
+        attended, conditions, embedding, frame_mask, frames, layer_norm, linear, mask_bias, scaled_linear,
+        video_inputs, zeros,
+    },
 };
 
 /// Writes both graphs.
@@ -22,12 +25,13 @@ pub fn graphs(model: &Vmt, geometry: &Geometry, storage: Storage) -> Graphs {
         layers.clone().flat_map(|layer| [make(layer, "key"), make(layer, "value")]).collect()
     };
     let context = each(&|layer, part| (name("cross", layer, part), name("cross", layer, part)));
-    let state = each(&|layer, part| (name("present", layer, part), name("past_key_values", layer, part)));
+    let state = each(&|layer, part| (name("new", layer, part), name("past_key_values", layer, part)));
     let (heads, size) = sizes(model);
     let held_notes = model.held_notes.is_some().then(|| State {
         from: "present.keys".into(),
         to: "past.keys".into(),
         first: First::Encoder("keys".into()),
+        append: false,
     });
     Graphs {
         encoder: encoder(model, geometry, storage),
@@ -38,7 +42,10 @@ pub fn graphs(model: &Vmt, geometry: &Geometry, storage: Storage) -> Graphs {
         context: context.into_iter().map(|(from, to)| Context { from, to }).collect(),
         state: state
             .into_iter()
-            .map(|(from, to)| State { from, to, first: First::Empty(vec![heads, 0, size]) })
+            .map(|(from, to)| {
+                let shape = if from.ends_with("key") { [heads, size, 0] } else { [heads, 0, size] };
+                State { from, to, first: First::Empty(shape.to_vec()), append: true }
+            })
             .chain(held_notes)
             .collect(),
     }
@@ -67,7 +74,7 @@ fn encoder(model: &Vmt, geometry: &Geometry, storage: Storage) -> Vec<u8> {
         let name = format!("encoder.{index}");
         let y = layer_norm(g, &format!("{name}.attention_norm"), &layer.attention_norm, &x);
         let [q, k, v] = qkv(g, &format!("{name}.attention"), &layer.attention, &y);
-        let y = attend(g, size, &q, &k, &v, &bias);
+        let y = attend(g, &q, &k, &v, &bias);
         let y = linear(g, &format!("{name}.attention.out"), &layer.attention.out, &y);
         x = g.op("Add", &[&x, &y]);
         let y = layer_norm(g, &format!("{name}.feed_forward_norm"), &layer.feed_forward_norm, &x);
@@ -78,11 +85,11 @@ fn encoder(model: &Vmt, geometry: &Geometry, storage: Storage) -> Vec<u8> {
     for (index, layer) in model.decoder.iter().enumerate() {
         let attention = &layer.cross_attention;
         let y = linear(g, &format!("decoder.{index}.cross_attention.key_value"), &attention.key_value, &memory);
-        let axes = ["lanes", &heads.to_string(), "frames", &size.to_string()];
-        for (part, y) in ["key", "value"].into_iter().zip(g.split::<2>(&y)) {
-            let y = heads_apart(g, &y, heads);
-            g.output(&y, &format!("cross.{index}.{part}"), &axes);
-        }
+        let [k, v] = heads_apart(g, &y, heads, size);
+        let k = transposed(g, &k);
+        let (heads, size) = (heads.to_string(), size.to_string());
+        g.output(&k, &format!("cross.{index}.key"), &["lanes", &heads, &size, "frames"]);
+        g.output(&v, &format!("cross.{index}.value"), &["lanes", &heads, "frames", &size]);
     }
     if model.held_notes.is_some() {
         let none = zeros(g, &mask, &[Pitch::COUNT as i64]);
@@ -96,7 +103,10 @@ fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
     let g = &mut graph;
     let (heads, size) = sizes(model);
     let (heads_axis, size_axis) = (heads.to_string(), size.to_string());
-    let axes = |time| ["lanes", &heads_axis, time, &size_axis];
+    let axes = |part: &str, n| match part {
+        "key" => ["lanes", &heads_axis, &size_axis, n],
+        _ => ["lanes", &heads_axis, n, &size_axis],
+    };
 
     let ids = g.input("input_ids", Type::Int64, &["lanes", "new"]);
     let places = g.input("position_ids", Type::Int64, &["lanes", "new"]);
@@ -168,27 +178,29 @@ fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
         let alibi = g.op("Mul", &[&distance, &slopes]);
         frame_bias = g.op("Add", &[&frame_bias, &alibi]);
     }
+    let (all, new) = (g.size(&mask, 1), g.size(&ids, 1));
+    let past = g.op("Sub", &[&all, &new]);
+    let past = g.unsqueeze(&past, &[0]);
     for (index, layer) in model.decoder.iter().enumerate() {
         let name = format!("decoder.{index}");
         let y = layer_norm(g, &format!("{name}.self_norm"), &layer.self_norm, &x);
         let [q, k, v] = qkv(g, &format!("{name}.self_attention"), &layer.self_attention, &y);
-        let [k, v] = [("key", k), ("value", v)].map(|(part, new)| {
-            let past = g.input(&format!("past_key_values.{index}.{part}"), Type::Float, &axes("past"));
-            let present = g.concat(&[&past, &new], 2);
-            g.output(&present, &format!("present.{index}.{part}"), &axes("past + new"));
-            present
+        let [past_k, past_v] = [("key", &k), ("value", &v)].map(|(part, new)| {
+            g.output(new, &format!("new.{index}.{part}"), &axes(part, "new"));
+            g.input(&format!("past_key_values.{index}.{part}"), Type::Float, &axes(part, "past"))
         });
-        let y = attend(g, size, &q, &k, &v, &causal);
+        let y = attend_cached(g, &q, [&past_k, &k], [&past_v, &v], &past, &causal);
         let y = linear(g, &format!("{name}.self_attention.out"), &layer.self_attention.out, &y);
         x = g.op("Add", &[&x, &y]);
 
         let y = layer_norm(g, &format!("{name}.cross_norm"), &layer.cross_norm, &x);
         let CrossAttention { query, out, .. } = &layer.cross_attention;
-        let q = linear(g, &format!("{name}.cross_attention.query"), query, &y);
-        let q = heads_apart(g, &q, heads);
+        let scale = vec![self::scale(size); heads * size];
+        let q = scaled_linear(g, &format!("{name}.cross_attention.query"), query, &scale, &y);
+        let [q] = heads_apart(g, &q, heads, size);
         let [k, v] =
-            ["key", "value"].map(|part| g.input(&format!("cross.{index}.{part}"), Type::Float, &axes("frames")));
-        let y = attend(g, size, &q, &k, &v, &frame_bias);
+            ["key", "value"].map(|part| g.input(&format!("cross.{index}.{part}"), Type::Float, &axes(part, "frames")));
+        let y = attend(g, &q, &k, &v, &frame_bias);
         let y = linear(g, &format!("{name}.cross_attention.out"), out, &y);
         x = g.op("Add", &[&x, &y]);
 
@@ -239,27 +251,56 @@ fn causal_bias(g: &mut GraphBuilder, ids: &Var, mask: &Var) -> Var {
     g.op("Add", &[&padding, &later])
 }
 
-/// `[lanes, n, hidden]` to queries, keys and values `[lanes, heads, n, size]`.
+/// `[lanes, n, hidden]` to queries, which are scaled, and keys and values as [`heads_apart`] gives them.
 fn qkv(g: &mut GraphBuilder, name: &str, layer: &SelfAttention, x: &Var) -> [Var; 3] {
-    let y = linear(g, &format!("{name}.qkv"), &layer.qkv, x);
-    g.split::<3>(&y).map(|part| heads_apart(g, &part, layer.heads))
+    let hidden = layer.qkv.weight.dims()[0];
+    let scale: Vec<f32> = [vec![scale(hidden / layer.heads); hidden], vec![1.0; 2 * hidden]].concat();
+    let y = scaled_linear(g, &format!("{name}.qkv"), &layer.qkv, &scale, x);
+    let [q, k, v] = heads_apart(g, &y, layer.heads, hidden / layer.heads);
+    [q, transposed(g, &k), v]
 }
 
-fn heads_apart(g: &mut GraphBuilder, x: &Var, heads: usize) -> Var {
-    let y = g.reshape(x, &[0, 0, heads as i64, -1]);
-    g.transpose(&y, &[0, 2, 1, 3])
+/// Of scores (paper eq. 4). It is in the queries.
+fn scale(size: usize) -> f32 {
+    (size as f32).sqrt().recip()
+}
+
+/// `N` x `[lanes, heads, n, size]` that stand side by side in `[lanes, n, N heads size]`.
+fn heads_apart<const N: usize>(g: &mut GraphBuilder, x: &Var, heads: usize, size: usize) -> [Var; N] {
+    let y = g.reshape(x, &[0, 0, (N * heads) as i64, size as i64]);
+    let y = g.transpose(&y, &[0, 2, 1, 3]);
+    if N == 1 { std::array::from_fn(|_| y.clone()) } else { g.split(&y, 1) }
+}
+
+/// Keys stand as `[lanes, heads, size, n]`: one query times them needs no transposed copy of them.
+fn transposed(g: &mut GraphBuilder, keys: &Var) -> Var {
+    g.transpose(keys, &[0, 1, 3, 2])
 }
 
 /// Scaled dot-product attention (paper eq. 4); heads joined again.
-fn attend(g: &mut GraphBuilder, size: usize, q: &Var, k: &Var, v: &Var, bias: &Var) -> Var {
-    let keys = g.transpose(k, &[0, 1, 3, 2]);
-    let scores = g.op("MatMul", &[q, &keys]);
-    let scale = g.float((size as f32).sqrt().recip());
-    let scores = g.op("Mul", &[&scores, &scale]);
+fn attend(g: &mut GraphBuilder, q: &Var, k: &Var, v: &Var, bias: &Var) -> Var {
+    let scores = g.op("MatMul", &[q, k]);
     let scores = g.op("Add", &[&scores, bias]);
     let weights = g.softmax(&scores);
     let y = g.op("MatMul", &[&weights, v]);
-    let y = g.transpose(&y, &[0, 2, 1, 3]);
+    heads_joined(g, &y)
+}
+
+/// The same over keys and values of `past` slots and of new ones. Only their scores are copied together.
+fn attend_cached(g: &mut GraphBuilder, q: &Var, keys: [&Var; 2], values: [&Var; 2], past: &Var, bias: &Var) -> Var {
+    let scores = keys.map(|k| g.op("MatMul", &[q, k]));
+    let scores = g.concat(&[&scores[0], &scores[1]], 3);
+    let scores = g.op("Add", &[&scores, bias]);
+    let weights = g.softmax(&scores);
+    let (zero, end, axis) = (g.ints(&[0]), g.ints(&[i64::MAX]), g.ints(&[3]));
+    let [old, new] = [(&zero, past), (past, &end)].map(|(from, to)| g.op("Slice", &[&weights, from, to, &axis]));
+    let parts = [g.op("MatMul", &[&old, values[0]]), g.op("MatMul", &[&new, values[1]])];
+    let y = g.op("Add", &[&parts[0], &parts[1]]);
+    heads_joined(g, &y)
+}
+
+fn heads_joined(g: &mut GraphBuilder, x: &Var) -> Var {
+    let y = g.transpose(x, &[0, 2, 1, 3]);
     g.reshape(&y, &[0, 0, -1])
 }
 

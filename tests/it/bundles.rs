@@ -83,9 +83,9 @@ fn refused(parts: &Parts, file: &str, want: &str) {
 #[test]
 fn manifests() {
     let check = |this: &str, that: &str, want: &str| refused(&vmt().say(this, that), "manifest.yaml", want);
-    check("format: 2", "format: 1", "`format` must be 2 to 3, but is 1: this bundle needs an older version of vmt");
-    check("format: 2", "format: 4", "`format` must be 2 to 3, but is 4: this bundle needs a newer version of vmt");
-    check("format: 2", "format: -1", "format: invalid");
+    check("format: 3", "format: 1", "`format` must be 2 to 3, but is 1: this bundle needs an older version of vmt");
+    check("format: 3", "format: 4", "`format` must be 2 to 3, but is 4: this bundle needs a newer version of vmt");
+    check("format: 3", "format: -1", "format: invalid");
     check("license: MIT OR Apache-2.0\n", "", "missing field `license`");
     check("state:", "stats:", "unknown field `stats`, expected one of");
     check("name: tiny-vmt\n", "name: a\nname: b\n", "duplicate field `name`");
@@ -97,6 +97,24 @@ fn manifests() {
     check("first:", "last:", "state[0]: unknown field `last`");
     check("    empty:", "    full:", "state[0].first: unknown variant `full`, expected `empty` or `encoder`");
     check("    - 2\n", "    - two\n", "state[0].first.empty[0]: invalid type");
+    check("format: 3", "format: 2", "`append` needs format 3 at least, but `format` is 2");
+    check(
+        "  token_mask: attention_mask\n",
+        "",
+        "`append` needs a `token_mask`, but there is none, and `past_key_values.0.",
+    );
+    for (this, that, is, state) in [
+        ("  append: true\n", "", false, "0.key"),
+        ("  append: true\n", "  append: false\n", false, "0.key"),
+        ("    - 16\n    - 0\n", "    - 16\n    - 1\n", true, "0.key"),
+        ("    - 0\n    - 16\n", "    - 0\n    - 0\n", true, "0.value"),
+    ] {
+        let want = format!(
+            "`append` must be true for every state that is empty along one axis at first, and for no other, but is {is} for \
+             `past_key_values.{state}`"
+        );
+        check(this, that, &want);
+    }
     check(&vmt().manifest, "", "missing field `format`");
     check(&vmt().manifest, "[]", "invalid type: sequence");
     check(&vmt().manifest, "{", "");
@@ -114,10 +132,10 @@ fn files_lie_in_the_folder() {
 #[test]
 fn files_are_there_and_whole() {
     refused(&vmt().say("encoder.onnx", "missing.onnx"), "missing.onnx", "");
-    refused(&vmt().say("decoder.onnx", "encoder.onnx"), "encoder.onnx", "SHA-256 must be 20359763b661089cbc44");
+    refused(&vmt().say("decoder.onnx", "encoder.onnx"), "encoder.onnx", "SHA-256 must be 163dc3ffa43db8767259");
     let mut flipped = vmt();
     flipped.decoder[100_000] ^= 1;
-    refused(&flipped, "decoder.onnx", "SHA-256 must be 20359763b661089cbc44");
+    refused(&flipped, "decoder.onnx", "SHA-256 must be 163dc3ffa43db8767259");
     assert!(text(Bundle::open(folder("missing"))).contains("manifest.yaml: "));
 
     let dir = tempfile::tempdir().unwrap();
@@ -138,7 +156,7 @@ fn a_tensor_has_one_role() {
     check(vmt().say("input_ids", "attention_mask"), "decoder", "attention_mask");
     check(vmt().say("to: cross.0.key", "to: cross.0.value"), "decoder", "cross.0.value");
     check(vmt().say("to: past_key_values.0.key", "to: input_ids"), "decoder", "input_ids");
-    check(vmt().say("from: present.0.key", "from: logits"), "decoder", "logits");
+    check(vmt().say("from: new.0.key", "from: logits"), "decoder", "logits");
     check(seq2seq().say("encoder: hidden", "encoder: memory"), "encoder", "memory");
 }
 
@@ -188,7 +206,7 @@ fn names_that_do_not_exist() {
         ("logits: logits", "decoder.onnx", "logits: scores"),
         ("from: cross.0.key", "encoder.onnx", "from: cross.9.key"),
         ("to: cross.0.key", "decoder.onnx", "to: cross.9.key"),
-        ("from: present.0.key", "decoder.onnx", "from: present.9.key"),
+        ("from: new.0.key", "decoder.onnx", "from: new.9.key"),
         ("to: past_key_values.0.key", "decoder.onnx", "to: past_key_values.9.key"),
     ] {
         unfit(&vmt().say(this, name), file, &[name.split(": ").nth(1).unwrap()]);
@@ -215,23 +233,31 @@ fn inputs_that_are_forgotten() {
 fn names_that_are_swapped() {
     let swapped = vmt().say("pixels: pixel_values", "pixels: x").say("mask: frame_mask", "mask: pixel_values");
     unfit(&swapped.say("pixels: x", "pixels: frame_mask"), "encoder.onnx", &[]);
-    let swapped = vmt().say("logits: logits", "logits: x").say("from: present.0.key", "from: logits");
-    unfit(&swapped.say("logits: x", "logits: present.0.key"), "decoder.onnx", &["`present.0.key` must be [2, 1, 310]"]);
+    let swapped = vmt().say("logits: logits", "logits: x").say("from: new.0.key", "from: logits");
+    unfit(&swapped.say("logits: x", "logits: new.0.key"), "decoder.onnx", &["`new.0.key` must be [2, 1, 310]"]);
 }
 
 #[test]
 fn states_that_do_not_fit() {
-    let empty = |shape: &str| vmt().say("empty:\n    - 2\n    - 0\n    - 16\n", &format!("empty: {shape}\n"));
-    for shape in ["[3, 0, 16]", "[0, 2, 16]", "[2, 0, 17]", "[0]"] {
+    let empty = |shape: &str| vmt().say("empty:\n    - 2\n    - 16\n    - 0\n", &format!("empty: {shape}\n"));
+    for shape in ["[3, 16, 0]", "[0, 2, 16]", "[2, 17, 0]", "[2, 0, 16]", "[0]"] {
         unfit(&empty(shape), "decoder.onnx", &[]);
     }
     unfit(&seq2seq().say("encoder: hidden", "empty: [2, 0, 32]"), "decoder.onnx", &[]);
+    let older = |shape: &str| {
+        let parts = Parts::of("../tests/data/tiny-vmt-format-2");
+        parts.say("empty:\n    - 2\n    - 0\n    - 16\n", &format!("empty: {shape}\n"))
+    };
     for shape in ["[2, 1, 16]", "[]", "[9223372036854775807, 0, 9223372036854775807]"] {
         let want = "the empty state of `past_key_values.0.key` must have a 0 in its shape";
         for backend in [Backend::Tract, Backend::Ort] {
-            assert!(text(load(&empty(shape).open().unwrap(), backend).map(drop)).ends_with(want));
+            assert!(text(load(&older(shape).open().unwrap(), backend).map(drop)).ends_with(want));
         }
     }
+    // What is appended must be what was fed.
+    let [key, value] = ["key", "value"].map(|part| format!("from: new.0.{part}"));
+    let swapped = vmt().say(&key, "from: x").say(&value, &key).say("from: x", &value);
+    unfit(&swapped, "decoder.onnx", &["`new.0.value` must be what 1 tokens add, but is [2, 2, 1, 16]"]);
 }
 
 proptest! {
@@ -443,7 +469,7 @@ fn a_model_with_conditions_is_told_them() {
         let out = dir.path().join("told");
         export(&model, &config, &about(bundle), Storage::F32, &out).unwrap();
         let told = Bundle::open(&out).unwrap();
-        assert_eq!((told.manifest().format, open(bundle).manifest().format), (3, 2));
+        assert_eq!(told.manifest().format, 3);
 
         let beat = |number: u8| Beat { step: 50.0 * f64::from(number), in_bar: number % 4 + 1, per_bar: 4 };
         let metre = Conditions { beats: (0..30).map(beat).collect(), ..Conditions::default() };
@@ -513,7 +539,7 @@ fn what_is_no_bundle_is_not_replaced() {
 
 #[test]
 fn errors_are_of_the_kind_they_say() {
-    let wrong = vmt().say("format: 2", "format: 1").open();
+    let wrong = vmt().say("format: 3", "format: 1").open();
     assert!(matches!(wrong, Err(Error::Bundle { .. })));
     assert!(matches!(vmt().say("encoder.onnx", "missing.onnx").open(), Err(Error::Io { .. })));
     let unfit = vmt().say("logits: logits", "logits: scores").open().unwrap();

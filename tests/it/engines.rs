@@ -250,6 +250,20 @@ fn engines_agree() {
     }
 }
 
+/// Whose decoder gives back all keys and values, not only the new ones.
+#[test]
+fn a_bundle_of_format_2_decodes_as_one_of_format_3() {
+    for load in [tract, ort] {
+        let [old, new] = ["../tests/data/tiny-vmt-format-2", "tiny-vmt"].map(|bundle| {
+            let engine = load(bundle);
+            let mut session = engine.open(&clips()).unwrap();
+            let prefix = [tokens(5, 7), tokens(1, 8), tokens(70, 9)].to_vec();
+            play(&mut *session, &[vec![prefix], steps(3, 100)].concat())
+        });
+        zip(&old, &new).for_each(|(old, new)| assert_close(old, new));
+    }
+}
+
 #[test]
 fn engines_say_who_they_are() {
     let engines = [burn("tiny-vmt"), tract("tiny-vmt"), ort("tiny-vmt")];

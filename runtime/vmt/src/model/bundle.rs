@@ -97,6 +97,8 @@ fn parse(yaml: &str, path: &Path) -> Result<Manifest> {
         )
     } else if format < 3 && manifest.decoder.conditions.is_some() {
         format!("`conditions` need format 3 at least, but `format` is {format}")
+    } else if let Some(reason) = unfit_state(&manifest) {
+        reason
     } else if manifest.vocabulary != PERFORMANCE_310 {
         format!("`vocabulary` must be {PERFORMANCE_310}, but is {}", manifest.vocabulary)
     } else if manifest.max_tokens < 2 {
@@ -107,6 +109,25 @@ fn parse(yaml: &str, path: &Path) -> Result<Manifest> {
         return Ok(manifest);
     };
     Err(bundle(path, wrong))
+}
+
+/// What is wrong with states that [append](super::manifest::State::append).
+fn unfit_state(manifest: &Manifest) -> Option<String> {
+    let Manifest { format, state, decoder, .. } = manifest;
+    let appended = state.iter().find(|state| state.append)?;
+    let grows =
+        |first: &First| matches!(first, First::Empty(axes) if axes.iter().filter(|&&axis| axis == 0).count() == 1);
+    if *format < 3 {
+        return Some(format!("`append` needs format 3 at least, but `format` is {format}"));
+    }
+    if decoder.token_mask.is_none() {
+        return Some(format!("`append` needs a `token_mask`, but there is none, and `{}` appends", appended.to));
+    }
+    let unfit = state.iter().find(|state| state.append != grows(&state.first))?;
+    Some(format!(
+        "`append` must be true for every state that is empty along one axis at first, and for no other, but is {} for `{}`",
+        unfit.append, unfit.to
+    ))
 }
 
 /// An input or output that a graph has twice: tract panics on some, and ONNX Runtime overlooks the first.

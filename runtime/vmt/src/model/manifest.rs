@@ -12,7 +12,8 @@ use crate::video::Geometry;
 pub const MANIFEST: &str = "manifest.yaml";
 
 /// The newest version of this file format. In version 1, which no longer runs, each lane had to have a picture. Version 2 has
-/// no [`conditions`](DecoderGraph::conditions); bundles without them still are of version 2.
+/// no [`conditions`](DecoderGraph::conditions) and no state that [appends](State::append); bundles with neither still are of
+/// version 2.
 pub const FORMAT: u32 = 3;
 
 /// The oldest version that runs.
@@ -142,6 +143,11 @@ pub struct State {
     /// What the input is at the first step: `empty: [heads, 0, size]` or `encoder: NAME`.
     #[serde(with = "serde_yaml::with::singleton_map")]
     pub first: First,
+    /// Whether the output has only what the new tokens add (`[lanes, heads, new, size]`), and the runtime keeps the whole, which
+    /// grows along the axis that is empty at first. The input may have slots behind what was added (`past` is then their
+    /// number), which the token mask hides. Either all states that are [`First::Empty`] append or none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub append: bool,
 }
 
 /// A state before the first step.

@@ -3,7 +3,9 @@
 use std::iter::{repeat_n, zip};
 use std::sync::Arc;
 
-use ndarray::{Array, Array2, Array3, ArrayD, ArrayView, ArrayView2, ArrayViewD, Axis, Ix3, RemoveAxis, s};
+use ndarray::{
+    Array, Array2, Array3, ArrayD, ArrayView, ArrayView2, ArrayViewD, ArrayViewMutD, Axis, Ix3, RemoveAxis, Slice, s,
+};
 
 use super::bundle::Bundle;
 use super::engine::{Engine, Session, check_takes};
@@ -29,7 +31,13 @@ pub(crate) trait Graph: Send + Sync {
     fn run(&self, inputs: &[&Self::Value]) -> Result<Vec<Self::Value>>;
 
     fn floats<'v>(&self, value: &'v Self::Value) -> Result<ArrayViewD<'v, f32>>;
+
+    /// Changes numbers in place.
+    fn write(&self, value: &mut Self::Value, change: impl FnOnce(ArrayViewMutD<f32>)) -> Result<()>;
 }
+
+/// Caches grow by so many slots: between two copies of them lie as many steps, and as many slots at most are computed in vain.
+const GROWTH: usize = 64;
 
 /// Both graphs of a bundle, ready to run.
 pub(crate) struct OnnxEngine<G> {
@@ -156,6 +164,7 @@ impl<G: Graph> OnnxEngine<G> {
             context,
             conditions: clips.iter().flat_map(|clip| repeat_n(clip.conditions().clone(), takes)).collect(),
             mask: Array2::zeros((lanes, 0)),
+            slots: 0,
             fed: vec![0; lanes],
             elapsed: vec![0; lanes],
             logits: Array2::zeros((lanes, VOCABULARY)),
@@ -210,8 +219,10 @@ struct OnnxSession<'e, G: Graph> {
     state: Vec<G::Value>,
     /// What is known of each lane's music.
     conditions: Vec<Arc<Conditions>>,
-    /// `[lanes, past]`, 1 where a slot holds a real token.
+    /// `[lanes, past]`, 1 where a slot holds a real token. Where states append, slots are kept in store.
     mask: Array2<i64>,
+    /// Slots that have been filled.
+    slots: usize,
     /// Real tokens of each lane so far.
     fed: Vec<i64>,
     /// Steps of 10 ms that have passed in each lane.
@@ -255,11 +266,11 @@ impl<G: Graph> Session for OnnxSession<'_, G> {
                 }
             }
         }
-        let mask = ndarray::concatenate![Axis(1), self.mask, mask];
+        let all = ndarray::concatenate![Axis(1), self.mask, mask];
 
         let graph = &engine.manifest.decoder;
         let mut inputs = vec![engine.decoder.value(Tensor::I64(ids.into_dyn()))?];
-        let given = [(&graph.positions, positions), (&graph.times, times), (&graph.token_mask, mask.clone())];
+        let given = [(&graph.positions, positions), (&graph.times, times), (&graph.token_mask, all.clone())];
         for (name, numbers) in given {
             if name.is_some() {
                 inputs.push(engine.decoder.value(Tensor::I64(numbers.into_dyn()))?);
@@ -271,7 +282,7 @@ impl<G: Graph> Session for OnnxSession<'_, G> {
         let inputs: Vec<&G::Value> = inputs.iter().chain(&self.context).chain(&self.state).collect();
         let mut outputs = engine.decoder.run(&inputs).map_err(in_file(&graph.file))?;
 
-        let state = outputs.split_off(1);
+        let update = outputs.split_off(1);
         let logits = engine.decoder.floats(&outputs[0]).map_err(in_file(&graph.file))?;
         let got = logits.shape().to_vec();
         let want = [lanes, new, VOCABULARY];
@@ -287,8 +298,58 @@ impl<G: Graph> Session for OnnxSession<'_, G> {
             self.logits.row_mut(lane).assign(&logits.slice(s![lane, row.len() - 1, ..]));
             self.fed[lane] += row.len() as i64;
         }
-        (self.state, self.mask, self.elapsed) = (state, mask, elapsed);
+        self.elapsed = elapsed;
+        if engine.manifest.state.iter().any(|state| state.append) {
+            self.append(update, &mask)?;
+        } else {
+            (self.state, self.mask) = (update, all);
+        }
         Ok(self.logits.view())
+    }
+}
+
+impl<G: Graph> OnnxSession<'_, G> {
+    /// Puts what a step gave behind what is known, where it appends, else in its place.
+    fn append(&mut self, update: Vec<G::Value>, mask: &Array2<i64>) -> Result<()> {
+        let decoder = &self.engine.decoder;
+        let filled = self.slots..self.slots + mask.ncols();
+        let grows = filled.end > self.mask.ncols();
+        if grows {
+            let more = filled.end.next_multiple_of(GROWTH) - self.mask.ncols();
+            self.mask = ndarray::concatenate![Axis(1), self.mask, Array2::zeros((self.lanes(), more))];
+        }
+        self.mask.slice_mut(s![.., filled.clone()]).assign(mask);
+        for ((value, new), state) in zip(&mut self.state, update).zip(&self.engine.manifest.state) {
+            let First::Empty(axes) = &state.first else {
+                *value = new;
+                continue;
+            };
+            let axis = Axis(1 + axes.iter().position(|&size| size == 0).unwrap_or(0));
+            if grows {
+                let old = decoder.floats(value)?;
+                let mut shape = old.raw_dim();
+                shape[axis.index()] = self.mask.ncols();
+                let mut whole = ArrayD::zeros(shape);
+                whole.slice_axis_mut(axis, Slice::from(..old.len_of(axis))).assign(&old);
+                *value = decoder.value(Tensor::F32(whole))?;
+            }
+            let new = decoder.floats(&new)?;
+            let mut fits = false;
+            decoder.write(value, |mut whole| {
+                let mut place = whole.slice_axis_mut(axis, Slice::from(filled.clone()));
+                fits = place.shape() == new.shape();
+                if fits {
+                    place.assign(&new);
+                }
+            })?;
+            if !fits {
+                let reason =
+                    format!("`{}` must be what {} tokens add, but is {:?}", state.from, mask.ncols(), new.shape());
+                return Err(in_file(&self.engine.manifest.decoder.file)(self.engine.error(reason)));
+            }
+        }
+        self.slots = filled.end;
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, OnceLock, PoisonError},
 };
 
-use ndarray::ArrayViewD;
+use ndarray::{ArrayViewD, ArrayViewMutD};
 use ort::{
     environment::Environment,
     memory::Allocator,
@@ -268,5 +268,8 @@ impl Graph for OrtGraph {
 
     fn floats<'v>(&self, value: &'v DynValue) -> Result<ArrayViewD<'v, f32>> {
         value.try_extract_array().map_err(self.failed())
+    }
+    fn write(&self, value: &mut DynValue, change: impl FnOnce(ArrayViewMutD<f32>)) -> Result<()> {
+        value.try_extract_array_mut().map(change).map_err(self.failed())
     }
 }

@@ -1,10 +1,10 @@
 //! tract: pure Rust, CPU, no native library.
 
-use std::{io::Cursor, panic::AssertUnwindSafe};
+use std::{io::Cursor, mem, panic::AssertUnwindSafe};
 
-use ndarray::ArrayViewD;
+use ndarray::{ArrayViewD, ArrayViewMutD};
 use tract_onnx::prelude::{
-    Framework, IntoRunnable, TValue, TractResult, TypedRunnableModel,
+    Framework, IntoRunnable, IntoTensor, TValue, TractResult, TypedRunnableModel,
     multithread::{Executor, multithread_tract_scope},
 };
 use tract_onnx::tract_hir::infer::InferenceModelExt;
@@ -64,6 +64,14 @@ impl Graph for TractGraph {
 
     fn floats<'v>(&self, value: &'v TValue) -> Result<ArrayViewD<'v, f32>> {
         value.to_plain_array_view().map_err(error)
+    }
+
+    fn write(&self, value: &mut TValue, change: impl FnOnce(ArrayViewMutD<f32>)) -> Result<()> {
+        // A graph that has run keeps nothing of its inputs: this copies nothing.
+        let mut tensor = mem::replace(value, tract_onnx::prelude::Tensor::default().into()).into_tensor();
+        let changed = tensor.to_plain_array_view_mut().map(change).map_err(error);
+        *value = tensor.into();
+        changed
     }
 }
 
