@@ -58,7 +58,7 @@ impl Evaluation<'_> {
         let mut pieces = Vec::new();
         for (number, &place) in self.pieces.iter().enumerate() {
             let mut add = |who: &str, decoded: &Decoded| {
-                pieces.push(Piece { name: self.piece_name(number, who), score: decoded.score.clone() });
+                pieces.push(Piece { name: self.piece_name(self.fragments[place], who), score: decoded.score.clone() });
             };
             add("original", &self.originals[place]);
             for (Candidate { name, .. }, Outcome { raw, constrained, .. }) in zip(self.candidates, outcomes) {

@@ -28,7 +28,7 @@ pub struct Corpus {
 }
 
 /// Notes that a piece shares with a song.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run<'c> {
     /// How many: their intervals are the same, and so is their rhythm.
     pub notes: usize,

@@ -116,10 +116,7 @@ impl<'a> Evaluation<'a> {
         let originals = fragments.iter().map(decoded).collect();
         let hits = |index: usize| Stream::new(options.seed, "hits", &[index as u64]);
         let annotated: Vec<_> = fragments.iter().map(|&index| held_out.click_track(index, &mut hits(index))).collect();
-        let told = match options.tempo {
-            Some(tempo) => vec![steady(tempo, window); fragments.len()],
-            None => annotated.clone(),
-        };
+        let told = annotated.iter().map(|annotated| told(options, annotated, window)).collect();
         let pieces = spread(fragments.len(), options.pieces);
         Ok(Self {
             held_out,
@@ -158,9 +155,14 @@ impl<'a> Evaluation<'a> {
         self.held_out.clip(index, seed, channels, geometry)
     }
 
-    /// What the piece of this `number` by `who` is called.
-    pub fn piece_name(&self, number: usize, who: &str) -> String {
-        let (song, start) = self.held_out.place(self.fragments[self.pieces[number]]);
+    /// What models with conditions are told for music of this `duration` that this click track is for.
+    pub fn told_of(&self, click: &Conditions, duration: Duration) -> Conditions {
+        told(self.options, click, duration)
+    }
+
+    /// What the piece by `who` for fragment `index` is called.
+    pub fn piece_name(&self, index: usize, who: &str) -> String {
+        let (song, start) = self.held_out.place(index);
         format!("{song}-{start:03.0}s.{who}")
     }
 
@@ -170,9 +172,12 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// Steady beats in 4/4, and nothing else.
-pub fn steady(tempo: Tempo, duration: Duration) -> Conditions {
-    Conditions { beats: Conditions::steady_beats(tempo, 4, duration), ..Conditions::default() }
+/// What models with conditions are told instead of `annotated`: steady beats in 4/4, and nothing else, where that is asked.
+fn told(options: &EvalOptions, annotated: &Conditions, duration: Duration) -> Conditions {
+    options.tempo.map_or_else(
+        || annotated.clone(),
+        |tempo| Conditions { beats: Conditions::steady_beats(tempo, 4, duration), ..Conditions::default() },
+    )
 }
 
 /// So many of `0..count`, evenly spread; all if there are fewer.

@@ -1,9 +1,9 @@
 //! Pieces that are longer than a window: the beginnings of songs, and what models compose in their place.
 
 use anyhow::Result;
-use vmt::{Composer, Conditions, Options, Sampling, Score, Window, windows};
+use vmt::{Composer, Conditions, Score, Window, windows};
 
-use super::evaluation::{Candidate, Evaluation, spread, steady};
+use super::evaluation::{Candidate, Evaluation, spread};
 use super::held_out::HeldOut;
 use super::melody::Melody;
 use super::report::Unit;
@@ -48,16 +48,8 @@ impl Evaluation<'_> {
     pub fn compose_excerpt(&self, composer: &Composer, candidate: &Candidate, number: usize) -> Result<Score> {
         let excerpt = &self.excerpts[number];
         let seed = Stream::new(self.options.seed, "long music", &[excerpt.song as u64]).number();
-        let mut options =
-            Options::default().with_sampling(Sampling::default().with_seed(seed)).with_guidance(self.options.guidance);
-        if candidate.model.has_conditions() {
-            options.conditions = match self.options.tempo {
-                Some(tempo) => steady(tempo, excerpt.score.duration()),
-                None => excerpt.annotated.clone(),
-            };
-            options.quantize = self.options.quantize;
-            options.cadence = true;
-        }
+        let told = self.told_of(&excerpt.annotated, excerpt.score.duration());
+        let options = self.composing(candidate, seed, &told).with_cadence(true);
         let geometry = candidate.geometry;
         let hop = options.hop(&geometry);
         let film: Box<dyn Iterator<Item = Result<Window, vmt::Error>>> = match self.held_out {

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use vmt::{Composer, Conditions, Options, STEPS_PER_SECOND, Sampling, Score, Window};
+use vmt::{Composer, Conditions, STEPS_PER_SECOND, Score, Window};
 
-use super::evaluation::{Candidate, Evaluation, steady};
+use super::evaluation::{Candidate, Evaluation};
 use super::report::Unit;
 use super::statistics::{Sample, mean, spearman};
 use super::tables::{Outcome, Table};
@@ -121,25 +121,17 @@ impl Evaluation<'_> {
     pub fn compose_film(&self, composer: &Composer, candidate: &Candidate, number: usize) -> Result<Vec<Score>> {
         let film = &self.films[number];
         let geometry = candidate.geometry;
-        let mut options = Options::default().with_guidance(self.options.guidance);
-        if candidate.model.has_conditions() {
-            options.conditions = match self.options.tempo {
-                Some(tempo) => steady(tempo, film.duration),
-                None => film.click.clone(),
-            };
-            options.quantize = self.options.quantize;
-            options.cadence = true;
-        }
-        let hop = options.hop(&geometry);
+        let told = self.told_of(&film.click, film.duration);
+        let options = |seed| self.composing(candidate, seed, &told).with_cadence(true);
+        let hop = options(0).hop(&geometry);
         let windows = match candidate.blind {
             true => Window::without_video(film.duration, geometry, hop).collect::<Result<_, _>>()?,
             false => windows(&film.path, geometry, hop)?,
         };
         let piece = |piece: u64| {
             let seed = Stream::new(self.options.seed, "film", &[number as u64, piece]).number();
-            let options = options.clone().with_sampling(Sampling::default().with_seed(seed));
             let windows = windows.iter().cloned().map(Ok::<_, vmt::Error>);
-            Ok(composer.compose(windows, &options, |_| {})?.score)
+            Ok(composer.compose(windows, &options(seed), |_| {})?.score)
         };
         (0..PIECES).map(piece).collect::<Result<_>>().with_context(|| film.name.clone())
     }

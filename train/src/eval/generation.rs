@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use anyhow::Result;
-use vmt::{Clip, Composer, Decoded, Error, Options, Sampling, Score, Token, Window};
+use vmt::{Clip, Composer, Conditions, Decoded, Error, Options, Sampling, Score, Token, Window};
 
 use super::evaluation::{Candidate, Evaluation};
 use crate::data::MAX_TOKENS;
@@ -20,22 +20,26 @@ impl Candidate {
 }
 
 impl Evaluation<'_> {
-    /// Composes for the fragment at `place` as `vmt compose` does for a film of a window, at temperature 1 as in the
-    /// authors' code. A fragment is from a song's midst, so there is no cadence.
+    /// What a piece is composed with at temperature 1, as in the authors' code; models with conditions by what they are `told`.
+    pub fn composing(&self, candidate: &Candidate, seed: u64, told: &Conditions) -> Options {
+        let options =
+            Options::default().with_sampling(Sampling::default().with_seed(seed)).with_guidance(self.options.guidance);
+        if candidate.model.has_conditions() {
+            options.with_conditions(told.clone()).with_quantize(self.options.quantize)
+        } else {
+            options
+        }
+    }
+
+    /// Composes for the fragment at `place` as `vmt compose` does for a film of a window. A fragment is from a song's midst,
+    /// so there is no cadence.
     pub fn compose(&self, composer: &Composer, candidate: &Candidate, place: usize, grammar: bool) -> Result<Decoded> {
         let clip = match candidate.blind {
             true => Clip::without_video(&candidate.geometry),
             false => self.clip(place, Channels::all(), &candidate.geometry)?,
         };
         let seed = Stream::new(self.options.seed, "music", &[place as u64]).number();
-        let mut options = Options::default()
-            .with_sampling(Sampling::default().with_seed(seed))
-            .with_guidance(self.options.guidance)
-            .with_unconstrained(!grammar);
-        if candidate.model.has_conditions() {
-            options.conditions = self.told[place].clone();
-            options.quantize = grammar && self.options.quantize;
-        }
+        let options = self.composing(candidate, seed, &self.told[place]).with_unconstrained(!grammar);
         let film = [Ok::<_, Error>(Window { start: Duration::ZERO, duration: self.window, clip })];
         let piece = composer.piece(film, &options, NonZeroUsize::MIN)?;
         let tokens = piece.map(|played| Ok(Token::from(played?.event))).collect::<Result<Vec<_>>>()?;

@@ -1,6 +1,6 @@
 //! How much pieces share with the songs that models were trained on, beside what held-out songs do.
 
-use vmt::{Decoded, Score};
+use vmt::Score;
 
 use super::corpus::Corpus;
 use super::evaluation::Evaluation;
@@ -9,40 +9,54 @@ use super::report::{NearCopy, Unit, Value};
 use super::statistics::{Sample, quantile};
 use super::tables::{Outcome, Table};
 
-/// Pieces that share more than this share of the fragments of held-out songs do are listed.
+/// What shares more with a song than this share of the fragments of held-out songs do is listed.
 const RARE: f64 = 0.99;
 
-/// The song that a piece is for, and how many notes the piece shares with songs for training.
-type Shared = (usize, f64);
+/// A piece, and its longest run of notes that a song for training has too.
+struct Shared {
+    /// Number of the song that the piece is for.
+    song: usize,
+    /// Of no notes if there is none.
+    run: NearCopy,
+}
+
 type Row<'a> = &'a dyn Fn(&[Shared]) -> Option<Value>;
 
 impl Evaluation<'_> {
-    /// The rows, and the pieces that share more with a song than nearly all held-out fragments do.
+    /// The rows, and what shares more with a song than nearly all held-out fragments do: pieces of models, and fragments of a
+    /// held-out song that is among the songs for training by another name.
     pub fn near_copies(&self, corpus: &Corpus, outcomes: &[Outcome], table: &mut Table) -> Vec<NearCopy> {
-        let notes = |score: &Score| corpus.longest(&Melody::of(score)).map_or(0, |run| run.notes) as f64;
+        let mut columns: Vec<Vec<Shared>> = Vec::new();
+        for (candidate, outcome) in self.candidates.iter().zip(outcomes) {
+            let piece = |(&place, piece): (&usize, &vmt::Decoded)| Shared {
+                song: self.songs[place],
+                run: shared(corpus, self.piece_name(self.fragments[place], &candidate.name), &piece.score),
+            };
+            columns.push(self.pieces.iter().zip(&outcome.constrained).map(piece).collect());
+        }
         // All of the split, so that one in a hundred is some.
         let mut songs: Vec<&str> = Vec::new();
-        let held_out = (0..self.held_out.count()).map(|index| {
+        let fragment = |index: usize| {
             let (song, _) = self.held_out.place(index);
             if songs.last() != Some(&song) {
                 songs.push(song);
             }
-            (songs.len(), notes(&Score::decode(self.held_out.music(index), self.window).score))
-        });
-        let original: Vec<Shared> = held_out.collect();
-        let of = |pieces: &[Decoded]| -> Vec<Shared> {
-            self.pieces.iter().zip(pieces).map(|(&place, piece)| (self.songs[place], notes(&piece.score))).collect()
+            let score = Score::decode(self.held_out.music(index), self.window).score;
+            Shared { song: songs.len(), run: shared(corpus, self.piece_name(index, "original"), &score) }
         };
-        let written: Vec<Vec<Shared>> = outcomes.iter().map(|outcome| of(&outcome.constrained)).collect();
-        let percentile = |notes: &[Shared]| quantile(&notes.iter().map(|one| one.1).collect::<Vec<_>>(), RARE);
+        let original: Vec<Shared> = (0..self.held_out.count()).map(fragment).collect();
+        let percentile =
+            |pieces: &[Shared]| quantile(&pieces.iter().map(|piece| piece.run.notes as f64).collect::<Vec<_>>(), RARE);
         let most = percentile(&original);
 
         let window = self.seconds();
-        let mean = |notes: &[Shared], value: &dyn Fn(f64) -> f64| {
-            self.interval(notes.iter().map(|&(song, notes)| Sample { song, sum: value(notes), weight: 1.0 }))
+        let mean = |pieces: &[Shared], value: fn(f64, f64) -> f64| {
+            let sample =
+                |piece: &Shared| Sample { song: piece.song, sum: value(piece.run.notes as f64, most), weight: 1.0 };
+            self.interval(pieces.iter().map(sample))
         };
         let mut add = |id: &str, unit, doc: &str, value: Row| {
-            let models = written.iter().map(|notes| value(notes));
+            let models = columns.iter().map(|pieces| value(pieces));
             table.add(&format!("{id}.{window}s"), unit, doc, models, value(&original));
         };
         add(
@@ -51,32 +65,29 @@ impl Evaluation<'_> {
             "Notes of the longest run of the melody (the highest note of each onset) that is in a song for training too, with \
              the same intervals, and the same ratios of durations to half an octave: in any key and tempo. The original's are of \
              all fragments of the split.",
-            &|notes| mean(notes, &|notes| notes),
+            &|pieces| mean(pieces, |notes, _| notes),
         );
-        add("copies.notes.p99", Unit::Number, "The 99th percentile of the same.", &|notes| {
-            Some(percentile(notes).into())
+        add("copies.notes.p99", Unit::Number, "The 99th percentile of the same.", &|pieces| {
+            Some(percentile(pieces).into())
         });
         add(
             "copies.above",
             Unit::Share,
-            "Pieces whose run is longer than the original's 99th percentile; those of models are listed below.",
-            &|notes| mean(notes, &|notes| f64::from(notes > most)),
+            "Pieces whose run is longer than the original's 99th percentile. They are listed below, the original's too: a song \
+             whose fragments are there again and again is among those for training by another name.",
+            &|pieces| mean(pieces, |notes, most| f64::from(notes > most)),
         );
 
-        let mut found = Vec::new();
-        for (candidate, outcome) in self.candidates.iter().zip(outcomes) {
-            for (number, piece) in outcome.constrained.iter().enumerate() {
-                let run = corpus.longest(&Melody::of(&piece.score)).filter(|run| run.notes as f64 > most);
-                found.extend(run.map(|run| NearCopy {
-                    piece: self.piece_name(number, &candidate.name),
-                    at: run.at.into(),
-                    notes: run.notes,
-                    song: run.song.to_owned(),
-                    song_at: run.song_at.into(),
-                }));
-            }
-        }
-        found.sort_by_key(|copy| std::cmp::Reverse(copy.notes));
-        found
+        columns.push(original);
+        let runs = columns.into_iter().flatten().map(|piece| piece.run);
+        let mut above: Vec<NearCopy> = runs.filter(|run| run.notes as f64 > most).collect();
+        above.sort_by_key(|run| std::cmp::Reverse(run.notes));
+        above
     }
+}
+
+/// The longest run that a piece shares with any song.
+fn shared(corpus: &Corpus, piece: String, score: &Score) -> NearCopy {
+    let run = corpus.longest(&Melody::of(score)).unwrap_or_default();
+    NearCopy { piece, at: run.at.into(), notes: run.notes, song: run.song.to_owned(), song_at: run.song_at.into() }
 }

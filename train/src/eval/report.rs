@@ -37,7 +37,8 @@ pub struct Report {
     pub left_out: Vec<String>,
     /// By section.
     pub metrics: Vec<Metric>,
-    /// Pieces that share more with a song for training than nearly all fragments of held-out songs do, the most first.
+    /// Pieces and fragments that share more with a song for training than nearly all fragments of held-out songs do, the most
+    /// first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub near_copies: Vec<NearCopy>,
 }
