@@ -31,7 +31,7 @@ quiet() {
 }
 
 outputs=()
-for kind in mid wav mp4 mkv png svg musicxml json; do
+for kind in mid wav mp4 mkv png svg musicxml mxl json; do
     outputs+=(-o "$place/out/a.$kind")
 done
 for engine in auto tract; do

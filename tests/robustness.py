@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 
 BUNDLE = Path(__file__).resolve().parent.parent / "onnx/tiny-vmt"
-KINDS = ["mid", "wav", "mp4", "mkv", "png", "svg", "musicxml", "json"]
+KINDS = ["mid", "wav", "mp4", "mkv", "png", "svg", "musicxml", "mxl", "json"]
 MODEL = ["--bundle", str(BUNDLE), "--engine", "tract", "--threads", "1"]
 # A run that takes longer hangs.
 LONGEST = 120

@@ -21,7 +21,7 @@ use crate::{image_sequence, paths, usage};
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// The file to write: .mid, .wav or .mp3, .mp4, .mkv or .mov (the film with its music), .png or .svg (a piano
-    /// roll), .musicxml or .json; may be given several times. Existing files are replaced, but never an input. - writes
+    /// roll), .musicxml or .mxl, or .json; may be given several times. Existing files are replaced, but never an input. - writes
     /// MIDI to standard output; for a folder of films, it is a folder
     #[arg(short, long, value_name = "FILE", required_unless_present_any = ["events", "plan"])]
     #[arg(value_parser = OsStringValueParser::new().try_map(Output::new))]
@@ -83,12 +83,13 @@ enum Kind {
     Png,
     Svg,
     MusicXml,
+    Mxl,
     Json,
     Folder,
 }
 
 impl Kind {
-    const ALL: [(&str, Self); 12] = [
+    const ALL: [(&str, Self); 13] = [
         ("mid", Self::Midi),
         ("midi", Self::Midi),
         ("wav", Self::Wav),
@@ -100,6 +101,7 @@ impl Kind {
         ("svg", Self::Svg),
         ("musicxml", Self::MusicXml),
         ("xml", Self::MusicXml),
+        ("mxl", Self::Mxl),
         ("json", Self::Json),
     ];
 
@@ -352,10 +354,13 @@ impl OutputArgs {
             Kind::Midi => self.midi(score, provenance)?,
             Kind::Png => vmt_render::piano_roll_png(score, thumbnails, conductor)?,
             Kind::Svg => vmt_render::piano_roll_svg(score, thumbnails, conductor)?.into(),
-            Kind::MusicXml => match conductor {
-                Some(conductor) => vmt_render::musicxml_with(score, conductor).into(),
-                None => vmt_render::musicxml(score, self.bpm()).into(),
-            },
+            Kind::MusicXml | Kind::Mxl => {
+                let document = match conductor {
+                    Some(conductor) => vmt_render::musicxml_with(score, conductor),
+                    None => vmt_render::musicxml(score, self.bpm()),
+                };
+                if kind == Kind::Mxl { vmt_render::mxl(&document)? } else { document.into() }
+            }
             Kind::Json => Record::new(score, provenance.clone()).to_json()?.into(),
             Kind::Wav => return Ok(fs::copy(sound, draft).map(|_| ())?),
             Kind::Mp3 => return mp3(sound, draft),

@@ -12,7 +12,7 @@ mod roll;
 mod sound;
 
 pub use error::{Error, Result};
-pub use notation::{hands, musicxml, musicxml_with};
+pub use notation::{hands, musicxml, musicxml_with, mxl};
 pub use phrases::{Phrase, phrases};
 pub use record::{Film, HitPoint, Model, Provenance, Record};
 pub use roll::{piano_roll_png, piano_roll_svg, thumbnails};

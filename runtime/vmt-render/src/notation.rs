@@ -3,6 +3,7 @@
 mod hands;
 mod key;
 mod measures;
+mod mxl;
 
 use std::collections::HashMap;
 
@@ -12,6 +13,7 @@ pub use self::hands::hands;
 use self::hands::{Chord, QUARTER, staves};
 use self::key::Key;
 use self::measures::{Measure, Measures};
+pub use self::mxl::mxl;
 
 /// Sixteenths in a whole note.
 const WHOLE: u32 = 4 * QUARTER;

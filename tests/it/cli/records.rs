@@ -11,7 +11,7 @@ use crate::support::file;
 /// What each kind of output has, from the film and from the record alone.
 #[test]
 fn a_record_is_written_again() {
-    const ALL: [&str; 7] = ["json", "mid", "wav", "mp4", "png", "svg", "musicxml"];
+    const ALL: [&str; 8] = ["json", "mid", "wav", "mp4", "png", "svg", "musicxml", "mxl"];
     let place = Place::new();
     let outputs =
         |name: &str, kinds: &[&str]| -> String { kinds.iter().map(|kind| format!(" -o @{name}.{kind}")).collect() };
