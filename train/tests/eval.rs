@@ -10,7 +10,7 @@ use vmt::{Note, Pitch, Score, midi};
 use vmt_train::data::prepared::{DATASET, Dataset, FORMAT, PreparedSong};
 use vmt_train::data::{Split, Splits};
 use vmt_train::eval::report::{Report, Value};
-use vmt_train::eval::{Candidate, EvalOptions, HeldOut, evaluate};
+use vmt_train::eval::{Candidate, EvalOptions, Film, HeldOut, evaluate};
 use vmt_train::fit::checkpoint::{self, Kind, State};
 use vmt_train::fit::{Learner, Objective};
 use vmt_train::{Model, ModelConfig};
@@ -171,6 +171,10 @@ fn music_is_compared_with_films_that_are_held_out() {
     let table = "name\tlicence\na\tours\nb\tours\nshort\tours\ntrain\tours\n";
     fs::write(folder.join("films/footage.tsv"), table).unwrap();
     fs::write(folder.join("films.yaml"), "{test: [a, short], validation: [b], train: [train]}").unwrap();
+    fs::write(folder.join("fewer.yaml"), "{test: [a, short], train: [train]}").unwrap();
+    let count =
+        |splits: &str| Film::open(&folder.join("films"), &Splits::load(folder.join(splits)).unwrap()).unwrap().len();
+    assert_eq!([count("films.yaml"), count("fewer.yaml")], [2, 1]);
     let films = ["--footage", "films", "--footage-split", "films.yaml", "-o", "r.md"];
     let models = ["--model", "VMT=tiny-vmt", "--blind", "blind=tiny-vmt"];
     let output = eval(folder, &[&models[..], &SMALL, &films].concat());

@@ -42,6 +42,9 @@ impl Film {
     pub fn open(folder: &Path, splits: &Splits) -> Result<Vec<Self>> {
         let mut films = Vec::new();
         for split in [Split::Validation, Split::Test] {
+            if Footage::clips(folder, split, splits)?.is_empty() {
+                continue;
+            }
             let footage = Footage::open(folder, split, splits, 64, 0.0)?;
             for (name, motion) in footage.motion() {
                 let path = Footage::path(folder, name);

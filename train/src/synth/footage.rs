@@ -64,16 +64,15 @@ impl Footage {
     /// If the table is missing or names a clip without licence, if no clip is in `split`, if a clip cannot be read, if
     /// all together take more than 1 GiB, or if this program was built without the feature `video`.
     pub fn open(folder: &Path, split: Split, splits: &Splits, height: usize, probability: f64) -> Result<Self> {
-        let names = names(folder)?;
-        let mine: Vec<_> = names.iter().filter(|name| splits.split(name) == Some(split)).collect();
+        let mine = Self::clips(folder, split, splits)?;
         ensure!(!mine.is_empty(), "{}: must hold clips for {split:?}, but has none", folder.display());
         let mut films = Vec::with_capacity(mine.len());
         let side = (3 * height / 2).clamp(1, MAX_SIDE);
         let mut left = MAX_BYTES;
         for name in mine {
-            let path = Self::path(folder, name);
+            let path = Self::path(folder, &name);
             let pictures = read(&path, side, &mut left)?;
-            films.push((name.clone(), pictures));
+            films.push((name, pictures));
         }
         Self::new(films, probability)
     }
@@ -103,6 +102,15 @@ impl Footage {
     /// What the clips are called.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.films.iter().map(|film| film.name.as_str())
+    }
+
+    /// The names of the clips of a `folder` that are in `split` according to `splits`.
+    ///
+    /// # Errors
+    ///
+    /// If the folder's table is missing or names a clip without licence.
+    pub fn clips(folder: &Path, split: Split, splits: &Splits) -> Result<Vec<String>> {
+        Ok(names(folder)?.into_iter().filter(|name| splits.split(name) == Some(split)).collect())
     }
 
     /// Where the clip of a `name` is.
