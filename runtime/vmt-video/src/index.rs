@@ -55,8 +55,6 @@ pub struct Cut {
     /// Packets that are shown at another time, and by how much: the picture that is shown when the part begins, at its
     /// beginning, and those that are needed for decoding but come behind the end, in the last moments.
     pub moved: Vec<(usize, i64)>,
-    /// Packets that are decoded at another time, and by how much: MP4 takes it for their duration.
-    pub delayed: Vec<(usize, i64)>,
     /// How long some packets last.
     pub durations: Vec<(usize, i64)>,
     /// Packets between the first and the last to leave out: they cannot be decoded.
@@ -146,17 +144,10 @@ impl Index {
             moved.push((number, end - (behind.len() - place) as i64 * moment - time(number)));
             durations.push((number, moment));
         }
-        let mut delayed = Vec::<(usize, i64)>::new();
-        for &number in behind.iter().rev().filter(|number| **number < last) {
-            let decoding = |number: usize| self.packets.get(number).and_then(|packet| packet.decoding);
-            let (Some(own), Some(next)) = (decoding(number), decoding(number + 1)) else { break };
-            let next = next + delayed.last().filter(|(other, _)| *other == number + 1).map_or(0, |(_, by)| *by);
-            delayed.push((number, (next - moment - own).max(0)));
-        }
         let ends_at = time(ends).max(start);
         durations.push((ends, (end - behind.len() as i64 * moment).saturating_sub(ends_at).max(1)));
         moved.retain(|(_, by)| *by != 0);
-        Cut { first, last, has_lead, moved, delayed, durations, left_out }
+        Cut { first, last, has_lead, moved, durations, left_out }
     }
 
     /// How long the last picture stays, and how long the others do on the average.

@@ -184,16 +184,12 @@ fn copy_pictures(
     let place = |number: usize| number - cut.first - cut.left_out.iter().filter(|other| **other < number).count();
     let offsets: Vec<_> = index.counts.iter().map(|count| (count.first, count.offset)).collect();
     let shift = shift(&offsets, cut.first, zero, index.tick);
-    let by = |packets: &[(usize, i64)]| {
-        let term = |&(number, by): &(usize, i64)| format!("+eq(N,{})*({})/TB", place(number), seconds(by, index.tick));
-        packets.iter().map(term).collect::<String>()
-    };
-    let (moved, delayed) = (by(&cut.moved), by(&cut.delayed));
+    let term = |&(number, by): &(usize, i64)| format!("+eq(N,{})*({})/TB", place(number), seconds(by, index.tick));
+    let moved: String = cut.moved.iter().map(term).collect();
     let lasts = cut.durations.iter().fold("DURATION".to_owned(), |others, &(number, ticks)| {
         format!("if(eq(N,{}),{}/TB,{others})", place(number), seconds(ticks, index.tick))
     });
-    let filters =
-        format!("noise=drop='{drop}',setts=pts='PTS{shift}{moved}':dts='DTS{shift}{delayed}':duration='{lasts}'");
+    let filters = format!("noise=drop='{drop}',setts=pts='PTS{shift}{moved}':dts='DTS{shift}':duration='{lasts}'");
     command.args(["-c:v", "copy", "-copyinkf", "-time_base:v", &ticks(index.tick, container), "-bsf:v", &filters]);
     let is_hevc =
         Input::open(film)?.reader.input.stream(index.stream).is_some_and(|it| it.parameters().id() == Id::HEVC);
