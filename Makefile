@@ -38,6 +38,10 @@ lint: setup ## format, clippy, documentation, licences and banned dependencies, 
 fuzz: setup ## a minute of fuzzing with coverage
 	tests/fuzz/run.sh 60
 
+sanitize: setup ## the fused CPU operators, the one crate with unsafe code, under AddressSanitizer
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test --release --locked -p vmt-operators \
+		--target $$(rustc -vV | sed -n 's/^host: //p') --target-dir target/sanitize
+
 bundles: build ## exports the tiny bundles again
 	$(RELEASE)/vmt-export --config train/configs/tiny-vmt.yaml --seed 1 -o $(BUNDLES)/tiny-vmt
 	$(RELEASE)/vmt-export --config train/configs/tiny-seq2seq.yaml --seed 1 -o $(BUNDLES)/tiny-seq2seq
@@ -46,4 +50,4 @@ bench: setup ## speed of every engine at the paper's size, beside Python's ONNX 
 	@runtime/setup.sh checkers
 	PYTHON=$(CURDIR)/$(PYTHON) cargo bench --workspace --locked --bench ratios --bench engines
 
-.PHONY: help setup build demo test lint fuzz bundles bench
+.PHONY: help setup build demo test lint fuzz sanitize bundles bench
