@@ -100,7 +100,7 @@ impl Evaluation<'_> {
                 format!("hits.{name}"),
                 Unit::Share,
                 "Hit points with a note that begins so near. They are stressed notes of the original on its beats, so it \
-                 meets all of them. With grammar, a note is struck at each that a model is told.",
+                 meets them, but for some at its very beginning. With grammar, a note is struck at each that a model is told.",
                 &|heard| hits(heard, false),
             );
             add(
