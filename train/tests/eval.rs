@@ -84,7 +84,7 @@ fn two_models_side_by_side() {
     assert_eq!(values("grammar.unclosed").collect::<Vec<_>>(), [Some(0.0); 4]);
     assert!(values("swap.gain_lost.silence").take(2).all(|lost| lost.is_some()));
     // The formula repeats itself every seven notes.
-    let motifs: Vec<_> = values("motifs.180s").map(Option::unwrap).collect();
+    let motifs: Vec<_> = values("motifs.7notes.180s").map(Option::unwrap).collect();
     assert!(motifs[3] > 0.9 && motifs[..3].iter().all(|&share| share < 0.1), "{motifs:?}");
     assert!(values("key.kept.180s").all(|share| share.is_some()));
     assert!(markdown.contains("Left out: near copies, for want of songs for training"), "{markdown}");

@@ -12,6 +12,9 @@ use super::tables::{Outcome, Table};
 use super::{keys, motifs};
 use crate::random::Stream;
 
+/// Notes of the motifs that are looked for: so many are a turn of phrase, and a theme.
+const MOTIFS: [usize; 2] = [4, 7];
+
 /// The beginning of a song.
 pub struct Excerpt {
     /// The song's number and name.
@@ -119,29 +122,31 @@ impl Evaluation<'_> {
             },
         );
         let melodies = |scores: &[&Score]| scores.iter().map(|score| Melody::of(score)).collect::<Vec<_>>();
-        add(
-            format!("motifs.{length}s"),
-            Unit::Share,
-            "Motifs that come back: runs of seven notes of the melody (the highest note of each onset), of those later than \
-             10 s, that began at least 10 s before too, in any key and tempo.",
-            &|scores, number| {
-                let melody = Melody::of(scores[number]);
-                let [found, all] = motifs::come_back(&melody, &melody);
-                (found as f64, all as f64)
-            },
-        );
-        add(
-            format!("motifs.control.{length}s"),
-            Unit::Share,
-            "The same where they began at least 10 s before in a piece for another song, mean over these pieces.",
-            &|scores, number| {
-                let melodies = melodies(scores);
-                let others = melodies.iter().enumerate().filter(|(other, _)| *other != number);
-                others.fold((0.0, 0.0), |(sum, weight), (_, memory)| {
-                    let [found, all] = motifs::come_back(&melodies[number], memory);
-                    (sum + found as f64, weight + all as f64)
-                })
-            },
-        );
+        for notes in MOTIFS {
+            add(
+                format!("motifs.{notes}notes.{length}s"),
+                Unit::Share,
+                "Motifs that come back: runs of so many notes of the melody (the highest note of each onset), of those later \
+                 than 10 s, that began at least 10 s before too, in any key and tempo.",
+                &|scores, number| {
+                    let melody = Melody::of(scores[number]);
+                    let [found, all] = motifs::come_back(&melody, &melody, notes);
+                    (found as f64, all as f64)
+                },
+            );
+            add(
+                format!("motifs.control.{notes}notes.{length}s"),
+                Unit::Share,
+                "The same where they began at least 10 s before in a piece for another song, mean over these pieces.",
+                &|scores, number| {
+                    let melodies = melodies(scores);
+                    let others = melodies.iter().enumerate().filter(|(other, _)| *other != number);
+                    others.fold((0.0, 0.0), |(sum, weight), (_, memory)| {
+                        let [found, all] = motifs::come_back(&melodies[number], memory, notes);
+                        (sum + found as f64, weight + all as f64)
+                    })
+                },
+            );
+        }
     }
 }

@@ -4,19 +4,18 @@ use std::collections::HashMap;
 
 use super::melody::Melody;
 
-/// Intervals of a motif, which has a note more.
-const MOTIF: usize = 6;
 /// A motif that begins so much later than before comes back; sooner, it goes on. In seconds.
 const APART: f32 = 10.0;
 
-/// Of the motifs of a melody, seven notes each, that begin ten seconds or more behind its beginning: how many began in `memory` at
-/// least ten seconds before, in any key and tempo; and how many there are.
-pub fn come_back(melody: &Melody, memory: &Melody) -> [usize; 2] {
+/// Of the motifs of a melody, so many `notes` each (two at least), that begin ten seconds or more behind its beginning: how many
+/// began in `memory` at least ten seconds before, in any key and tempo; and how many there are.
+pub fn come_back(melody: &Melody, memory: &Melody, notes: usize) -> [usize; 2] {
+    let intervals = notes - 1;
     let mut first: HashMap<&[u16], f32> = HashMap::new();
-    for (motif, &time) in memory.intervals.windows(MOTIF).zip(&memory.times) {
+    for (motif, &time) in memory.intervals.windows(intervals).zip(&memory.times) {
         first.entry(motif).or_insert(time);
     }
-    let later = melody.intervals.windows(MOTIF).zip(&melody.times).filter(|(_, time)| **time >= APART);
+    let later = melody.intervals.windows(intervals).zip(&melody.times).filter(|(_, time)| **time >= APART);
     later.fold([0; 2], |[found, all], (motif, &time)| {
         let came = first.get(motif).is_some_and(|&first| first <= time - APART);
         [found + usize::from(came), all + 1]
@@ -45,11 +44,12 @@ mod tests {
         };
         let back = of([&theme, &other, &higher]);
         // Eight of ten notes have an interval behind and a distance before them: three motifs, and those across phrases.
-        let [found, all] = come_back(&back, &back);
+        let [found, all] = come_back(&back, &back, 7);
         assert!(found == 3 && all >= 3, "{found} of {all}");
+        assert_eq!(come_back(&back, &back, 5)[0], 5);
         let lost = of([&theme, &theme, &other]);
-        assert_eq!(come_back(&lost, &lost)[0], 0, "the theme went on, but did not come back");
-        assert_eq!(come_back(&back, &of([&other, &other, &other]))[0], 0);
-        assert_eq!(come_back(&Melody::default(), &back), [0, 0]);
+        assert_eq!(come_back(&lost, &lost, 7)[0], 0, "the theme went on, but did not come back");
+        assert_eq!(come_back(&back, &of([&other, &other, &other]), 7)[0], 0);
+        assert_eq!(come_back(&Melody::default(), &back, 7), [0, 0]);
     }
 }
