@@ -109,6 +109,7 @@ impl ClickArgs {
     }
 
     /// The click track of `film`, which may be read for it; `length` is that of the part in `range`, as far as its header tells.
+    /// `follow`: the music is to be as lively as the film.
     pub fn click(
         &self,
         input: &InputArgs,
@@ -116,20 +117,40 @@ impl ClickArgs {
         range: &Range<Duration>,
         length: Option<Duration>,
         conditioned: bool,
+        follow: bool,
     ) -> Result<Click> {
         let steady = self.bpm().is_some() && !self.has_hits();
         let wanted = conditioned && self.has_beats() && !steady;
-        let found = if wanted { input.find_hits(film, range)? } else { None };
+        let follow = conditioned && follow;
+        let mut found = if wanted || follow { input.find_hits(film, range)? } else { None };
         let length = found.as_ref().map(|found| found.duration).or(length);
         let hits = self.set_hits(input, film, range, length)?;
-        if let Some(found) = found.filter(|found| found.duration <= click::MAX_END) {
-            return self.fit(found, hits);
-        }
+        found = found.filter(|found| found.duration <= click::MAX_END);
+        let activity =
+            found.as_mut().filter(|_| follow).map_or_else(Vec::new, |found| std::mem::take(&mut found.activity));
+        let mut click = match found.filter(|_| wanted) {
+            Some(found) => self.fit(found, hits)?,
+            None => self.unfitted(film, hits, length, conditioned, wanted)?,
+        };
+        (click.conditions.density, click.conditions.loudness) = (activity.clone(), activity);
+        Ok(click)
+    }
+
+    /// Beats that do not depend on the film; those that do are `wanted` where it cannot be read for that.
+    fn unfitted(
+        &self,
+        film: &Film,
+        hits: Vec<(Hit, String)>,
+        length: Option<Duration>,
+        conditioned: bool,
+        wanted: bool,
+    ) -> Result<Click> {
         if wanted {
             let bpm = self.bpm().unwrap_or(STEADY);
             let name = film.path().display();
             vmt_files::warn(format_args!(
-                "vmt: {name}: can be read once only or is longer than a day, so its beats are steady, {bpm} a minute"
+                "vmt: {name}: can be read once only or is longer than a day, so its beats are steady, {bpm} a minute, and the music is \
+                 not livelier where the film is"
             ));
         }
         // A header may be a little wrong.

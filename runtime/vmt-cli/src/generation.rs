@@ -54,9 +54,10 @@ pub struct GenerationArgs {
     /// Let notes begin off the sixteenths of the beats. A model that was not trained with conditions always does
     #[arg(long)]
     no_quantize: bool,
-    /// How dense and loud the music is over time, 0-1 of what the model knows: points such as 0:0.2,10:0.9, or a file with
-    /// lines of seconds and a value. Needs a model with conditions
-    #[arg(long, value_name = "POINTS|FILE", value_parser = Intensity::from_str)]
+    /// How dense and loud the music is over time. auto: as much as the picture changes, compared within the film. off: as the
+    /// model likes. Points such as 0:0.2,10:0.9, or a file with lines of seconds and a value: 0-1 of what the model knows.
+    /// Needs a model with conditions [default: auto for such a model]
+    #[arg(long, value_name = "auto|off|POINTS|FILE", value_parser = Intensity::from_str)]
     intensity: Option<Intensity>,
     #[command(flatten)]
     pub click: ClickArgs,
@@ -88,6 +89,11 @@ impl GenerationArgs {
         self.bundle.as_ref().map_or_else(built_in::bundle, |dir| Ok(Bundle::open(dir)?))
     }
 
+    /// Whether the music is to be as dense and loud as the film is lively.
+    pub fn follows_film(&self) -> bool {
+        matches!(self.intensity, None | Some(Intensity::Auto))
+    }
+
     /// The files and folders that are read.
     pub fn inputs(&self) -> Vec<PathBuf> {
         self.primer.iter().chain(&self.bundle).chain(self.click.inputs()).cloned().collect()
@@ -107,7 +113,7 @@ impl GenerationArgs {
         let bundle = self.bundle()?;
         let conditioned = bundle.manifest().decoder.conditions.is_some();
         self.click.check(conditioned, snap)?;
-        if let Some(intensity) = &self.intensity {
+        if let Some(intensity) = self.intensity.as_ref().filter(|intensity| **intensity != Intensity::Off) {
             let want = "--intensity: this model is told none; take one with conditions, such as --bundle onnx/vmt-beat";
             usage::ensure(conditioned, want)?;
             let ranks = intensity.ranks().context("--intensity")?;

@@ -10,9 +10,12 @@ use vmt::{INTENSITY_RANKS, STEPS_PER_SECOND};
 /// Steps between two values of a curve: models were trained with curves that are smoothed over a second.
 const APART: u32 = STEPS_PER_SECOND / 4;
 
-/// Points of a curve, in the call or in a file.
-#[derive(Clone, Debug, PartialEq)]
+/// What the curve is: how much the film's picture changes, nothing, or points in the call or in a file.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Intensity {
+    #[default]
+    Auto,
+    Off,
     Points(Vec<(f64, f64)>),
     File(PathBuf),
 }
@@ -20,8 +23,13 @@ pub enum Intensity {
 impl FromStr for Intensity {
     type Err = anyhow::Error;
 
-    /// `0:0.2,10:0.9`; what does not begin with a time and a colon is a file's name.
+    /// `auto`, `off` or `0:0.2,10:0.9`; what does not begin with a time and a colon is a file's name.
     fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "auto" => return Ok(Self::Auto),
+            "off" => return Ok(Self::Off),
+            _ => {}
+        }
         if text.split(':').next().is_none_or(|time| text.len() == time.len() || time.parse::<f64>().is_err()) {
             return Ok(Self::File(text.into()));
         }
@@ -32,9 +40,10 @@ impl FromStr for Intensity {
 
 impl Intensity {
     /// The ranks from each step on, such as [`Conditions::density`](vmt::Conditions) has them: values lie on straight lines
-    /// between the points, and stay as they are before the first and behind the last.
+    /// between the points, and stay as they are before the first and behind the last. None where there are no points.
     pub fn ranks(&self) -> Result<Vec<(i64, u8)>> {
         let points = match self {
+            Self::Auto | Self::Off => return Ok(Vec::new()),
             Self::Points(points) => points.clone(),
             Self::File(path) => {
                 let name = || path.display().to_string();
@@ -106,6 +115,7 @@ mod tests {
 
     #[test]
     fn curves_become_ranks() {
+        assert_eq!([ranks("auto"), ranks("off")], [[], []]);
         assert_eq!(ranks("0:0"), [(0, 1)]);
         assert_eq!(ranks("5:1"), [(0, 16)]);
         assert_eq!(ranks("0:0.5"), [(0, 9)]);

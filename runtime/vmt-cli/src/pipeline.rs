@@ -20,13 +20,16 @@ pub struct Pipeline<'a> {
     click: &'a ClickArgs,
     pub loaded: Loaded,
     range: Range<Duration>,
+    /// Whether the music is to be as lively as the film.
+    follow: bool,
 }
 
 impl<'a> Pipeline<'a> {
     /// Checks the options, then loads the model.
     pub fn load(input: &'a InputArgs, outputs: &OutputArgs, generation: &'a GenerationArgs) -> Result<Self> {
         let range = input.range()?;
-        Ok(Self { input, click: &generation.click, loaded: generation.load(outputs.snap)?, range })
+        let loaded = generation.load(outputs.snap)?;
+        Ok(Self { input, click: &generation.click, loaded, range, follow: generation.follows_film() })
     }
 
     /// Composes for `film` and writes `outputs`.
@@ -35,12 +38,15 @@ impl<'a> Pipeline<'a> {
         let geometry = composer.engine().geometry();
         let conditioned = bundle.manifest().decoder.conditions.is_some();
         let (windows, length) = self.input.windows(&film, self.range.clone(), geometry, options.hop(&geometry))?;
-        let click = self.click.click(self.input, &film, &self.range, length, conditioned)?;
+        let click = self.click.click(self.input, &film, &self.range, length, conditioned, self.follow)?;
         let outputs = &outputs.with_tempo(click.bpm);
         let bar = progress_bar(length)?;
         let mut options = options.clone();
-        let Conditions { beats, hits, end, .. } = click.conditions.clone();
+        let Conditions { beats, hits, end, density, loudness, .. } = click.conditions.clone();
         options.conditions = Conditions { beats, hits, end, ..options.conditions };
+        if self.follow {
+            (options.conditions.density, options.conditions.loudness) = (density, loudness);
+        }
         options.cadence = !options.conditions.beats.is_empty() && !options.unconstrained;
         let mut piece = composer.piece(windows, &options, outputs.takes)?;
         let (mut furthest, mut events, mut heard) = (Duration::ZERO, 0, outputs.events);

@@ -85,7 +85,8 @@ fn what_is_read_once_has_steady_beats() {
     let mut vmt = vmt(&["compose", "--frames", "-", "--size", "8x6", "--fps", "10", "-o", out.to_str().unwrap()]);
     vmt.arg("--bundle").arg(onnx).stdin(fs::File::open(&frames).unwrap());
     let said = run(&mut vmt, 0);
-    let want = "vmt: -: can be read once only or is longer than a day, so its beats are steady, 80 a minute\n";
+    let want = "vmt: -: can be read once only or is longer than a day, so its beats are steady, 80 a minute, and the \
+                music is not livelier where the film is\n";
     assert!(said.contains(want) && said.contains("tempo    80 beats a minute, 4/4, steady\n"), "{said}");
 }
 

@@ -68,6 +68,9 @@ mod tests {
         }
         let targets: [Target; 10] =
             targets![midi, tokens, markers, record, manifest, options, frames, images, soundfont, graph];
+        // Whether outputs can be written is tried where they would be.
+        let place = tempfile::tempdir().unwrap();
+        std::env::set_current_dir(place.path()).unwrap();
         for (run, seeds, words) in targets {
             assert!(words().iter().all(|word| !word.is_empty()));
             assert!(!seeds().is_empty());

@@ -149,6 +149,23 @@ fn intensity_is_followed() {
     assert!(soft + 4.0 < loud && counts[0] < counts[1], "velocity {soft} and {loud}, notes {counts:?}");
 }
 
+#[test]
+fn a_film_is_followed_unless_that_is_off() {
+    let place = Place::new();
+    let curve = |options: &str| {
+        let record = record(&place, options);
+        let conditions = &record["provenance"]["options"]["conditions"];
+        assert_eq!(conditions["density"], conditions["loudness"], "{options}");
+        conditions["density"].as_array().unwrap().len()
+    };
+    for options in ["", "--intensity auto", "--tempo 90", "--tempo off"] {
+        assert!(curve(options) > 10, "{options}");
+    }
+    assert_eq!([curve("--intensity off"), curve("--intensity 0:0.5")], [0, 1]);
+    let plain = "--bundle %onnx/vmt-small";
+    assert_eq!(place.demo(plain), place.demo(&format!("{plain} --intensity off")));
+}
+
 /// Of a piece whose key is set and of one whose key is not, the last bar is one chord, held to the end.
 #[test]
 fn a_piece_ends_on_the_tonic() {
@@ -267,6 +284,7 @@ fn what_can_do_nothing_is_refused() {
         (format!("{BEAT} --hit 1 --unconstrained"), "cannot be used with"),
         (format!("{BEAT} --plan"), "cannot be used with"),
         (format!("{plain} --intensity 0:1"), "--intensity: this model is told none"),
+        (format!("{plain} --intensity auto"), "--intensity: this model is told none"),
         (format!("{BEAT} --intensity 0:1,2:3"), "must be seconds, 0-86400, and a value, 0-1, but is \"2:3\""),
         ("--tempo fast".into(), "it must be auto, beats a minute or off"),
         ("--meter 5/4".into(), "[possible values: 4/4, 3/4]"),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use vmt::{Beat, Conditions, INTENSITY_RANKS, PerformedNote, STEPS_PER_SECOND};
+use vmt::{Beat, Conditions, PerformedNote, STEPS_PER_SECOND, intensity_ranks};
 
 use super::notes::starting;
 use super::song::Song;
@@ -42,23 +42,8 @@ impl Intensity {
             }
             loud
         });
-        Self { loudness: ranks(&loudness.collect::<Vec<_>>()), density: ranks(&density) }
+        Self { loudness: intensity_ranks(&loudness.collect::<Vec<_>>()), density: intensity_ranks(&density) }
     }
-}
-
-/// The rank of each value among all, in `1..=INTENSITY_RANKS`; equal values share their middle one.
-fn ranks(values: &[f64]) -> Vec<u8> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let rank = |value: &f64| {
-        let [below, up_to] = [
-            sorted.partition_point(|other| other.total_cmp(value).is_lt()),
-            sorted.partition_point(|other| other.total_cmp(value).is_le()),
-        ];
-        let share = (below + up_to) as f64 / (2 * sorted.len()) as f64;
-        ((share * f64::from(INTENSITY_RANKS)) as u8 + 1).min(INTENSITY_RANKS)
-    };
-    values.iter().map(rank).collect()
 }
 
 /// What can be known of the music of `song` from `start` seconds on, when it is played `stretch` times as long and
@@ -240,11 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn ranks_rise_with_what_they_rank() {
-        assert_eq!(ranks(&[1.0, 1.0, 1.0]), [9; 3]);
-        let values: Vec<f64> = (0..160).map(f64::from).collect();
-        let ranks = ranks(&values);
-        assert!(ranks.is_sorted() && ranks[0] == 1 && ranks[159] == INTENSITY_RANKS);
+    fn intensity_rises_with_notes_and_velocities() {
         // The second half of the song is denser and louder.
         let Intensity { density, loudness } = Intensity::of(&sixteenths());
         let half = density.len() / 2;

@@ -29,7 +29,7 @@ pub struct Film {
     duration: Duration,
     /// How much changes in the second that begins with each picture, as a rank.
     motion: Vec<f32>,
-    /// The click track that meets its hit points.
+    /// The click track that meets its hit points, and its activity as intensity.
     click: Conditions,
 }
 
@@ -62,7 +62,8 @@ fn click_track(path: &Path) -> Result<(Duration, Conditions)> {
     use vmt::click::{ClickTrack, Options, find_hits};
     let found = find_hits(vmt_video::Video::open(path)?.thumbnails(Duration::ZERO..Duration::MAX))?;
     let track = ClickTrack::fit(&found.hits, found.duration, &Options::default())?;
-    Ok((found.duration, track.conditions()))
+    let (density, loudness) = (found.activity.clone(), found.activity);
+    Ok((found.duration, Conditions { density, loudness, ..track.conditions() }))
 }
 
 #[cfg(feature = "video")]

@@ -11,7 +11,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{Hit, HitKind};
+use super::{Hit, HitKind, MAX_END};
+use crate::music::intensity_ranks;
 use crate::video::Frame;
 
 /// Rows of a [`Thumbnail`].
@@ -37,6 +38,13 @@ const DARK: (f64, f64) = (8.0, 16.0);
 const MOTION: (Duration, f64) = (Duration::from_secs(1), 2.0);
 /// A weaker hit so near a cut is a part of it.
 const NEAR: Duration = Duration::from_millis(300);
+/// Activity is measured in parts of the film of this length, and smoothed over so many on both sides.
+const SLOT: Duration = Duration::from_millis(250);
+const REACH: usize = 4;
+/// So much of a change counts: a cut is as lively as a second of slow motion, not more than all motion of a shot.
+const COUNTED: f64 = 32.0;
+/// The liveliest tenth of a film changes at least so many times as much as the calmest, and by so much a slot more.
+const VARIED: (f64, f64) = (1.2, 0.25);
 /// The most pictures that are kept, whatever their times.
 const RING: usize = 512;
 
@@ -48,6 +56,10 @@ pub struct FilmHits {
     pub hits: Vec<Hit>,
     /// How long the film is.
     pub duration: Duration,
+    /// How much the picture changes from each step of 10 ms on, as ranks within the film, for
+    /// [`Conditions::density`](crate::Conditions::density) and [`loudness`](crate::Conditions::loudness): music videos are denser and
+    /// louder where more moves and cuts are nearer to each other. Empty where a film changes about as much all the time.
+    pub activity: Vec<(i64, u8)>,
 }
 
 /// Finds the hits of a film, which is given as all of its frames; two seconds of them are held. A frame without a duration
@@ -59,15 +71,39 @@ pub struct FilmHits {
 pub fn find_hits<E>(frames: impl IntoIterator<Item = Result<Frame<Thumbnail>, E>>) -> Result<FilmHits, E> {
     let mut detector = Detector::default();
     let mut found = FilmHits::default();
+    let mut changes = Vec::new();
     for frame in frames {
         let Frame { time, duration, picture } = frame?;
         found.duration = time.saturating_add(duration);
         if !duration.is_zero() {
             found.hits.extend(detector.push(time, &picture));
+            let slot = (time.min(MAX_END).as_nanos() / SLOT.as_nanos()) as usize;
+            changes.resize(changes.len().max(slot + 1), 0.0);
+            changes[slot] += detector.ring.back().map_or(0.0, |last| last.change).min(COUNTED);
         }
     }
     found.hits.extend(detector.finish());
+    found.activity = activity(&changes);
     Ok(found)
+}
+
+/// The ranks of what changes in [`SLOT`]s, smoothed over two seconds, as models are told the intensity of songs.
+fn activity(changes: &[f64]) -> Vec<(i64, u8)> {
+    let around = |slot: usize| {
+        let near = &changes[slot.saturating_sub(REACH)..(slot + REACH + 1).min(changes.len())];
+        near.iter().sum::<f64>() / near.len() as f64
+    };
+    let smooth: Vec<f64> = (0..changes.len()).map(around).collect();
+    let mut sorted = smooth.clone();
+    sorted.sort_by(f64::total_cmp);
+    let share = |share: f64| sorted.get((sorted.len() as f64 * share) as usize).copied().unwrap_or(0.0);
+    if share(0.9) < VARIED.0 * share(0.1) + VARIED.1 {
+        return Vec::new();
+    }
+    let steps = (SLOT.as_millis() as i64) / 10;
+    let mut ranks: Vec<(i64, u8)> = (0..).step_by(steps as usize).zip(intensity_ranks(&smooth)).collect();
+    ranks.dedup_by_key(|(_, rank)| *rank);
+    ranks
 }
 
 /// Finds hits on a film's pictures, of which it keeps those of the last two seconds, 512 at most.
@@ -313,6 +349,26 @@ mod tests {
         assert_eq!(part.hits, [Hit::new(FRAME * 40, HitKind::Cut)]);
         assert_eq!(part.duration, FRAME * 70);
         assert_eq!(find_hits([frame(1), Err(())]), Err(()));
+    }
+
+    #[test]
+    fn activity_is_where_the_picture_moves() {
+        let moved = |frame: u32| if frame < 200 { f64::from(frame) * 0.01 } else { 2.0 + f64::from(frame - 200) * 0.2 };
+        let frames = (0..400)
+            .map(|index| Ok::<_, ()>(Frame { time: FRAME * index, duration: FRAME, picture: shot(5, moved(index)) }));
+        let activity = find_hits(frames).unwrap().activity;
+        assert_eq!((activity[0].0, activity.is_sorted_by_key(|(step, _)| *step)), (0, true));
+        let at = |step: i64| activity[activity.partition_point(|&(from, _)| from <= step) - 1].1;
+        assert!((1..=15).all(|second| (second < 8) == (at(second * 100) <= 8)), "{activity:?}");
+        // What is always the same says nothing.
+        for speed in [0.0, 0.2] {
+            let same = (0..400).map(|index| {
+                let picture = shot(5, f64::from(index) * speed);
+                Ok::<_, ()>(Frame { time: FRAME * index, duration: FRAME, picture })
+            });
+            assert_eq!(find_hits(same).unwrap().activity, []);
+        }
+        assert_eq!(find_hits::<()>([]).unwrap().activity, []);
     }
 
     #[test]

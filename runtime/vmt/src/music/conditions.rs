@@ -101,6 +101,22 @@ pub type ConditionRow = [u16; Condition::ALL.len()];
 /// Nothing is known.
 pub const UNKNOWN: ConditionRow = [0; Condition::ALL.len()];
 
+/// The rank of each value among all, in `1..=`[`INTENSITY_RANKS`]; equal values share their middle one. So curves of intensity are
+/// told to models, each within its piece.
+pub fn intensity_ranks(values: &[f64]) -> Vec<u8> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = |value: &f64| {
+        let [below, up_to] = [
+            sorted.partition_point(|other| other.total_cmp(value).is_lt()),
+            sorted.partition_point(|other| other.total_cmp(value).is_le()),
+        ];
+        let share = (below + up_to) as f64 / (2 * sorted.len()) as f64;
+        ((share * f64::from(INTENSITY_RANKS)) as u8 + 1).min(INTENSITY_RANKS)
+    };
+    values.iter().map(rank).collect()
+}
+
 /// Steps that are distinguished one by one, and the most that are distinguished at all.
 const NEAR: u32 = 100;
 const FAR: u32 = 1000;
@@ -340,6 +356,14 @@ mod tests {
         assert_eq!(conditions.at(500)[9..], [0, 16, 0]);
         // Behind the last beat.
         assert_eq!(conditions.at(620)[..7], [0; 7]);
+    }
+
+    #[test]
+    fn ranks_rise_with_what_they_rank() {
+        assert_eq!(intensity_ranks(&[1.0, 1.0, 1.0]), [9; 3]);
+        assert!(intensity_ranks(&[]).is_empty());
+        let ranks = intensity_ranks(&(0..160).map(f64::from).collect::<Vec<_>>());
+        assert!(ranks.is_sorted() && ranks[0] == 1 && ranks[159] == INTENSITY_RANKS);
     }
 
     #[test]
