@@ -117,7 +117,8 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 struct DraftFolder {
     path: PathBuf,
-    _lock: File,
+    /// `None` when the folder is being removed.
+    lock: Option<File>,
 }
 
 impl DraftFolder {
@@ -130,13 +131,13 @@ impl DraftFolder {
             let lock = match File::create(path.join(LOCK)) {
                 // Swept before it was locked.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                lock => lock?,
+                lock => lock.inspect_err(|_| drop(fs::remove_dir(&path)))?,
             };
             match lock.try_lock() {
                 Err(TryLockError::WouldBlock) => {}
                 Ok(()) if !lock_is_in(&path) => {}
                 // On a file system without locks, nobody sweeps.
-                Ok(()) | Err(TryLockError::Error(_)) => return Ok(Self { path, _lock: lock }),
+                Ok(()) | Err(TryLockError::Error(_)) => return Ok(Self { path, lock: Some(lock) }),
             }
         }
     }
@@ -144,7 +145,7 @@ impl DraftFolder {
 
 impl Drop for DraftFolder {
     fn drop(&mut self) {
-        remove(&self.path);
+        remove(&self.path, self.lock.take());
     }
 }
 
@@ -158,7 +159,7 @@ pub fn sweep(parent: &Path) {
         // One without a lock lost it when it was removed by halves, or has not got it yet.
         let Ok(lock) = File::create(path.join(LOCK)) else { continue };
         if lock.try_lock().is_ok() && lock_is_in(&path) {
-            remove(&path);
+            remove(&path, Some(lock));
         }
     }
 }
@@ -169,12 +170,15 @@ fn lock_is_in(folder: &Path) -> bool {
 }
 
 /// Renames the folder first: then neither a child process that still writes nor another run that is about to lock it
-/// can create anything in it.
-fn remove(folder: &Path) {
+/// can create anything in it. The lock's descriptor may be the last one, which reading a folder needs.
+fn remove(folder: &Path, lock: Option<File>) {
     let mut gone = folder.as_os_str().to_owned();
     gone.push("-");
     // What cannot be removed now is left for the next run.
-    let _ = fs::rename(folder, &gone).and_then(|()| fs::remove_dir_all(gone));
+    let _ = fs::rename(folder, &gone).and_then(|()| {
+        drop(lock);
+        fs::remove_dir_all(gone)
+    });
 }
 
 fn at(path: &Path) -> impl Fn(io::Error) -> Error {

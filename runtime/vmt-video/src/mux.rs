@@ -142,7 +142,7 @@ impl Index {
         let mut command = copying(film);
         command.args(["-map", &format!("0:{}", self.stream), "-frames:v", "1"]);
         copy_pictures(&mut command, film, self, &cut, self.zero, container)?;
-        let done = command.arg(url(&one)).output().map_err(|error| missing(&one, &error))?;
+        let done = command.arg(url(&one)).output().map_err(|error| missing(out, &error))?;
         if !done.status.success() {
             let said = said(&done, &one);
             return Ok(Err(format!("cannot hold its pictures: {}", said.split("; ").next().unwrap_or_default())));
