@@ -172,12 +172,15 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// What models with conditions are told instead of `annotated`: steady beats in 4/4, and nothing else, where that is asked.
+/// What models with conditions are told instead of `annotated`: steady beats in 4/4, where that is asked, and its intensity.
 fn told(options: &EvalOptions, annotated: &Conditions, duration: Duration) -> Conditions {
-    options.tempo.map_or_else(
-        || annotated.clone(),
-        |tempo| Conditions { beats: Conditions::steady_beats(tempo, 4, duration), ..Conditions::default() },
-    )
+    let Some(tempo) = options.tempo else { return annotated.clone() };
+    Conditions {
+        beats: Conditions::steady_beats(tempo, 4, duration),
+        density: annotated.density.clone(),
+        loudness: annotated.loudness.clone(),
+        ..Conditions::default()
+    }
 }
 
 /// So many of `0..count`, evenly spread; all if there are fewer.

@@ -100,10 +100,17 @@ impl Evaluation<'_> {
             None if known => "the song's beats, bars and key, hit points, and the end of the piece".to_owned(),
             None => "the end of the piece".to_owned(),
         };
+        let films = match (self.films.is_empty(), self.options.tempo) {
+            (true, _) => "",
+            (false, None) => {
+                "; for real films, a click track that meets their cuts, and how much their pictures change"
+            }
+            (false, Some(_)) => "; for real films, also how much their pictures change",
+        };
         let beats = known || self.options.tempo.is_some();
         let grid = if beats && self.options.quantize { ". With grammar, notes begin on sixteenths" } else { "" };
         let conditioned = names(true).map(|names| {
-            format!("{names}: told {scored} where likelihoods are measured; composing, told {composing}{grid}.")
+            format!("{names}: told {scored} where likelihoods are measured; composing, told {composing}{films}{grid}.")
         });
         let others = names(false).map(|names| format!("{names}: told nothing, for want of conditions."));
         conditioned.into_iter().chain(others).collect()
