@@ -126,33 +126,25 @@ impl ClickArgs {
         let length = found.as_ref().map(|found| found.duration).or(length);
         let hits = self.set_hits(input, film, range, length)?;
         found = found.filter(|found| found.duration <= click::MAX_END);
+        if found.is_none() && (wanted || follow) {
+            let steady = format!("its beats are steady, {} a minute", self.bpm().unwrap_or(STEADY));
+            let calm = "the music is not livelier where the film is".to_owned();
+            let so: Vec<String> = wanted.then_some(steady).into_iter().chain(follow.then_some(calm)).collect();
+            let (name, so) = (film.path().display(), so.join(", and "));
+            vmt_files::warn(format_args!("vmt: {name}: can be read once only or is longer than a day, so {so}"));
+        }
         let activity =
             found.as_mut().filter(|_| follow).map_or_else(Vec::new, |found| std::mem::take(&mut found.activity));
         let mut click = match found.filter(|_| wanted) {
             Some(found) => self.fit(found, hits)?,
-            None => self.unfitted(film, hits, length, conditioned, wanted)?,
+            None => self.unfitted(hits, length, conditioned)?,
         };
         (click.conditions.density, click.conditions.loudness) = (activity.clone(), activity);
         Ok(click)
     }
 
-    /// Beats that do not depend on the film; those that do are `wanted` where it cannot be read for that.
-    fn unfitted(
-        &self,
-        film: &Film,
-        hits: Vec<(Hit, String)>,
-        length: Option<Duration>,
-        conditioned: bool,
-        wanted: bool,
-    ) -> Result<Click> {
-        if wanted {
-            let bpm = self.bpm().unwrap_or(STEADY);
-            let name = film.path().display();
-            vmt_files::warn(format_args!(
-                "vmt: {name}: can be read once only or is longer than a day, so its beats are steady, {bpm} a minute, and the music is \
-                 not livelier where the film is"
-            ));
-        }
+    /// Beats that do not depend on the film.
+    fn unfitted(&self, hits: Vec<(Hit, String)>, length: Option<Duration>, conditioned: bool) -> Result<Click> {
         // A header may be a little wrong.
         let end = length.map_or(f64::INFINITY, |length| length.as_secs_f64() + 1.0);
         for (hit, _) in &hits {

@@ -96,7 +96,8 @@ impl GenerationArgs {
 
     /// The files and folders that are read.
     pub fn inputs(&self) -> Vec<PathBuf> {
-        self.primer.iter().chain(&self.bundle).chain(self.click.inputs()).cloned().collect()
+        let curve = self.intensity.as_ref().and_then(Intensity::file);
+        self.primer.iter().chain(&self.bundle).chain(self.click.inputs()).chain(curve).cloned().collect()
     }
 
     /// Checks the options, then loads the model. `snap`: whether the music is to be snapped to the beats.

@@ -11,9 +11,8 @@ use vmt::{INTENSITY_RANKS, STEPS_PER_SECOND};
 const APART: u32 = STEPS_PER_SECOND / 4;
 
 /// What the curve is: how much the film's picture changes, nothing, or points in the call or in a file.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Intensity {
-    #[default]
     Auto,
     Off,
     Points(Vec<(f64, f64)>),
@@ -39,6 +38,14 @@ impl FromStr for Intensity {
 }
 
 impl Intensity {
+    /// The file that is read.
+    pub fn file(&self) -> Option<&PathBuf> {
+        match self {
+            Self::File(path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// The ranks from each step on, such as [`Conditions::density`](vmt::Conditions) has them: values lie on straight lines
     /// between the points, and stay as they are before the first and behind the last. None where there are no points.
     pub fn ranks(&self) -> Result<Vec<(i64, u8)>> {

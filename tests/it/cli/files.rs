@@ -35,6 +35,7 @@ fn no_output_replaces_an_input() {
         (format!("{compose} --primer @song.mid -o @hard.mid"), primer),
         (format!("{compose} --primer @link.mid -o @song.mid"), "is the input @link.mid, which must stay"),
         (format!("{compose} --hits @hits.json -o @hits.json"), "hits.json: is an input, which must stay"),
+        (format!("{compose} --intensity @hits.json -o @hits.json"), "hits.json: is an input, which must stay"),
         (format!("{compose} --bundle @bundle -o @model.json"), "is the input @bundle/encoder.onnx, which must stay"),
         ("compose --frames @frames --fps 4 -o @frames/2.png".to_owned(), "frames/2.png: is an input"),
         ("compose --frames @frames --fps 4 -o @frames/roll.png".to_owned(), "would be one of the --frames of the next"),
