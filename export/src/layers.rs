@@ -25,27 +25,25 @@ pub fn values<const D: usize>(param: &Param<Tensor<D>>) -> ArrayD<f32> {
 
 /// `x W + b`, over the last axis.
 pub fn linear(g: &mut GraphBuilder, name: &str, layer: &Linear, x: &Var) -> Var {
-    let weight = g.weight(&format!("{name}.weight"), &values(&layer.weight));
-    let y = g.op("MatMul", &[x, &weight]);
-    match &layer.bias {
-        Some(bias) => {
-            let bias = g.weight(&format!("{name}.bias"), &values(bias));
-            g.op("Add", &[&y, &bias])
-        }
-        None => y,
-    }
+    linear_times(g, name, layer, None, x)
 }
 
 /// The same, each output times its number in `scale`; engines scale the weights, once.
 pub fn scaled_linear(g: &mut GraphBuilder, name: &str, layer: &Linear, scale: &[f32], x: &Var) -> Var {
     let scale = g.floats(&[scale.len() as i64], scale);
-    let weight = g.weight(&format!("{name}.weight"), &values(&layer.weight));
-    let weight = g.op("Mul", &[&weight, &scale]);
+    linear_times(g, name, layer, Some(&scale), x)
+}
+
+fn linear_times(g: &mut GraphBuilder, name: &str, layer: &Linear, scale: Option<&Var>, x: &Var) -> Var {
+    let param = |g: &mut GraphBuilder, part: &str, values: ArrayD<f32>| {
+        let param = g.weight(&format!("{name}.{part}"), &values);
+        scale.map_or(param.clone(), |scale| g.op("Mul", &[&param, scale]))
+    };
+    let weight = param(g, "weight", values(&layer.weight));
     let y = g.op("MatMul", &[x, &weight]);
     match &layer.bias {
         Some(bias) => {
-            let bias = g.weight(&format!("{name}.bias"), &values(bias));
-            let bias = g.op("Mul", &[&bias, &scale]);
+            let bias = param(g, "bias", values(bias));
             g.op("Add", &[&y, &bias])
         }
         None => y,

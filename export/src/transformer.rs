@@ -85,7 +85,8 @@ fn encoder(model: &Vmt, geometry: &Geometry, storage: Storage) -> Vec<u8> {
     for (index, layer) in model.decoder.iter().enumerate() {
         let attention = &layer.cross_attention;
         let y = linear(g, &format!("decoder.{index}.cross_attention.key_value"), &attention.key_value, &memory);
-        let [k, v] = heads_apart(g, &y, heads, size);
+        let y = heads_apart(g, &y, 2 * heads, size);
+        let [k, v] = g.split(&y, 1);
         let k = transposed(g, &k);
         let (heads, size) = (heads.to_string(), size.to_string());
         g.output(&k, &format!("cross.{index}.key"), &["lanes", &heads, &size, "frames"]);
@@ -197,7 +198,7 @@ fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
         let CrossAttention { query, out, .. } = &layer.cross_attention;
         let scale = vec![self::scale(size); heads * size];
         let q = scaled_linear(g, &format!("{name}.cross_attention.query"), query, &scale, &y);
-        let [q] = heads_apart(g, &q, heads, size);
+        let q = heads_apart(g, &q, heads, size);
         let [k, v] =
             ["key", "value"].map(|part| g.input(&format!("cross.{index}.{part}"), Type::Float, &axes(part, "frames")));
         let y = attend(g, &q, &k, &v, &frame_bias);
@@ -251,12 +252,13 @@ fn causal_bias(g: &mut GraphBuilder, ids: &Var, mask: &Var) -> Var {
     g.op("Add", &[&padding, &later])
 }
 
-/// `[lanes, n, hidden]` to queries, which are scaled, and keys and values as [`heads_apart`] gives them.
+/// `[lanes, n, hidden]` to queries, which are scaled, [transposed] keys, and values: each of the layer's heads.
 fn qkv(g: &mut GraphBuilder, name: &str, layer: &SelfAttention, x: &Var) -> [Var; 3] {
     let hidden = layer.qkv.weight.dims()[0];
     let scale: Vec<f32> = [vec![scale(hidden / layer.heads); hidden], vec![1.0; 2 * hidden]].concat();
     let y = scaled_linear(g, &format!("{name}.qkv"), &layer.qkv, &scale, x);
-    let [q, k, v] = heads_apart(g, &y, layer.heads, hidden / layer.heads);
+    let y = heads_apart(g, &y, 3 * layer.heads, hidden / layer.heads);
+    let [q, k, v] = g.split(&y, 1);
     [q, transposed(g, &k), v]
 }
 
@@ -265,11 +267,10 @@ fn scale(size: usize) -> f32 {
     (size as f32).sqrt().recip()
 }
 
-/// `N` x `[lanes, heads, n, size]` that stand side by side in `[lanes, n, N heads size]`.
-fn heads_apart<const N: usize>(g: &mut GraphBuilder, x: &Var, heads: usize, size: usize) -> [Var; N] {
-    let y = g.reshape(x, &[0, 0, (N * heads) as i64, size as i64]);
-    let y = g.transpose(&y, &[0, 2, 1, 3]);
-    if N == 1 { std::array::from_fn(|_| y.clone()) } else { g.split(&y, 1) }
+/// `[lanes, n, heads size]` to `[lanes, heads, n, size]`.
+fn heads_apart(g: &mut GraphBuilder, x: &Var, heads: usize, size: usize) -> Var {
+    let y = g.reshape(x, &[0, 0, heads as i64, size as i64]);
+    g.transpose(&y, &[0, 2, 1, 3])
 }
 
 /// Keys stand as `[lanes, heads, size, n]`: one query times them needs no transposed copy of them.

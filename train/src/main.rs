@@ -153,8 +153,9 @@ impl Processor {
 /// its video and with those of other songs; how the music that it generates ends, closes its notes and repeats itself, without
 /// grammar and with it; whether it has a pulse, keeps to beats and meets hit points; whether that is like real music, and
 /// whether it follows the video; in pieces of minutes, whether the key is kept and motifs come back; and how long a run of
-/// notes a piece shares with a song of the training split, beside what held-out songs share. Models with conditions compose to a click track, as in `vmt compose`. The report says what
-/// each number is, and what models were told. The same seed gives the same report.
+/// notes a piece shares with a song of the training split, beside what held-out songs share. Models with conditions compose to
+/// a click track, as in `vmt compose`. The report says what each number is, and what models were told. The same seed gives
+/// the same report.
 #[derive(clap::Args)]
 struct EvalArgs {
     /// A trained model and what to call it: the folder of a run, whose best checkpoint is taken, or of one checkpoint.

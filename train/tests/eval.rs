@@ -199,18 +199,7 @@ fn a_model_that_ignores_the_video_gains_nothing() {
         layer.cross_attention.out.weight = layer.cross_attention.out.weight.clone().map(|weight| weight.zeros_like());
     }
     let held_out = HeldOut::open(folder.path(), Split::Test, &splits, &[sizes.geometry]).unwrap();
-    let options = EvalOptions {
-        split: Split::Test,
-        fragments: 6,
-        pieces: 1,
-        songs: 0,
-        song_seconds: 60,
-        guidance: 1.0,
-        tempo: None,
-        quantize: true,
-        seed: 1,
-        threads: 1,
-    };
+    let options = EvalOptions { fragments: 6, pieces: 1, ..EvalOptions::fragments_of(Split::Test) };
     let candidate =
         Candidate { name: "ignorant".into(), model: Model::Vmt(model), geometry: sizes.geometry, blind: false };
     let (report, _) = evaluate(&held_out, None, &[], &[candidate], &options, &|_, _, _| {}).unwrap();

@@ -109,7 +109,7 @@ impl ClickArgs {
     }
 
     /// The click track of `film`, which may be read for it; `length` is that of the part in `range`, as far as its header tells.
-    /// `follow`: the music is to be as lively as the film.
+    /// `follow`: density and loudness are to follow how much the picture changes.
     pub fn click(
         &self,
         input: &InputArgs,
@@ -128,8 +128,8 @@ impl ClickArgs {
         found = found.filter(|found| found.duration <= click::MAX_END);
         if found.is_none() && (wanted || follow) {
             let steady = format!("its beats are steady, {} a minute", self.bpm().unwrap_or(STEADY));
-            let calm = "the music is not livelier where the film is".to_owned();
-            let so: Vec<String> = wanted.then_some(steady).into_iter().chain(follow.then_some(calm)).collect();
+            let level = "its density and loudness do not follow the picture".to_owned();
+            let so: Vec<String> = wanted.then_some(steady).into_iter().chain(follow.then_some(level)).collect();
             let (name, so) = (film.path().display(), so.join(", and "));
             vmt_files::warn(format_args!("vmt: {name}: can be read once only or is longer than a day, so {so}"));
         }

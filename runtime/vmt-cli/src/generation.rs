@@ -89,7 +89,7 @@ impl GenerationArgs {
         self.bundle.as_ref().map_or_else(built_in::bundle, |dir| Ok(Bundle::open(dir)?))
     }
 
-    /// Whether the music is to be as dense and loud as the film is lively.
+    /// Whether density and loudness are to follow how much the picture changes.
     pub fn follows_film(&self) -> bool {
         matches!(self.intensity, None | Some(Intensity::Auto))
     }

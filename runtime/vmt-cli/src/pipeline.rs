@@ -20,7 +20,7 @@ pub struct Pipeline<'a> {
     click: &'a ClickArgs,
     pub loaded: Loaded,
     range: Range<Duration>,
-    /// Whether the music is to be as lively as the film.
+    /// Whether density and loudness are to follow how much the picture changes.
     follow: bool,
 }
 

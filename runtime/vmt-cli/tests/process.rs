@@ -85,9 +85,29 @@ fn what_is_read_once_has_steady_beats() {
     let mut vmt = vmt(&["compose", "--frames", "-", "--size", "8x6", "--fps", "10", "-o", out.to_str().unwrap()]);
     vmt.arg("--bundle").arg(onnx).stdin(fs::File::open(&frames).unwrap());
     let said = run(&mut vmt, 0);
-    let want = "vmt: -: can be read once only or is longer than a day, so its beats are steady, 80 a minute, and the \
-                music is not livelier where the film is\n";
+    let want = "vmt: -: can be read once only or is longer than a day, so its beats are steady, 80 a minute, and its \
+                density and loudness do not follow the picture\n";
     assert!(said.contains(want) && said.contains("tempo    80 beats a minute, 4/4, steady\n"), "{said}");
+}
+
+/// Whatever a limit of file descriptors lets a run do, it leaves no hidden folder.
+#[test]
+fn few_descriptors_leave_nothing_hidden() {
+    let folder = TempDir::new().unwrap();
+    let onnx = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../onnx/tiny-vmt");
+    for limit in 4..16 {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "sh", env!("CARGO_BIN_EXE_vmt")]);
+        shell.args(["compose", &demo(), "--end", "1", "--engine", "tract", "--bundle"]).arg(&onnx);
+        for name in ["mid", "mp4", "mkv", "json"] {
+            shell.arg("-o").arg(folder.path().join("a").with_extension(name));
+        }
+        let done = shell.output().unwrap();
+        assert!(matches!(done.status.code(), Some(0..=2)), "{limit} descriptors: {done:?}");
+        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let hidden: Vec<_> = names.filter(|name| name.as_encoded_bytes().starts_with(b".")).collect();
+        assert!(hidden.is_empty(), "{limit} descriptors leave {hidden:?}");
+    }
 }
 
 #[test]

@@ -79,11 +79,7 @@ impl Song {
         let beats = beats(&notes);
         let downbeats = downbeats(&notes, &beats);
         let modes = modes(last_end(&notes), |time| pitch_evidence(&notes, time));
-        let mut sounding = [0.0; 12];
-        for note in &notes {
-            sounding[usize::from(note.pitch % 12)] += note.end - note.start;
-        }
-        let keys = vec![(0.0, Key::nearest(sounding))];
+        let keys = vec![(0.0, Key::of_pitches(notes.iter().map(|note| (note.pitch, note.end - note.start))))];
         Ok(Self { name: name.to_owned(), notes, beats, downbeats, modes, keys })
     }
 

@@ -57,6 +57,24 @@ pub struct EvalOptions {
     pub threads: usize,
 }
 
+impl EvalOptions {
+    /// One fragment of a split and one piece, on one thread; no long pieces.
+    pub fn fragments_of(split: Split) -> Self {
+        Self {
+            split,
+            fragments: 1,
+            pieces: 1,
+            songs: 0,
+            song_seconds: 60,
+            guidance: 1.0,
+            tempo: None,
+            quantize: true,
+            seed: 1,
+            threads: 1,
+        }
+    }
+}
+
 /// Told what is being done, how much of it is done, and how much there is.
 pub type Progress<'a> = &'a (dyn Fn(&str, usize, usize) + Sync);
 

@@ -2,19 +2,15 @@
 
 use std::time::Duration;
 
-use vmt::{Key, STEPS_PER_SECOND, Score};
+use vmt::{Key, Note, STEPS_PER_SECOND, Score};
 
 /// The part of a piece whose key is asked for, in steps: ten seconds.
 const WINDOW: u32 = 10 * STEPS_PER_SECOND;
 
-/// The key nearest to what sounds in the steps `from..to` ([`Key::nearest`]); `None` where nothing does.
+/// The key of what sounds in the steps `from..to` ([`Key::of_pitches`]); `None` where nothing does.
 fn key(score: &Score, from: u32, to: u32) -> Option<Key> {
-    let mut sounding = [0.0; 12];
-    for note in score.notes() {
-        let steps = note.end.min(to).saturating_sub(note.start.max(from));
-        sounding[usize::from(note.pitch.get() % 12)] += f64::from(steps);
-    }
-    Key::nearest(sounding)
+    let steps = |note: &Note| note.end.min(to).saturating_sub(note.start.max(from));
+    Key::of_pitches(score.notes().iter().map(|note| (note.pitch.get(), steps(note).into())))
 }
 
 /// The key of the whole piece; `None` where nothing sounds.

@@ -435,18 +435,7 @@ mod tests {
         let splits = Splits::Listed((0..4).map(|index| (index.to_string(), Split::Test)).collect());
         let held_out = HeldOut::open(folder.path(), Split::Test, &splits, &[Geometry::PAPER]).unwrap();
         assert_eq!(held_out.count(), 4);
-        let options = EvalOptions {
-            split: Split::Test,
-            fragments: 4,
-            pieces: 4,
-            songs: 0,
-            song_seconds: 60,
-            guidance: 1.0,
-            tempo: None,
-            quantize: true,
-            seed: 1,
-            threads: 1,
-        };
+        let options = EvalOptions { fragments: 4, pieces: 4, ..EvalOptions::fragments_of(Split::Test) };
         let evaluation = Evaluation {
             held_out: &held_out,
             candidates,
@@ -464,6 +453,20 @@ mod tests {
             progress: &|_, _, _| {},
         };
         evaluation.report(outcomes, corpus)
+    }
+
+    /// Of a model that is shown no video.
+    fn likelihood(song: usize) -> Likelihood {
+        Likelihood {
+            song,
+            events: 1,
+            hits: 0,
+            own: 1.0,
+            no_video: 1.0,
+            nothing_known: None,
+            swapped: Vec::new(),
+            without: Vec::new(),
+        }
     }
 
     fn outcome(likelihood: impl Fn(usize) -> Likelihood, raw: Vec<Decoded>, constrained: Vec<Decoded>) -> Outcome {
@@ -502,16 +505,7 @@ mod tests {
             swapped: if song < 3 { vec![22.0, 23.0, 27.0] } else { vec![18.0, 18.0, 18.0] },
             without: (0..9).map(|channel| if channel == 1 { 21.0 } else { 20.0 }).collect(),
         };
-        let blind = |song| Likelihood {
-            song,
-            events: 10,
-            hits: 0,
-            own: 30.0,
-            no_video: 30.0,
-            nothing_known: None,
-            swapped: Vec::new(),
-            without: Vec::new(),
-        };
+        let blind = |song| Likelihood { events: 10, own: 30.0, no_video: 30.0, ..likelihood(song) };
         let silent = || (0..4).map(|_| decoded(notes([], 60, 64))).collect::<Vec<_>>();
         let report = report(&[outcome(seeing, silent(), silent()), outcome(blind, silent(), silent())]);
         check(&report, "nll.event", &[Some(2.0), Some(3.0), None]);
@@ -550,16 +544,6 @@ mod tests {
         let mut corpus = Corpus::default();
         corpus.add("some song", 20.0, &tune(0));
         corpus.sort();
-        let likelihood = |song| Likelihood {
-            song,
-            events: 1,
-            hits: 0,
-            own: 1.0,
-            no_video: 1.0,
-            nothing_known: None,
-            swapped: Vec::new(),
-            without: Vec::new(),
-        };
         let other = || decoded(notes([0, 100, 200], 60, 64));
         let pieces = vec![other(), other(), decoded(tune(9)), other()];
         let candidate = Candidate {
@@ -583,16 +567,6 @@ mod tests {
 
     #[test]
     fn generation_by_hand() {
-        let likelihood = |song| Likelihood {
-            song,
-            events: 1,
-            hits: 0,
-            own: 1.0,
-            no_video: 1.0,
-            nothing_known: None,
-            swapped: Vec::new(),
-            without: Vec::new(),
-        };
         let same = || decoded(notes([0, 100, 200], 60, 64));
         let raw = vec![
             Decoded { end_step: 900, unmatched_offs: 3, ..same() },

@@ -41,9 +41,9 @@ const NEAR: Duration = Duration::from_millis(300);
 /// Activity is measured in parts of the film of this length, and smoothed over so many on both sides.
 const SLOT: Duration = Duration::from_millis(250);
 const REACH: usize = 4;
-/// So much of a change counts: a cut is as lively as a second of slow motion, not more than all motion of a shot.
+/// Of the change from one picture to the next, at most so much counts: one cut does not outweigh the motion of a whole shot.
 const COUNTED: f64 = 32.0;
-/// The liveliest tenth of a film changes at least so many times as much as the calmest, and by so much a slot more.
+/// There is an activity curve where its 90th percentile is at least so many times the 10th, and by so much a slot above it.
 const VARIED: (f64, f64) = (1.2, 0.25);
 /// The most pictures that are kept, whatever their times.
 const RING: usize = 512;

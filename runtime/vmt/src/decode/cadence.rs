@@ -41,11 +41,9 @@ impl Cadence {
     fn chord(&self, downbeat: u32) -> [u8; 3] {
         let keys = &self.conditions.keys;
         let set = keys.iter().rev().find(|(step, _)| *step <= i64::from(downbeat)).and_then(|&(_, key)| key);
-        let mut sounding = [0.0; 12];
-        for note in self.player.notes().filter(|note| note.start < downbeat) {
-            sounding[usize::from(note.pitch.get() % 12)] += f64::from(note.end.min(downbeat) - note.start);
-        }
-        let key = set.or_else(|| Key::nearest(sounding)).unwrap_or(Key { tonic: 0, minor: false });
+        let before = self.player.notes().filter(|note| note.start < downbeat);
+        let sounding = before.map(|note| (note.pitch.get(), f64::from(note.end.min(downbeat) - note.start)));
+        let key = set.or_else(|| Key::of_pitches(sounding)).unwrap_or(Key { tonic: 0, minor: false });
         [0, if key.minor { 3 } else { 4 }, 7].map(|above| (key.tonic + above) % 12)
     }
 }

@@ -150,6 +150,16 @@ pub struct State {
     pub append: bool,
 }
 
+impl State {
+    /// The axis that grows by what is appended, those of the lanes counted, if this state [appends](Self::append).
+    pub(crate) fn appended_axis(&self) -> Option<usize> {
+        match &self.first {
+            First::Empty(shape) if self.append => shape.iter().position(|&size| size == 0).map(|axis| axis + 1),
+            _ => None,
+        }
+    }
+}
+
 /// A state before the first step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]

@@ -219,7 +219,7 @@ struct OnnxSession<'e, G: Graph> {
     state: Vec<G::Value>,
     /// What is known of each lane's music.
     conditions: Vec<Arc<Conditions>>,
-    /// `[lanes, past]`, 1 where a slot holds a real token. Where states append, slots are kept in store.
+    /// `[lanes, past]`, 1 where a slot holds a real token. Where states append, the last slots may be empty.
     mask: Array2<i64>,
     /// Slots that have been filled.
     slots: usize,
@@ -270,7 +270,7 @@ impl<G: Graph> Session for OnnxSession<'_, G> {
 
         let graph = &engine.manifest.decoder;
         let mut inputs = vec![engine.decoder.value(Tensor::I64(ids.into_dyn()))?];
-        let given = [(&graph.positions, positions), (&graph.times, times), (&graph.token_mask, all.clone())];
+        let given = [(&graph.positions, positions), (&graph.times, times), (&graph.token_mask, all)];
         for (name, numbers) in given {
             if name.is_some() {
                 inputs.push(engine.decoder.value(Tensor::I64(numbers.into_dyn()))?);
@@ -299,36 +299,33 @@ impl<G: Graph> Session for OnnxSession<'_, G> {
             self.fed[lane] += row.len() as i64;
         }
         self.elapsed = elapsed;
-        if engine.manifest.state.iter().any(|state| state.append) {
-            self.append(update, &mask)?;
-        } else {
-            (self.state, self.mask) = (update, all);
-        }
+        self.remember(update, &mask)?;
         Ok(self.logits.view())
     }
 }
 
 impl<G: Graph> OnnxSession<'_, G> {
     /// Puts what a step gave behind what is known, where it appends, else in its place.
-    fn append(&mut self, update: Vec<G::Value>, mask: &Array2<i64>) -> Result<()> {
-        let decoder = &self.engine.decoder;
+    fn remember(&mut self, update: Vec<G::Value>, mask: &Array2<i64>) -> Result<()> {
+        let OnnxEngine { decoder, manifest, .. } = self.engine;
         let filled = self.slots..self.slots + mask.ncols();
-        let grows = filled.end > self.mask.ncols();
+        let appends = manifest.state.iter().any(|state| state.append);
+        let capacity = if appends { filled.end.next_multiple_of(GROWTH) } else { filled.end };
+        let grows = capacity > self.mask.ncols();
         if grows {
-            let more = filled.end.next_multiple_of(GROWTH) - self.mask.ncols();
-            self.mask = ndarray::concatenate![Axis(1), self.mask, Array2::zeros((self.lanes(), more))];
+            let more = Array2::zeros((self.lanes(), capacity - self.mask.ncols()));
+            self.mask = ndarray::concatenate![Axis(1), self.mask, more];
         }
         self.mask.slice_mut(s![.., filled.clone()]).assign(mask);
-        for ((value, new), state) in zip(&mut self.state, update).zip(&self.engine.manifest.state) {
-            let First::Empty(axes) = &state.first else {
+        for ((value, new), state) in zip(&mut self.state, update).zip(&manifest.state) {
+            let Some(axis) = state.appended_axis().map(Axis) else {
                 *value = new;
                 continue;
             };
-            let axis = Axis(1 + axes.iter().position(|&size| size == 0).unwrap_or(0));
             if grows {
                 let old = decoder.floats(value)?;
                 let mut shape = old.raw_dim();
-                shape[axis.index()] = self.mask.ncols();
+                shape[axis.index()] = capacity;
                 let mut whole = ArrayD::zeros(shape);
                 whole.slice_axis_mut(axis, Slice::from(..old.len_of(axis))).assign(&old);
                 *value = decoder.value(Tensor::F32(whole))?;
@@ -345,7 +342,7 @@ impl<G: Graph> OnnxSession<'_, G> {
             if !fits {
                 let reason =
                     format!("`{}` must be what {} tokens add, but is {:?}", state.from, mask.ncols(), new.shape());
-                return Err(in_file(&self.engine.manifest.decoder.file)(self.engine.error(reason)));
+                return Err(in_file(&manifest.decoder.file)(self.engine.error(reason)));
             }
         }
         self.slots = filled.end;

@@ -164,9 +164,16 @@ const KEY_PROFILES: [[f64; 12]; 2] = [
 ];
 
 impl Key {
-    /// The key whose profile is nearest to how long each pitch class, from C on, sounds (Euclidean distance of shares);
-    /// `None` where nothing sounds.
-    pub fn nearest(sounding: [f64; 12]) -> Option<Self> {
+    /// The key whose profile is nearest to how long each pitch class sounds (Euclidean distance of shares), from pitches and how
+    /// long each of them does; `None` where nothing sounds.
+    pub fn of_pitches(pitches: impl IntoIterator<Item = (u8, f64)>) -> Option<Self> {
+        let mut sounding = [0.0; 12];
+        pitches.into_iter().for_each(|(pitch, length)| sounding[usize::from(pitch % 12)] += length);
+        Self::nearest(sounding)
+    }
+
+    /// Of how long each pitch class, from C on, sounds.
+    fn nearest(sounding: [f64; 12]) -> Option<Self> {
         let sum: f64 = sounding.iter().sum();
         let distance = |key: &Self| -> f64 {
             let profile = KEY_PROFILES[usize::from(key.minor)];
