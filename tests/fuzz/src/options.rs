@@ -43,7 +43,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "-o a.mid --key F# --scale dorian --density 2.5",
         "-o a.mid --start 1.5 --end 10 --tempo 90 --snap --takes 4 --keep-takes --threads 1",
         "-o out/ --format mid,wav --shard 1/2",
-        "-o - --events --hit 4.5 --hit 0 --no-quantize",
+        "-o - --events --hit 4.5 --hit 0 --no-quantize --intensity 0:0.2,1.5:1",
         "-o a.png --thumbnails --size 320x180 --fps 29.97",
         "-o a.mp4 --original-volume 0.5 --soundfont a.sf2",
         "--seconds 1e9 --no-sustain",
@@ -81,6 +81,6 @@ pub fn words() -> Vec<Vec<u8>> {
         ".mid",
         "1/3",
     ]));
-    words.extend(crate::words(&["Cb", "B#9", "minor-pentatonic", "-C8", "1:23.5", "é"]));
+    words.extend(crate::words(&["Cb", "B#9", "minor-pentatonic", "-C8", "1:23.5", "é", "A05555", "C-32768"]));
     words
 }

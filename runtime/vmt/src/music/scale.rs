@@ -107,7 +107,8 @@ impl FromStr for Pitch {
     fn from_str(text: &str) -> Result<Self> {
         let named = || {
             let (semitone, octave) = semitone(text)?;
-            u8::try_from(12 * (octave.parse::<i16>().ok()? + 1) + semitone).ok()
+            let octave = octave.parse::<i8>().ok()?;
+            u8::try_from(12 * (i16::from(octave) + 1) + semitone).ok()
         };
         let pitch = text.parse().ok().or_else(named).and_then(Self::new);
         pitch.ok_or_else(|| Error::Option { option: "pitch", want: "21-108 or A0-C8", got: text.into() })
@@ -132,7 +133,10 @@ mod tests {
         for (text, want) in [("60", 60), ("C4", 60), ("c4", 60), ("Cb4", 59), ("B#3", 60), ("A0", 21), ("C8", 108)] {
             assert_eq!(text.parse::<Pitch>().unwrap().get(), want, "{text}");
         }
-        for text in ["", "20", "109", "G#0", "C#8", "H4", "C", "C4x", "é4", "C99999999999", "-1", "C-1", "4C"] {
+        for text in ["", "20", "109", "G#0", "C#8", "H4", "C", "C4x", "é4", "C99999999999", "-1", "C-1", "4C"]
+            .into_iter()
+            .chain(["A127", "A128", "A05555", "C-128", "C-32768", "C32767"])
+        {
             let want = format!("pitch must be 21-108 or A0-C8, but is {text}");
             assert_eq!(text.parse::<Pitch>().unwrap_err().to_string(), want);
         }
