@@ -13,7 +13,7 @@ use burn::tensor::Device;
 #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
 use burn::tensor::DeviceType;
 use clap::{Parser, Subcommand};
-use vmt::Tempo;
+use vmt::{Sampling, Tempo};
 use vmt_files::{print, warn};
 use vmt_train::data::prepared::{DATASET, Prepared};
 use vmt_train::data::{Augment, Fragments, PAPER_SPLITS, Split, Splits};
@@ -190,6 +190,12 @@ struct EvalArgs {
     /// How long these beginnings are, 20-600; a song that is shorter is taken as it is
     #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u32).range(20..=600))]
     song_seconds: u32,
+    /// Softmax temperature of the pieces with grammar, as in `vmt compose`
+    #[arg(long, value_name = "X", default_value_t = Sampling::default().temperature)]
+    temperature: f32,
+    /// Nucleus sampling of the pieces with grammar, as in `vmt compose`
+    #[arg(long, value_name = "X", default_value_t = Sampling::default().top_p)]
+    top_p: f32,
     /// Scale of classifier-free guidance in generation, as in `vmt compose`: 1 is the model itself
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     guidance: f32,
@@ -463,8 +469,20 @@ impl EvalArgs {
         let Self { eval_split: split, fragments, generate: pieces, songs, song_seconds, guidance, tempo, seed, .. } =
             self;
         let quantize = !self.no_quantize;
-        let options =
-            EvalOptions { split, fragments, pieces, songs, song_seconds, guidance, tempo, quantize, seed, threads };
+        let sampling = Sampling::default().with_temperature(self.temperature).with_top_p(self.top_p);
+        let options = EvalOptions {
+            split,
+            fragments,
+            pieces,
+            songs,
+            song_seconds,
+            sampling,
+            guidance,
+            tempo,
+            quantize,
+            seed,
+            threads,
+        };
         let bar = indicatif::ProgressBar::new(0);
         let start = Instant::now();
         let (report, pieces) =

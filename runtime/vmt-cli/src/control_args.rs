@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 
 use anyhow::{Context, Result};
-use vmt::{Controls, Pitch};
+use vmt::{Controls, Key, Pitch, Scale, Score};
 
-use crate::usage::count;
+use crate::usage::{self, count};
 
 /// Which notes may be played
 #[derive(clap::Args)]
@@ -22,8 +22,10 @@ pub struct ControlArgs {
     /// --unconstrained]
     #[arg(long, value_name = "N", value_parser = count(88))]
     max_polyphony: Option<NonZeroUsize>,
-    /// Play only notes of the scale on this tonic: C, F#, Bb, ...
-    #[arg(long, value_name = "NOTE")]
+    /// The key. NOTE: only notes of the scale on this tonic (C, F#, Bb, ...) are played. auto: the model is told a key, and
+    /// keeps to it as music does; that of the --primer, or one drawn by the --seed. off: it is told none [default: auto for
+    /// a model with conditions, else off]
+    #[arg(long, value_name = "auto|off|NOTE")]
     key: Option<String>,
     /// The scale on --key: major, minor, harmonic-minor, melodic-minor, dorian, phrygian, lydian, mixolydian, locrian,
     /// pentatonic, minor-pentatonic, blues or whole-tone [default: major]
@@ -40,15 +42,35 @@ const POLYPHONY: NonZeroUsize = NonZeroUsize::new(12).unwrap();
 impl ControlArgs {
     /// The limits, checked. Without the grammar there is no default: a limit that was asked for is an error there.
     pub fn controls(&self, unconstrained: bool) -> Result<Controls> {
+        let tonic = self.key.as_deref().filter(|key| !["auto", "off"].contains(key));
+        usage::ensure(tonic.is_some() || self.scale.is_none(), "--scale: needs a tonic, such as --key C")?;
         let scale = |key| format!("{key} {}", self.scale.as_deref().unwrap_or("major")).parse();
         let controls = Controls::default()
             .with_pitches(self.pitch_range.clone())
             .with_velocities(self.velocity_range.clone())
             .with_polyphony(self.max_polyphony.or((!unconstrained).then_some(POLYPHONY)))
-            .with_scale(self.key.as_ref().map(scale).transpose()?)
+            .with_scale(tonic.map(scale).transpose()?)
             .with_density(self.density);
         controls.validate()?;
         Ok(controls)
+    }
+
+    /// Whether a key is to be told to the model, which then must have conditions.
+    pub fn tells_key(&self) -> bool {
+        self.key.as_deref() == Some("auto")
+    }
+
+    /// The key that a model with conditions is told, where `scale` is what the music is held to, and `primer` what it begins
+    /// with.
+    pub fn told_key(&self, scale: Option<Scale>, primer: &Score, seed: u64) -> Option<Key> {
+        match self.key.as_deref() {
+            None | Some("auto") => {
+                let notes = primer.notes().iter();
+                let sounding = notes.map(|note| (note.pitch.get(), f64::from(note.end - note.start)));
+                Some(Key::of_pitches(sounding).unwrap_or_else(|| Key::drawn(seed)))
+            }
+            _ => scale?.key(),
+        }
     }
 }
 

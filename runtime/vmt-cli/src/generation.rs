@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::builder::TypedValueParser;
-use vmt::{Backend, Bundle, Composer, Conditions, Geometry, Options, Sampling, Token, midi};
+use vmt::{Backend, Bundle, Composer, Conditions, Geometry, Options, Sampling, Score, Token, midi};
 
 use crate::built_in;
 use crate::click_args::ClickArgs;
@@ -36,18 +36,21 @@ pub struct GenerationArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Softmax temperature, 0-100: 0 always takes the most probable event, 1 samples from the model's distribution
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = Sampling::default().temperature)]
     temperature: f32,
     /// Sample from the N most probable events only, of 310
     #[arg(long, value_name = "N", value_parser = count(vmt::VOCABULARY))]
     top_k: Option<NonZeroUsize>,
-    /// Sample from the most probable events that together reach the probability X (nucleus sampling)
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    /// Sample from the most probable events that together reach the probability X (nucleus sampling); 1 samples from all
+    #[arg(long, value_name = "X", default_value_t = Sampling::default().top_p)]
     top_p: f32,
     /// Scale of classifier-free guidance, 0-10: 0 ignores the film, 1 is the model itself, more exaggerates the film's
     /// influence; any but 1 doubles the work of decoding
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     guidance: f32,
+    /// The same for --intensity: how closely the music keeps to it [default: 6 for points or a file, else 1]
+    #[arg(long, value_name = "X")]
+    intensity_guidance: Option<f32>,
     /// Sample without the grammar that keeps the music playable, and count what is wrong with it
     #[arg(long)]
     unconstrained: bool,
@@ -94,6 +97,13 @@ impl GenerationArgs {
         matches!(self.intensity, None | Some(Intensity::Auto))
     }
 
+    /// What is drawn by hand is meant: at 6 the rank correlations of density and loudness with such a curve are .70 and .82; not
+    /// guided they were .37 and .38.
+    fn intensity_guidance(&self) -> f32 {
+        let by_hand = matches!(self.intensity, Some(Intensity::Points(_) | Intensity::File(_)));
+        self.intensity_guidance.unwrap_or(if by_hand { 6.0 } else { 1.0 })
+    }
+
     /// The files and folders that are read.
     pub fn inputs(&self) -> Vec<PathBuf> {
         let curve = self.intensity.as_ref().and_then(Intensity::file);
@@ -120,10 +130,11 @@ impl GenerationArgs {
             let ranks = intensity.ranks().context("--intensity")?;
             (conditions.density, conditions.loudness) = (ranks.clone(), ranks);
         }
-        if conditioned {
-            conditions.keys =
-                controls.scale.and_then(|scale| scale.key()).map(|key| (0, Some(key))).into_iter().collect();
-        }
+        let told = conditioned && self.intensity != Some(Intensity::Off);
+        let want = "--intensity-guidance: there is no --intensity to keep to";
+        usage::ensure(told || self.intensity_guidance.is_none(), want)?;
+        let want = "--key auto: this model is told no key; take one with conditions, such as --bundle onnx/vmt-beat";
+        usage::ensure(conditioned || !self.controls.tells_key(), want)?;
         let backend = match self.engine {
             EngineName::Auto => Backend::Auto,
             EngineName::Tract => Backend::Tract,
@@ -137,9 +148,15 @@ impl GenerationArgs {
         let no_ort = None;
         let geometry = composer.engine().geometry();
         let primer = self.primer.as_ref().map(|file| primer(file, geometry)).transpose()?.unwrap_or_default();
+        if conditioned {
+            let beginning = Score::decode(primer.iter().copied(), geometry.window()).score;
+            let key = self.controls.told_key(controls.scale, &beginning, self.seed);
+            conditions.keys = key.map(|key| (0, Some(key))).into_iter().collect();
+        }
         let options = Options::default()
             .with_sampling(sampling)
             .with_guidance(self.guidance)
+            .with_intensity_guidance(self.intensity_guidance())
             .with_unconstrained(self.unconstrained)
             .with_conditions(conditions)
             .with_quantize(conditioned && self.click.has_beats() && !self.no_quantize && !self.unconstrained)

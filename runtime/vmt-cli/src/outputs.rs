@@ -47,7 +47,8 @@ pub struct OutputArgs {
     /// Move each note to the nearest sixteenth of --tempo
     #[arg(long)]
     pub snap: bool,
-    /// Write the right and the left hand as two tracks of .mid
+    /// Write the right and the left hand as two tracks of .mid, and beside .wav each of them alone: FILE.right.wav and
+    /// FILE.left.wav, as loud as in the whole
     #[arg(long)]
     hands: bool,
     /// The piano of .wav, .mp4, .mkv and .mov [default: the soundfont inside this program]
@@ -78,6 +79,8 @@ struct Output {
 enum Kind {
     Midi,
     Wav,
+    /// One of the two hands as sound: 0 is the right one.
+    Stem(usize),
     Mp3,
     Film,
     Png,
@@ -163,7 +166,19 @@ impl OutputArgs {
 
     fn numbered(&self) -> impl DoubleEndedIterator<Item = Vec<Output>> {
         let kept = if self.keep_takes { self.takes.get() } else { 1 };
-        (1..=kept).map(|number| self.output.iter().map(|output| output.numbered(number)).collect())
+        (1..=kept).map(|number| {
+            let outputs = self.output.iter().map(|output| output.numbered(number));
+            outputs.flat_map(|output| [output.clone()].into_iter().chain(self.stems(&output))).collect()
+        })
+    }
+
+    /// The sound of each hand alone, beside a WAV file.
+    fn stems(&self, output: &Output) -> impl Iterator<Item = Output> + use<> {
+        let path = (self.hands && output.kind == Kind::Wav).then(|| output.path.clone());
+        let stem = |path: PathBuf| {
+            ["right", "left"].map(|hand| path.with_extension(format!("{hand}.wav"))).into_iter().enumerate()
+        };
+        path.into_iter().flat_map(stem).map(|(hand, path)| Output { path, kind: Kind::Stem(hand) })
     }
 
     /// The folder that -o names for a folder of films.
@@ -281,7 +296,7 @@ impl OutputArgs {
         let volume = self.original_volume.unwrap_or(0.0);
         usage::ensure((0.0..=1.0).contains(&volume), format!("--original-volume: must be 0 to 1, but is {volume}"))?;
         let midi = wants(&[Kind::Midi]);
-        usage::ensure(midi || !self.hands, "--hands: there is no .mid to write")?;
+        usage::ensure(midi || wants(&[Kind::Wav]) || !self.hands, "--hands: there is no .mid or .wav to write")?;
         let roll = wants(&[Kind::Png, Kind::Svg]);
         usage::ensure(roll || !self.thumbnails, "--thumbnails: there is no .png or .svg to write")?;
         let again = "--thumbnails: the film must be read twice, and a pipe cannot: save it to a file first";
@@ -312,7 +327,7 @@ impl OutputArgs {
         let (mut written, mut failed) = (Vec::new(), Vec::new());
         for (mut outputs, (score, provenance)) in self.numbered().zip(takes) {
             outputs.retain(|output| !paths::is_standard(&output.path));
-            let mut sound = PathBuf::new();
+            let mut sound = Sound::default();
             // One soundtrack for all that have it.
             if let Some(Output { path, .. }) = outputs.iter().find(|output| output.kind.has_sound()) {
                 let made = drafts.scratch(path, "wav").map_err(anyhow::Error::from);
@@ -320,11 +335,17 @@ impl OutputArgs {
                     Ok(made) => sound = made,
                     Err(error) => {
                         failed.push(error);
-                        outputs.retain(|output| !output.kind.has_sound());
+                        outputs.retain(|output| !output.kind.has_sound() && !matches!(output.kind, Kind::Stem(_)));
                     }
                 }
             }
-            let material = Material { score, provenance, sound: &sound, thumbnails: thumbnails.as_ref() };
+            let material = Material {
+                score,
+                provenance,
+                sound: &sound,
+                font: prepared.font.as_ref(),
+                thumbnails: thumbnails.as_ref(),
+            };
             for Output { path, kind } in outputs {
                 let draft = drafts.of(&path).map_err(anyhow::Error::from);
                 let rendered = draft
@@ -347,7 +368,7 @@ impl OutputArgs {
 
     /// Renders one file of a take.
     fn render(&self, kind: Kind, material: &Material, draft: &Path) -> Result<()> {
-        let Material { score, provenance, sound, thumbnails } = *material;
+        let Material { score, provenance, sound, font, thumbnails } = *material;
         let conductor = provenance.conductor();
         let conductor = conductor.as_ref();
         let bytes = match kind {
@@ -362,9 +383,15 @@ impl OutputArgs {
                 if kind == Kind::Mxl { vmt_render::mxl(&document)? } else { document.into() }
             }
             Kind::Json => Record::new(score, provenance.clone()).to_json()?.into(),
-            Kind::Wav => return Ok(fs::copy(sound, draft).map(|_| ())?),
-            Kind::Mp3 => return mp3(sound, draft),
-            Kind::Film => return self.film(draft, sound, provenance),
+            Kind::Wav => return Ok(fs::copy(&sound.path, draft).map(|_| ())?),
+            Kind::Stem(hand) => {
+                let font = font.context("no soundfont was read")?;
+                let mut file = BufWriter::new(File::create(draft)?);
+                vmt_render::stem(&vmt_render::hands(score)?[hand], font, sound.gain, &mut file)?;
+                return Ok(file.flush()?);
+            }
+            Kind::Mp3 => return mp3(&sound.path, draft),
+            Kind::Film => return self.film(draft, &sound.path, provenance),
             Kind::Folder => anyhow::bail!("is a folder"),
         };
         Ok(fs::write(draft, bytes)?)
@@ -403,8 +430,9 @@ impl OutputArgs {
 struct Material<'a> {
     score: &'a Score,
     provenance: &'a Provenance,
-    /// The soundtrack as a WAV file, where a file needs one.
-    sound: &'a Path,
+    /// The soundtrack, where a file needs one.
+    sound: &'a Sound,
+    font: Option<&'a SoundFont>,
     thumbnails: Option<&'a Clip>,
 }
 
@@ -442,6 +470,13 @@ fn check_mux(film: &Path, start: Duration, out: &Path, volume: f32) -> Result<()
     }
 }
 
+/// A soundtrack as a WAV file, and the gain that it was written with.
+#[derive(Default)]
+struct Sound {
+    path: PathBuf,
+    gain: f32,
+}
+
 /// What was made ready before the work.
 pub struct Prepared {
     font: Option<SoundFont>,
@@ -449,13 +484,13 @@ pub struct Prepared {
 
 impl Prepared {
     /// Writes the soundtrack to `path`, and returns that.
-    fn sound(&self, score: &Score, path: PathBuf) -> Result<PathBuf> {
+    fn sound(&self, score: &Score, path: PathBuf) -> Result<Sound> {
         let font = self.font.as_ref().context("no soundfont was read")?;
         let scratch = tempfile::tempfile_in(path.parent().context("it has no parent folder")?)?;
         let mut file = BufWriter::new(File::create(&path)?);
-        vmt_render::wav(score, font, scratch, &mut file)?;
+        let gain = vmt_render::wav(score, font, scratch, &mut file)?;
         file.flush()?;
-        Ok(path)
+        Ok(Sound { path, gain })
     }
 }
 
@@ -589,7 +624,8 @@ mod tests {
         check(&video, format!("vmt -o {wav} --soundfont {}", path("bad.sf2")), "must be a soundfont");
         check(&video, format!("vmt -o {wav} --original-volume 0.5"), "--original-volume: there is no .mp4");
         check(&video, format!("vmt -o {mp4} --original-volume 1.5"), "must be 0 to 1, but is 1.5");
-        check(&video, format!("vmt -o {wav} --hands"), "--hands: there is no .mid");
+        check(&video, format!("vmt -o {wav} -o {} --hands", path("a.left.wav")), "is to be written twice");
+        check(&video, format!("vmt -o {mp4} --hands"), "--hands: there is no .mid or .wav to write");
         check(&video, format!("vmt -o {mp4} --thumbnails"), "--thumbnails: there is no .png");
     }
 

@@ -16,4 +16,4 @@ pub use notation::{hands, musicxml, musicxml_with, mxl};
 pub use phrases::{Phrase, phrases};
 pub use record::{Film, HitPoint, Model, Provenance, Record};
 pub use roll::{piano_roll_png, piano_roll_svg, thumbnails};
-pub use sound::{SoundFont, wav};
+pub use sound::{SoundFont, stem, wav};

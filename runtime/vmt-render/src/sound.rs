@@ -87,11 +87,11 @@ fn check_chunks(sf2: &[u8]) -> Result<()> {
 /// all is silence, and the end fades out.
 ///
 /// The peak is known only when all of the music was played; until then it is kept in `scratch`, an empty file that
-/// takes 23 MB for each minute, so that memory does not grow with the music.
+/// takes 23 MB for each minute, so that memory does not grow with the music. Returns the gain that brought the peak there.
 ///
 /// # Errors
 /// Where the music is longer than a WAV file can be (4 GB, 6 hours), or a file cannot be written.
-pub fn wav(score: &Score, font: &SoundFont, mut scratch: impl Read + Write + Seek, mut out: impl Write) -> Result<()> {
+pub fn wav(score: &Score, font: &SoundFont, mut scratch: impl Read + Write + Seek, mut out: impl Write) -> Result<f32> {
     let header = header(score.duration())?;
     let mut peak = 0.0_f32;
     let mut played = BufWriter::new(&mut scratch);
@@ -109,10 +109,24 @@ pub fn wav(score: &Score, font: &SoundFont, mut scratch: impl Read + Write + See
     let mut sample = [0; 4];
     for _ in 0..2 * frames(score.duration()) {
         played.read_exact(&mut sample)?;
-        let sample = f32::from_le_bytes(sample) * gain * f32::from(i16::MAX);
-        out.write_all(&(sample.round() as i16).to_le_bytes())?;
+        out.write_all(&pcm(f32::from_le_bytes(sample) * gain))?;
     }
-    Ok(())
+    Ok(gain)
+}
+
+/// Writes a part of a piece, such as one of its [`hands`](crate::hands), in the same way, but with the `gain` of the whole: the
+/// parts add up to it.
+///
+/// # Errors
+/// As [`wav`].
+pub fn stem(part: &Score, font: &SoundFont, gain: f32, mut out: impl Write) -> Result<()> {
+    out.write_all(&header(part.duration())?)?;
+    play(part, font, |sample| Ok(out.write_all(&pcm(sample * gain))?))
+}
+
+/// A sample as 16 bits.
+fn pcm(sample: f32) -> [u8; 2] {
+    ((sample * f32::from(i16::MAX)).round() as i16).to_le_bytes()
 }
 
 /// The header of a WAV file of two channels of 16 bits.
@@ -207,6 +221,10 @@ mod tests {
     fn render(score: &Score) -> Vec<[i16; 2]> {
         let mut bytes = Vec::new();
         wav(score, &PIANO, Cursor::new(Vec::new()), &mut bytes).unwrap();
+        samples(&bytes)
+    }
+
+    fn samples(bytes: &[u8]) -> Vec<[i16; 2]> {
         let (header, samples) = bytes.split_at(44);
         let number = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().unwrap());
         assert_eq!((number(4) as usize, number(40) as usize), (bytes.len() - 8, samples.len()));
@@ -217,6 +235,24 @@ mod tests {
     fn peak(samples: &[[i16; 2]]) -> f64 {
         let peak = samples.as_flattened().iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
         20.0 * (f64::from(peak) / 32768.0).log10()
+    }
+
+    /// Each with the gain of the whole, the parts add up to it but for rounding.
+    #[test]
+    fn stems_add_up() {
+        let notes = [(0, 80, 72, 90), (10, 60, 40, 70), (50, 120, 76, 100), (60, 130, 45, 80)];
+        let (high, low): (Vec<_>, Vec<_>) = notes.into_iter().partition(|&(_, _, pitch, _)| pitch > 60);
+        let mut whole = Vec::new();
+        let gain = wav(&score(&notes, 1500), &PIANO, Cursor::new(Vec::new()), &mut whole).unwrap();
+        let part = |notes: &[_]| {
+            let mut bytes = Vec::new();
+            stem(&score(notes, 1500), &PIANO, gain, &mut bytes).unwrap();
+            samples(&bytes)
+        };
+        let (high, low, whole) = (part(&high), part(&low), samples(&whole));
+        let sums = high.as_flattened().iter().zip(low.as_flattened()).map(|(a, b)| i32::from(*a) + i32::from(*b));
+        let off = sums.zip(whole.as_flattened()).map(|(sum, &whole)| sum.abs_diff(whole.into())).max().unwrap();
+        assert!(off <= 2 && high != whole && low != whole, "{off}");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Click tracks: cuts and hits of a film, and the music that meets them. The demo has cuts at 4 and 8 s.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::Value;
+use vmt::{Note, Pitch, Score, midi};
 
 use super::{Place, music};
 use crate::support::midi_text;
@@ -149,6 +151,38 @@ fn intensity_is_followed() {
     assert!(soft + 4.0 < loud && counts[0] < counts[1], "velocity {soft} and {loud}, notes {counts:?}");
 }
 
+/// By default, what is drawn by hand is kept to more closely than the model does by itself.
+#[test]
+fn intensity_is_guided() {
+    let place = Place::new();
+    let piece = |options: &str| place.demo(&format!("{BEAT} --intensity 0:0.1,6:0.9 {options}"));
+    assert!(piece("") == piece("--intensity-guidance 6") && piece("") != piece("--intensity-guidance 1"));
+    assert!(piece("--intensity-guidance 6 --guidance 2") != piece(""), "both at once");
+    let untold = |options: &str| place.demo(&format!("{BEAT} {options}"));
+    assert!(untold("") == untold("--intensity-guidance 1") && untold("") != untold("--intensity-guidance 3"));
+    assert_ne!(untold("--intensity-guidance 0 --intensity auto"), untold(""));
+}
+
+/// A key is drawn by the seed, or is that of the primer, and told to the model; `off` tells none.
+#[test]
+fn a_key_is_chosen() {
+    let place = Place::new();
+    let key = |options: &str| {
+        let record = record(&place, &format!("{BEAT} {options}"));
+        let key = &record["provenance"]["options"]["conditions"]["keys"][0][1];
+        key["tonic"].as_u64().map(|tonic| (tonic, key["minor"].as_bool().unwrap()))
+    };
+    let drawn: Vec<_> = (0..4).map(|seed| key(&format!("--seed {seed}")).unwrap()).collect();
+    assert!(drawn.iter().any(|key| *key != drawn[0]), "{drawn:?}");
+    assert_eq!(key("--seed 2 --key auto"), Some(drawn[2]));
+    assert_eq!([key("--key off"), key("--key C --scale dorian")], [None; 2]);
+    assert_eq!(key("--key Bb --scale minor"), Some((10, true)));
+    let chord = [62, 66, 69].map(|pitch| Note { start: 0, end: 200, pitch: Pitch::new(pitch).unwrap(), velocity: 80 });
+    let primer = Score::new(chord.to_vec(), Duration::from_secs(2)).unwrap();
+    fs::write(place.path("primer.mid"), midi::write(&primer).unwrap()).unwrap();
+    assert_eq!(key("--primer @primer.mid"), Some((2, false)));
+}
+
 #[test]
 fn a_film_is_followed_unless_that_is_off() {
     let place = Place::new();
@@ -284,6 +318,11 @@ fn what_can_do_nothing_is_refused() {
         (format!("{BEAT} --hit 1 --unconstrained"), "cannot be used with"),
         (format!("{BEAT} --plan"), "cannot be used with"),
         (format!("{plain} --intensity 0:1"), "--intensity: this model is told none"),
+        (format!("{plain} --intensity-guidance 2"), "--intensity-guidance: there is no --intensity to keep to"),
+        (format!("{BEAT} --intensity off --intensity-guidance 2"), "--intensity-guidance: there is no --intensity"),
+        (format!("{BEAT} --intensity-guidance 11"), "intensity guidance must be within 0-10, but is 11"),
+        (format!("{plain} --key auto"), "--key auto: this model is told no key"),
+        (format!("{BEAT} --key off --scale minor"), "--scale: needs a tonic, such as --key C"),
         (format!("{plain} --intensity auto"), "--intensity: this model is told none"),
         (format!("{BEAT} --intensity 0:1,2:3"), "must be seconds, 0-86400, and a value, 0-1, but is \"2:3\""),
         ("--tempo fast".into(), "it must be auto, beats a minute or off"),

@@ -34,7 +34,8 @@ fn the_same_call_is_the_same_file() {
     for engine in ["tract", "ort"] {
         let piece = |options: &str| place.demo(&format!("--engine {engine} {options}"));
         let one = piece("--seed 1");
-        for same in ["--seed 1", "--seed 1 --threads 1", "--seed 1 --threads 2", "--seed=1 --temperature 1 --top-p 1"] {
+        for same in ["--seed 1", "--seed 1 --threads 1", "--seed 1 --threads 2", "--seed=1 --temperature 1 --top-p 0.9"]
+        {
             assert!(piece(same) == one, "{engine} {same}");
         }
         assert!(piece("") == piece("--seed 0"));

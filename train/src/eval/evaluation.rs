@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vmt::{Clip, Conditions, Decoded, Geometry, Score, Tempo};
+use vmt::{Clip, Conditions, Decoded, Geometry, Sampling, Score, Tempo};
 
 use super::excerpts::Excerpt;
 use super::films::Film;
@@ -45,6 +45,9 @@ pub struct EvalOptions {
     pub songs: usize,
     /// How long these beginnings are, in seconds.
     pub song_seconds: u32,
+    /// How the pieces with grammar are sampled, with a seed for each; without grammar it is the model's own distribution, as
+    /// in the authors' code.
+    pub sampling: Sampling,
     /// Scale of classifier-free guidance ([`vmt::decode::Guidance`]) in generation, `0.0..=10.0`; 1 is the model itself.
     pub guidance: f32,
     /// Models with conditions compose to steady beats in 4/4 of this tempo, not to the song's own beats, key and hit points.
@@ -66,6 +69,7 @@ impl EvalOptions {
             pieces: 1,
             songs: 0,
             song_seconds: 60,
+            sampling: Sampling::default(),
             guidance: 1.0,
             tempo: None,
             quantize: true,
@@ -115,6 +119,7 @@ impl<'a> Evaluation<'a> {
         progress: Progress<'a>,
     ) -> Result<Self> {
         ensure!(options.fragments > 0 && options.pieces > 0, "there must be at least one fragment and one piece");
+        options.sampling.validate()?;
         let guidance = options.guidance;
         ensure!((0.0..=10.0).contains(&guidance), "guidance: must be within 0-10, but is {guidance}");
         let fragments = spread(held_out.count(), options.fragments);

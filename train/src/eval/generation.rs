@@ -20,10 +20,11 @@ impl Candidate {
 }
 
 impl Evaluation<'_> {
-    /// What a piece is composed with at temperature 1, as in the authors' code; models with conditions by what they are `told`.
+    /// What a piece is composed with; models with conditions by what they are `told`.
     pub fn composing(&self, candidate: &Candidate, seed: u64, told: &Conditions) -> Options {
-        let options =
-            Options::default().with_sampling(Sampling::default().with_seed(seed)).with_guidance(self.options.guidance);
+        let options = Options::default()
+            .with_sampling(self.options.sampling.with_seed(seed))
+            .with_guidance(self.options.guidance);
         if candidate.model.has_conditions() {
             options.with_conditions(told.clone()).with_quantize(self.options.quantize)
         } else {
@@ -39,7 +40,10 @@ impl Evaluation<'_> {
             false => self.clip(place, Channels::all(), &candidate.geometry)?,
         };
         let seed = Stream::new(self.options.seed, "music", &[place as u64]).number();
-        let options = self.composing(candidate, seed, &self.told[place]).with_unconstrained(!grammar);
+        let mut options = self.composing(candidate, seed, &self.told[place]).with_unconstrained(!grammar);
+        if !grammar {
+            options.sampling = Sampling::untruncated().with_seed(seed);
+        }
         let film = [Ok::<_, Error>(Window { start: Duration::ZERO, duration: self.window, clip })];
         let piece = composer.piece(film, &options, NonZeroUsize::MIN)?;
         let tokens = piece.map(|played| Ok(Token::from(played?.event))).collect::<Result<Vec<_>>>()?;

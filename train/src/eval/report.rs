@@ -24,6 +24,12 @@ pub struct Report {
     pub pieces: usize,
     /// Of all that is random.
     pub seed: u64,
+    /// Softmax temperature of the pieces with grammar.
+    #[serde(default = "unbiased")]
+    pub temperature: f32,
+    /// Nucleus sampling of the pieces with grammar.
+    #[serde(default = "unbiased")]
+    pub top_p: f32,
     /// Scale of classifier-free guidance ([`vmt::decode::Guidance`]) in generation.
     pub guidance: f32,
     /// What the models are told of the music.
@@ -153,10 +159,15 @@ impl Unit {
     }
 }
 
+/// Temperature and top-p of reports that do not say.
+fn unbiased() -> f32 {
+    1.0
+}
+
 /// Markdown.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { split, songs, fragments, seconds, pieces, guidance, seed, .. } = self;
+        let Self { split, songs, fragments, seconds, pieces, temperature, top_p, guidance, seed, .. } = self;
         let split = format!("{split:?}").to_lowercase();
         writeln!(f, "# Evaluation\n")?;
         writeln!(
@@ -165,7 +176,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "Guidance {guidance}, seed {seed}. In brackets: 95 % bootstrap intervals over songs (Efron 1979); where"
+            "Temperature {temperature}, top-p {top_p} (without grammar 1 and 1), guidance {guidance}, seed {seed}. In brackets: 95 % bootstrap intervals over songs (Efron 1979); where"
         )?;
         writeln!(f, "others may be **outside** of it, the original's 5th and 95th percentile.")?;
         for line in &self.told {
@@ -233,6 +244,8 @@ mod tests {
             seconds: 10.0,
             pieces: 10,
             seed: 1,
+            temperature: 1.0,
+            top_p: 0.9,
             guidance: 1.0,
             told: vec!["VMT, blind: told nothing.".into()],
             columns: ["VMT", "blind", "original"].map(str::to_owned).to_vec(),

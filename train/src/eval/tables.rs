@@ -72,6 +72,8 @@ impl Evaluation<'_> {
             fragments: self.fragments.len(),
             seconds: self.seconds(),
             pieces: self.pieces.len(),
+            temperature: self.options.sampling.temperature,
+            top_p: self.options.sampling.top_p,
             guidance: self.options.guidance,
             told: self.what_models_are_told(),
             seed: self.options.seed,

@@ -18,6 +18,9 @@ pub struct Options {
     /// makes in the logits counts. 0 composes as without video, 1 is the model, more exaggerates. Other than 1 takes twice
     /// the lanes.
     pub guidance: f32,
+    /// The same for density and loudness in [`conditions`](Self::conditions): more than 1 keeps the music closer to them.
+    #[serde(default = "unguided", skip_serializing_if = "is_unguided")]
+    pub intensity_guidance: f32,
     /// Takes whatever the model gives, playable or not, instead of keeping to the grammar; each window on its own.
     pub unconstrained: bool,
     /// What the music must keep to.
@@ -38,12 +41,22 @@ pub struct Options {
     pub primer: Vec<Token>,
 }
 
+/// Guidance of records that do not say.
+fn unguided() -> f32 {
+    1.0
+}
+
+fn is_unguided(scale: &f32) -> bool {
+    *scale == unguided()
+}
+
 /// The model under the grammar, and nothing else.
 impl Default for Options {
     fn default() -> Self {
         Self {
             sampling: Sampling::default(),
             guidance: 1.0,
+            intensity_guidance: unguided(),
             unconstrained: false,
             controls: Controls::default(),
             primer: Vec::new(),
@@ -63,6 +76,11 @@ impl Options {
     /// The same, with this [`guidance`](Self::guidance).
     pub fn with_guidance(self, guidance: f32) -> Self {
         Self { guidance, ..self }
+    }
+
+    /// The same, with this [`intensity_guidance`](Self::intensity_guidance).
+    pub fn with_intensity_guidance(self, intensity_guidance: f32) -> Self {
+        Self { intensity_guidance, ..self }
     }
 
     /// The same, with this [`unconstrained`](Self::unconstrained).
@@ -109,9 +127,10 @@ impl Options {
     pub fn validate(&self, geometry: Geometry) -> Result<()> {
         self.sampling.validate()?;
         self.controls.validate()?;
-        if !(0.0..=10.0).contains(&self.guidance) {
-            let (want, got) = ("within 0-10", self.guidance.to_string());
-            return Err(Error::Option { option: "guidance", want, got });
+        for (option, scale) in [("guidance", self.guidance), ("intensity guidance", self.intensity_guidance)] {
+            if !(0.0..=10.0).contains(&scale) {
+                return Err(Error::Option { option, want: "within 0-10", got: scale.to_string() });
+            }
         }
         if self.unconstrained && (self.controls != Controls::default() || !self.primer.is_empty()) {
             let want = "off where there are controls or a primer, which need the grammar";

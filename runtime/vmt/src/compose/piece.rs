@@ -12,7 +12,8 @@ use super::options::Options;
 use super::ranking::Rank;
 use super::seam::Take;
 use crate::decode::{
-    Cadence, DensityBias, Generator, Grammar, Guidance, Lane, LogitsProcessor, Metre, SampledToken, Unconstrained,
+    Cadence, DensityBias, Generator, Grammar, Guidance, Lane, LogitsProcessor, Metre, SampledToken, Scales,
+    Unconstrained,
 };
 use crate::error::{Error, Result};
 use crate::model::{Engine, check_takes};
@@ -169,14 +170,14 @@ impl<'c, W: Iterator> Piece<'c, W> {
     }
 
     /// The known tokens of each take, and what constrains those that follow.
-    fn lanes(&mut self, span: Span, guidance: Option<Guidance>, conditions: &Arc<Conditions>) -> Result<Vec<Lane>> {
+    fn lanes(&mut self, span: Span, guidance: Option<&Guidance>, conditions: &Arc<Conditions>) -> Result<Vec<Lane>> {
         let Self { options, max_tokens, seam, takes, played, .. } = self;
         let geometry = self.engine.geometry();
         // The pictures that were left to this window, and a pause.
         let left = if *seam == 0 { 0 } else { Shift::over(steps(geometry.lasts(geometry.lookahead()))).count() + 1 };
         let lane = |(index, take): (usize, &mut Take)| {
             let mut processors: Vec<Box<dyn LogitsProcessor>> = Vec::new();
-            processors.extend(guidance.map(|guidance| Box::new(guidance) as _));
+            processors.extend(guidance.map(|guidance| Box::new(guidance.clone()) as _));
             if options.unconstrained {
                 processors.push(Box::new(Unconstrained::new(*max_tokens)));
                 return Ok(Lane::new(Vec::new(), processors));
@@ -220,9 +221,10 @@ impl<'c, W: Iterator> Piece<'c, W> {
         }
         let conditions = Arc::new(conditions);
         let clips = vec![window.clip.with_conditions(conditions.clone())];
-        let (session, guidance) = Guidance::open(self.engine, clips, self.takes.len(), self.options.guidance)?;
+        let scales = Scales { video: self.options.guidance, intensity: self.options.intensity_guidance };
+        let (session, guidance) = Guidance::open(self.engine, clips, self.takes.len(), scales)?;
         self.timings.encode += began.elapsed();
-        let lanes = self.lanes(span, guidance, &conditions)?;
+        let lanes = self.lanes(span, guidance.as_ref(), &conditions)?;
         self.state = State::Within(Generator::new(session, self.options.sampling, self.draws, lanes), span);
         Ok(())
     }

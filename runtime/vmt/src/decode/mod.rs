@@ -16,7 +16,7 @@ pub use controls::Controls;
 pub use density::DensityBias;
 pub use generator::{Generator, Lane, SampledToken};
 pub use grammar::Grammar;
-pub use guidance::Guidance;
+pub use guidance::{Guidance, Scales};
 pub use metre::Metre;
 pub use processor::LogitsProcessor;
 pub use sampling::Sampling;

@@ -26,14 +26,20 @@ pub struct Sampling {
     pub seed: u64,
 }
 
-/// The paper's: the model's own distribution.
+/// Nucleus sampling: what is left out is what most of all falls off the beat and out of the key (measured in the card of
+/// `onnx/vmt-beat`).
 impl Default for Sampling {
     fn default() -> Self {
-        Self { temperature: 1.0, top_k: None, top_p: 1.0, seed: 0 }
+        Self::untruncated().with_top_p(0.9)
     }
 }
 
 impl Sampling {
+    /// The model's own distribution, as in the paper.
+    pub fn untruncated() -> Self {
+        Self { temperature: 1.0, top_k: None, top_p: 1.0, seed: 0 }
+    }
+
     /// The same, with this [`temperature`](Self::temperature).
     pub fn with_temperature(self, temperature: f32) -> Self {
         Self { temperature, ..self }

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fs, iter, path::Path};
 
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::manifest::{FORMAT, First, MANIFEST, Manifest, OLDEST_FORMAT, PERFORMANCE_310};
@@ -87,15 +88,25 @@ fn bundle(path: &Path, reason: String) -> Error {
     Error::Bundle { path: path.to_owned(), reason }
 }
 
+/// What every format has.
+#[derive(Deserialize)]
+struct Versioned {
+    format: u32,
+}
+
 fn parse(yaml: &str, path: &Path) -> Result<Manifest> {
-    let manifest: Manifest = serde_yaml::from_str(yaml).map_err(|error| bundle(path, error.to_string()))?;
-    let format = manifest.format;
-    let wrong = if !(OLDEST_FORMAT..=FORMAT).contains(&format) {
+    let refused = |error: serde_yaml::Error| bundle(path, error.to_string());
+    // Alone at first: another format may have other fields.
+    let Versioned { format } = serde_yaml::from_str(yaml).map_err(refused)?;
+    if !(OLDEST_FORMAT..=FORMAT).contains(&format) {
         let when = if format > FORMAT { "a newer" } else { "an older" };
-        format!(
+        let reason = format!(
             "`format` must be {OLDEST_FORMAT} to {FORMAT}, but is {format}: this bundle needs {when} version of vmt"
-        )
-    } else if format < 3 && manifest.decoder.conditions.is_some() {
+        );
+        return Err(bundle(path, reason));
+    }
+    let manifest: Manifest = serde_yaml::from_str(yaml).map_err(refused)?;
+    let wrong = if format < 3 && manifest.decoder.conditions.is_some() {
         format!("`conditions` need format 3 at least, but `format` is {format}")
     } else if let Some(reason) = unfit_state(&manifest) {
         reason

@@ -11,6 +11,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::event::STEPS_PER_SECOND;
@@ -164,6 +166,13 @@ const KEY_PROFILES: [[f64; 12]; 2] = [
 ];
 
 impl Key {
+    /// A key that `seed` (of ChaCha8) draws: any tonic, and minor as often as in POP909, 43 of 100 times.
+    pub fn drawn(seed: u64) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream(u64::MAX);
+        Self { tonic: random.random_range(0..12), minor: random.random_bool(0.43) }
+    }
+
     /// The key whose profile is nearest to how long each pitch class sounds (Euclidean distance of shares), from pitches and how
     /// long each of them does; `None` where nothing sounds.
     pub fn of_pitches(pitches: impl IntoIterator<Item = (u8, f64)>) -> Option<Self> {
@@ -219,6 +228,16 @@ impl Conditions {
     /// Whether nothing is known.
     pub fn is_unknown(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether density or loudness is known of some moment.
+    pub fn tell_intensity(&self) -> bool {
+        self.density.iter().chain(&self.loudness).any(|&(_, rank)| rank > 0)
+    }
+
+    /// The same, but for density and loudness, which are not known.
+    pub fn without_intensity(&self) -> Self {
+        Self { density: Vec::new(), loudness: Vec::new(), ..self.clone() }
     }
 
     /// The conditions at `step`, when all that happens up to and at it is known.
