@@ -9,7 +9,7 @@ PYTHON    := target/python/bin/python
 BUNDLES   := onnx
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
 
 setup: ## system packages (apt-get) and ONNX Runtime's library
 	@runtime/setup.sh packages library
@@ -46,8 +46,21 @@ bundles: build ## exports the tiny bundles again
 	$(RELEASE)/vmt-export --config train/configs/tiny-vmt.yaml --seed 1 -o $(BUNDLES)/tiny-vmt
 	$(RELEASE)/vmt-export --config train/configs/tiny-seq2seq.yaml --seed 1 -o $(BUNDLES)/tiny-seq2seq
 
+# Where `make ci-export` works.
+TRIAL     := target/ci-export
+
+ci-export: build ## what a pipeline does: trains the tiny model for a minute, exports, checks and tries it
+	rm -rf $(TRIAL) && mkdir -p $(TRIAL)/songs
+	$(RELEASE)/vmt compose tests/data/demo.mp4 -o $(TRIAL)/songs/song.mid --takes 40 --keep-takes --quiet
+	$(RELEASE)/vmt-train run train/recipes/tiny-vmt.yaml --data $(TRIAL)/songs --steps 200 -o $(TRIAL)/run
+	$(RELEASE)/vmt-export --weights $(TRIAL)/run -o $(TRIAL)/bundle --storage f16 --name trial
+	$(RELEASE)/vmt-export --check $(TRIAL)/bundle --weights $(TRIAL)/run
+	$(RELEASE)/vmt compose tests/data/demo.mp4 --bundle $(TRIAL)/bundle --temperature 0 --engine ort -o $(TRIAL)/ort.mid
+	$(RELEASE)/vmt compose tests/data/demo.mp4 --bundle $(TRIAL)/bundle --temperature 0 --engine tract -o $(TRIAL)/tract.mid
+	cmp $(TRIAL)/ort.mid $(TRIAL)/tract.mid
+
 bench: setup ## speed of every engine at the paper's size, beside Python's ONNX Runtime and the memory's limit
 	@runtime/setup.sh checkers
 	PYTHON=$(CURDIR)/$(PYTHON) cargo bench --workspace --locked --bench ratios --bench engines
 
-.PHONY: help setup build demo test lint fuzz sanitize bundles bench
+.PHONY: help setup build demo test lint fuzz sanitize bundles ci-export bench

@@ -1,13 +1,12 @@
-//! Writes ONNX graphs with the protobuf types that tract publishes.
+//! Writes ONNX graphs.
 
 use half::f16;
 use ndarray::ArrayD;
 use prost::Message;
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto, attribute_proto::AttributeType, tensor_proto::DataType, tensor_shape_proto, type_proto,
-};
-use vmt::manifest::{Context, State};
+use vmt::manifest::{Context, PERFORMANCE_310, State};
+
+use crate::About;
+use crate::proto::{self, AttributeType, Axis};
 
 /// The operator set: the newest that has all that is needed and that old runtimes read (`LayerNormalization` came with 17).
 const OPSET: i64 = 17;
@@ -54,7 +53,7 @@ pub use tract_onnx::pb::tensor_proto::DataType as Type;
 
 /// Builds a graph. Axes are numbers, or symbols (`lanes`, `past + new`).
 pub struct GraphBuilder {
-    proto: GraphProto,
+    proto: proto::Graph,
     storage: Storage,
 }
 
@@ -67,7 +66,7 @@ pub enum Attribute<'a> {
 
 impl GraphBuilder {
     pub fn new(name: &str, storage: Storage) -> Self {
-        Self { proto: GraphProto { name: name.into(), ..Default::default() }, storage }
+        Self { proto: proto::Graph { name: name.into(), ..Default::default() }, storage }
     }
 
     pub fn input(&mut self, name: &str, r#type: Type, axes: &[&str]) -> Var {
@@ -77,7 +76,7 @@ impl GraphBuilder {
 
     /// Makes `var` an output of the graph.
     pub fn output(&mut self, var: &Var, name: &str, axes: &[&str]) {
-        self.proto.output.push(info(name, DataType::Float, axes));
+        self.proto.output.push(info(name, Type::Float, axes));
         self.node("Identity", &[var], &[], vec![name.into()]);
     }
 
@@ -89,9 +88,9 @@ impl GraphBuilder {
         };
         let dims = values.shape().iter().map(|&axis| axis as i64).collect();
         match self.storage {
-            Storage::F32 => self.constant(name, DataType::Float, dims, bytes),
+            Storage::F32 => self.constant(name, Type::Float, dims, bytes),
             Storage::F16 => {
-                let stored = self.constant(name, DataType::Float16, dims, bytes);
+                let stored = self.constant(name, Type::Float16, dims, bytes);
                 self.cast(&stored, Type::Float)
             }
         }
@@ -101,7 +100,7 @@ impl GraphBuilder {
     pub fn floats(&mut self, axes: &[i64], values: &[f32]) -> Var {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let name = self.fresh("float");
-        self.constant(&name, DataType::Float, axes.to_vec(), bytes)
+        self.constant(&name, Type::Float, axes.to_vec(), bytes)
     }
 
     pub fn float(&mut self, value: f32) -> Var {
@@ -112,17 +111,17 @@ impl GraphBuilder {
     pub fn ints(&mut self, values: &[i64]) -> Var {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let name = self.fresh("int");
-        self.constant(&name, DataType::Int64, vec![values.len() as i64], bytes)
+        self.constant(&name, Type::Int64, vec![values.len() as i64], bytes)
     }
 
     /// An i64 constant without axes.
     pub fn int(&mut self, value: i64) -> Var {
         let name = self.fresh("int");
-        self.constant(&name, DataType::Int64, vec![], value.to_le_bytes().to_vec())
+        self.constant(&name, Type::Int64, vec![], value.to_le_bytes().to_vec())
     }
 
     fn constant(&mut self, name: &str, r#type: Type, dims: Vec<i64>, raw_data: Vec<u8>) -> Var {
-        let tensor = TensorProto { name: name.into(), data_type: r#type.into(), dims, raw_data, ..Default::default() };
+        let tensor = proto::Tensor { name: name.into(), data_type: r#type.into(), dims, raw_data };
         self.proto.initializer.push(tensor);
         Var(name.into())
     }
@@ -185,6 +184,12 @@ impl GraphBuilder {
         self.op_with("Gather", &[&shape, &axis], &[("axis", Attribute::Int(0))])
     }
 
+    /// Sums along an axis, each with itself. Both attributes have their defaults: onnx2torch takes others where they are left out.
+    pub fn cumulative_sum(&mut self, x: &Var, axis: i64) -> Var {
+        let axis = self.int(axis);
+        self.op_with("CumSum", &[x, &axis], &[("exclusive", Attribute::Int(0)), ("reverse", Attribute::Int(0))])
+    }
+
     /// `0, 1, ..., end - 1`.
     pub fn range(&mut self, end: &Var) -> Var {
         let (zero, one) = (self.int(0), self.int(1));
@@ -192,13 +197,12 @@ impl GraphBuilder {
     }
 
     fn node(&mut self, operator: &str, inputs: &[&Var], attributes: &[(&str, Attribute)], output: Vec<String>) {
-        self.proto.node.push(NodeProto {
+        self.proto.node.push(proto::Node {
             name: output[0].clone(),
             op_type: operator.into(),
             input: inputs.iter().map(|var| var.0.clone()).collect(),
             output,
             attribute: attributes.iter().map(|(name, value)| attribute(name, value)).collect(),
-            ..Default::default()
         });
     }
 
@@ -208,38 +212,67 @@ impl GraphBuilder {
     }
 
     /// The finished file.
-    pub fn into_bytes(self) -> Vec<u8> {
-        ModelProto {
+    pub fn into_bytes(self, about: &About) -> Vec<u8> {
+        let entry = |(key, value): (&str, &str)| proto::Entry { key: key.into(), value: value.into() };
+        let entries = [
+            ("name", about.name.as_str()),
+            ("license", &about.license),
+            ("vocabulary", PERFORMANCE_310),
+            ("manifest", "manifest.yaml, in the same folder, names the tensors and what they are for"),
+        ];
+        proto::Model {
             ir_version: IR_VERSION,
-            opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
-            producer_name: "vmt-export".into(),
+            opset_import: vec![proto::OperatorSet { domain: String::new(), version: OPSET }],
+            producer_name: env!("CARGO_PKG_NAME").into(),
+            producer_version: env!("CARGO_PKG_VERSION").into(),
+            doc_string: about.description.clone(),
+            metadata_props: entries.map(entry).to_vec(),
             graph: Some(self.proto),
-            ..Default::default()
         }
         .encode_to_vec()
     }
 }
 
-fn info(name: &str, r#type: Type, axes: &[&str]) -> ValueInfoProto {
-    use tensor_shape_proto::{Dimension, dimension::Value};
+fn info(name: &str, r#type: Type, axes: &[&str]) -> proto::ValueInfo {
     let dim = axes.iter().map(|axis| {
-        let value = axis.parse().map(Value::DimValue).unwrap_or_else(|_| Value::DimParam((*axis).into()));
-        Dimension { value: Some(value), ..Default::default() }
+        let value = axis.parse().map(Axis::DimValue).unwrap_or_else(|_| Axis::DimParam((*axis).into()));
+        proto::Dimension { value: Some(value) }
     });
-    let tensor = type_proto::Tensor { elem_type: r#type.into(), shape: Some(TensorShapeProto { dim: dim.collect() }) };
-    let r#type = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
-    ValueInfoProto { name: name.into(), r#type: Some(r#type), ..Default::default() }
+    let tensor = proto::TensorType { elem_type: r#type.into(), shape: Some(proto::Shape { dim: dim.collect() }) };
+    let r#type = proto::ValueType { tensor_type: Some(tensor) };
+    proto::ValueInfo { name: name.into(), r#type: Some(r#type), doc_string: doc(name).into() }
 }
 
-fn attribute(name: &str, value: &Attribute) -> AttributeProto {
-    let mut proto = AttributeProto { name: name.into(), ..Default::default() };
+/// What an input or output is, for people who look at the file.
+fn doc(name: &str) -> &'static str {
+    let stem = name.split('.').next().unwrap_or_default();
+    match stem {
+        "pixel_values" => "RGB frames, 0-255",
+        "frame_mask" => "1 for a frame, 0 for padding",
+        "input_ids" => "tokens, the first of a piece being 0",
+        "position_ids" => "place of each token in the piece, from 0",
+        "attention_mask" => "1 for a token, 0 for padding; what is past comes first",
+        "time_steps" => "moment of each token, in steps of 10 ms",
+        "conditions" => "what is known at each token's moment; 0 is unknown",
+        "logits" => "unnormalised log probabilities of the token that follows each",
+        "cross" | "memory" => "of the encoder, the same for all steps",
+        "keys" | "hidden" => "of the encoder, the decoder's first state",
+        "past_key_values" | "past" => "state before this step; empty or of the encoder at first",
+        "new" => "to be put behind the past keys and values",
+        "present" => "state behind this step",
+        _ => "",
+    }
+}
+
+fn attribute(name: &str, value: &Attribute) -> proto::Attribute {
+    let mut proto = proto::Attribute { name: name.into(), ..Default::default() };
     let r#type = match *value {
         Attribute::Int(i) => {
-            proto.i = i;
+            proto.i = Some(i);
             AttributeType::Int
         }
         Attribute::Float(f) => {
-            proto.f = f;
+            proto.f = Some(f);
             AttributeType::Float
         }
         Attribute::Ints(ints) => {
@@ -249,4 +282,20 @@ fn attribute(name: &str, value: &Attribute) -> AttributeProto {
     };
     proto.r#type = r#type.into();
     proto
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Readers that go by proto2 need a 0 that is there, and numbers that are not packed.
+    #[test]
+    fn numbers_are_written_as_proto2_has_them() {
+        let zero = attribute("axis", &Attribute::Int(0)).encode_to_vec();
+        assert_eq!(zero, *b"\x0a\x04axis\x18\x00\xa0\x01\x02");
+        let ints = attribute("perm", &Attribute::Ints(&[1, 0])).encode_to_vec();
+        assert_eq!(ints, *b"\x0a\x04perm\x40\x01\x40\x00\xa0\x01\x07");
+        let tensor = proto::Tensor { dims: vec![2, 3], data_type: Type::Float.into(), ..Default::default() };
+        assert_eq!(tensor.encode_to_vec(), *b"\x08\x02\x08\x03\x10\x01");
+    }
 }

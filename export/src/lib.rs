@@ -1,8 +1,10 @@
 //! Writes burn models as ONNX bundles, and refuses those that do not agree with burn.
 
+mod check;
 mod graph;
 mod layers;
 mod parity;
+mod proto;
 mod seq2seq;
 mod transformer;
 mod weights;
@@ -23,6 +25,7 @@ use vmt::{
 use vmt_files::Drafts;
 use vmt_train::{Model, ModelConfig, data::MAX_TOKENS};
 
+pub use crate::check::{Problem, Report, check};
 use crate::graph::Graphs;
 pub use crate::graph::Storage;
 pub use crate::parity::{TOLERANCE, Worst};
@@ -62,8 +65,8 @@ pub fn export(
         Storage::F16 => model.clone().map(&mut RoundToHalf),
     };
     let graphs = match model {
-        Model::Vmt(model) => transformer::graphs(model, &config.geometry, storage),
-        Model::Seq2Seq(model) => seq2seq::graphs(model, &config.geometry, storage),
+        Model::Vmt(model) => transformer::graphs(model, &config.geometry, storage, about),
+        Model::Seq2Seq(model) => seq2seq::graphs(model, &config.geometry, storage, about),
     };
     let mut manifest = manifest(config, about, &graphs);
 

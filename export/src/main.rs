@@ -1,9 +1,11 @@
 //! The `vmt-export` command.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
+use anyhow::{Context as _, ensure};
 use clap::Parser;
-use vmt_export::{About, Storage, export, read_back};
+use vmt_export::{About, Report, Storage, check, export, read_back};
 use vmt_files::print;
 use vmt_train::ModelConfig;
 use vmt_train::fit::checkpoint::{load_model, save_model};
@@ -16,7 +18,7 @@ use vmt_train::fit::checkpoint::{load_model, save_model};
 #[command(name = "vmt-export", version)]
 struct Args {
     /// A trained model: the folder of a `vmt-train` run, whose best checkpoint is taken, or of one checkpoint
-    #[arg(long, value_name = "DIR", group = "model", required_unless_present_any = ["config", "from_bundle"])]
+    #[arg(long, value_name = "DIR", group = "model", required_unless_present_any = ["config", "from_bundle", "check"])]
     weights: Option<PathBuf>,
     /// The configuration of an untrained model (train/configs/*.yaml), for tests and benches
     #[arg(long, value_name = "FILE", requires = "seed", group = "model")]
@@ -31,9 +33,16 @@ struct Args {
     /// are zero: outputs do not change until they are trained
     #[arg(long, alias = "grown", value_name = "FILE", requires = "from_bundle")]
     expand_to: Option<PathBuf>,
+    /// Checks this bundle, and lists all that is wrong: manifest, hashes, the rules of ONNX, tensors that are not as the manifest
+    /// has them, engines that fail or differ; with --weights also whether it agrees with these. Exit code 1 if anything is
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "from_bundle", "out", "storage", "name", "description", "license"])]
+    check: Option<PathBuf>,
+    /// Writes what --check found as JSON
+    #[arg(long, requires = "check")]
+    json: bool,
     /// The folder to write; an older bundle there is replaced, a checkpoint's folder must be new
-    #[arg(short, long, value_name = "DIR")]
-    out: PathBuf,
+    #[arg(short, long, value_name = "DIR", required_unless_present = "check")]
+    out: Option<PathBuf>,
     /// How the weights are stored
     #[arg(long, value_enum, default_value_t)]
     storage: Storage,
@@ -54,11 +63,16 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<()> {
     let device = burn::tensor::Device::flex();
+    if let Some(bundle) = &args.check {
+        let model = args.weights.as_ref().map(|weights| load_model(weights, &device)).transpose()?;
+        return tell(bundle, &check(bundle, model.as_ref().map(|(_, model)| model)), args.json);
+    }
+    let out = args.out.as_ref().context("--out is needed")?;
     if let Some(bundle) = &args.from_bundle {
         let expanded = args.expand_to.as_ref().map(ModelConfig::load).transpose()?;
         let (config, model) = read_back(bundle, expanded, &device)?;
-        save_model(&args.out, &config, model)?;
-        print(format_args!("wrote {}", args.out.display()))?;
+        save_model(out, &config, model)?;
+        print(format_args!("wrote {}", out.display()))?;
         return Ok(());
     }
     let (config, model, origin) = match (&args.weights, &args.config, args.seed) {
@@ -74,18 +88,42 @@ fn run(args: &Args) -> anyhow::Result<()> {
         }
         _ => anyhow::bail!("--weights, or --config and --seed, are needed"),
     };
-    let folder = args.out.file_name().map(|name| name.to_string_lossy().into_owned());
+    let folder = out.file_name().map(|name| name.to_string_lossy().into_owned());
     let about = About {
         name: args.name.clone().or(folder).unwrap_or_default(),
         description: args.description.clone().unwrap_or(origin),
         license: args.license.clone(),
     };
-    for (engine, worst) in export(&model, &config, &about, args.storage, &args.out)? {
+    for (engine, worst) in export(&model, &config, &about, args.storage, out)? {
         print(format_args!(
             "{engine}: encoder within {:.1e} of burn, logits within {:.1e}",
             worst.encoder, worst.logits
         ))?;
     }
-    print(format_args!("wrote {}", args.out.display()))?;
+    print(format_args!("wrote {}", out.display()))?;
+    Ok(())
+}
+
+/// Prints what was found; an error if anything was.
+fn tell(bundle: &Path, report: &Report, json: bool) -> anyhow::Result<()> {
+    let Report { problems, tokens, untried } = report;
+    if json {
+        print(serde_json::to_string_pretty(report)?)?;
+    } else {
+        problems.iter().try_for_each(print)?;
+        for (engine, why) in untried {
+            print(format_args!("{engine}: not tried: {why}"))?;
+        }
+        if problems.is_empty() {
+            let engines: Vec<_> = tokens.keys().copied().collect();
+            print(format_args!(
+                "{}: nothing is wrong; the same tokens on {}",
+                bundle.display(),
+                engines.join(" and ")
+            ))?;
+        }
+    }
+    let count = problems.len();
+    ensure!(count == 0, "{}: {count} problem{} found", bundle.display(), if count == 1 { "" } else { "s" });
     Ok(())
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, ensure};
 use burn::tensor::{Int, Tensor, TensorData};
 use ndarray::{Array2, Array3, Array4, ArrayView1, ArrayViewD, Axis};
 
-use vmt::{Backend, Beat, Bundle, Clip, Conditions, Engine as _, Geometry, Key, Token, manifest::Parity};
+use vmt::{Backend, Beat, Bundle, Clip, Conditions, Engine, Geometry, Key, Token, manifest::Parity};
 use vmt_train::model::conditions::{condition_rows, condition_tensor};
 use vmt_train::{BurnEngine, Feed, Model};
 
@@ -47,15 +47,7 @@ pub(crate) fn compare(model: &Model, geometry: Geometry, bundle: &Bundle) -> Res
         }
 
         // The engine's greedy tokens, cached, step by step; then burn's logits for them, uncached, at once.
-        let mut session = engine.open(&clips)?;
-        let mut tokens = Array2::from_elem((clips.len(), 1), Token::PAD);
-        let mut steps = Vec::with_capacity(EVENTS);
-        for _ in 0..EVENTS {
-            let last = tokens.index_axis(Axis(1), tokens.ncols() - 1).to_vec();
-            let logits = session.step(&last)?.to_owned();
-            tokens.push_column(logits.map_axis(Axis(1), greedy).view())?;
-            steps.push(logits);
-        }
+        let (tokens, steps) = decode_greedily(&*engine, &clips)?;
         let want = forward(model, &clips, &tokens)?;
         let mut logits = 0.0;
         for (step, got) in steps.iter().enumerate() {
@@ -67,6 +59,20 @@ pub(crate) fn compare(model: &Model, geometry: Geometry, bundle: &Bundle) -> Res
         worsts.insert(name, Worst { encoder, logits });
     }
     Ok(worsts)
+}
+
+/// Greedy tokens `[clips, 1 + EVENTS]`, decoded with the cache, and the logits `[clips, 310]` of each step.
+pub(crate) fn decode_greedily(engine: &dyn Engine, clips: &[Clip]) -> Result<(Array2<Token>, Vec<Array2<f32>>)> {
+    let mut session = engine.open(clips)?;
+    let mut tokens = Array2::from_elem((clips.len(), 1), Token::PAD);
+    let mut steps = Vec::with_capacity(EVENTS);
+    for _ in 0..EVENTS {
+        let last = tokens.index_axis(Axis(1), tokens.ncols() - 1).to_vec();
+        let logits = session.step(&last)?.to_owned();
+        tokens.push_column(logits.map_axis(Axis(1), greedy).view())?;
+        steps.push(logits);
+    }
+    Ok((tokens, steps))
 }
 
 /// The larger of `worst` and the largest difference between `got` and `want`; an error above [`TOLERANCE`].
@@ -83,7 +89,7 @@ fn worse(engine: &str, what: &str, worst: f32, got: ArrayViewD<f32>, want: Array
 }
 
 /// Two lanes of noise, one shorter than the other, and one without video.
-fn clips(geometry: &Geometry) -> Result<Vec<Clip>> {
+pub(crate) fn clips(geometry: &Geometry) -> Result<Vec<Clip>> {
     let lengths = [geometry.frames(), geometry.frames().div_ceil(2)];
     let noise = |frames| {
         // The high byte of a linear congruential generator (Knuth's MMIX).

@@ -8,15 +8,16 @@ use vmt::{
 use vmt_train::{Seq2Seq, model::gru::GruLayer};
 
 use crate::{
+    About,
     graph::{Attribute, GraphBuilder, Graphs, Storage, Type, Var},
     layers::{attended, conditions, embedding, frame_mask, frames, linear, mask_bias, values, video_inputs, zeros},
 };
 
 /// Writes both graphs.
-pub fn graphs(model: &Seq2Seq, geometry: &Geometry, storage: Storage) -> Graphs {
+pub fn graphs(model: &Seq2Seq, geometry: &Geometry, storage: Storage, about: &About) -> Graphs {
     Graphs {
-        encoder: encoder(model, geometry, storage),
-        decoder: decoder(model, storage),
+        encoder: encoder(model, geometry, storage, about),
+        decoder: decoder(model, storage, about),
         positions: false,
         times: false,
         conditions: model.conditions.is_some(),
@@ -34,7 +35,7 @@ fn hidden(model: &Seq2Seq) -> usize {
     model.embedding.weight.dims()[1]
 }
 
-fn encoder(model: &Seq2Seq, geometry: &Geometry, storage: Storage) -> Vec<u8> {
+fn encoder(model: &Seq2Seq, geometry: &Geometry, storage: Storage, about: &About) -> Vec<u8> {
     let mut graph = GraphBuilder::new("seq2seq encoder", storage);
     let g = &mut graph;
     let (pixels, mask) = video_inputs(g, geometry);
@@ -46,10 +47,10 @@ fn encoder(model: &Seq2Seq, geometry: &Geometry, storage: Storage) -> Vec<u8> {
     let (layers, hidden) = (layers.to_string(), hidden.to_string());
     g.output(&memory, "memory", &["lanes", "frames", &hidden]);
     g.output(&state, "hidden", &["lanes", &layers, &hidden]);
-    graph.into_bytes()
+    graph.into_bytes(about)
 }
 
-fn decoder(model: &Seq2Seq, storage: Storage) -> Vec<u8> {
+fn decoder(model: &Seq2Seq, storage: Storage, about: &About) -> Vec<u8> {
     let mut graph = GraphBuilder::new("seq2seq decoder", storage);
     let g = &mut graph;
     let (layers, hidden) = (model.gru.layers.len().to_string(), hidden(model).to_string());
@@ -89,7 +90,7 @@ fn decoder(model: &Seq2Seq, storage: Storage) -> Vec<u8> {
     let attentional = g.op("Tanh", &[&attentional]);
     let logits = linear(g, "output", &model.output, &attentional);
     g.output(&logits, "logits", &["lanes", "new", &VOCABULARY.to_string()]);
-    graph.into_bytes()
+    graph.into_bytes(about)
 }
 
 /// `x` `[lanes, time, hidden]`, i64 `mask` `[lanes, time]`, `past` `[lanes, layers, hidden]` to the top layer's outputs and

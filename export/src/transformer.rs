@@ -10,6 +10,7 @@ use vmt_train::model::held_notes::note_change_table;
 use vmt_train::model::position::{alibi_slopes, cross_alibi_slopes, frequencies};
 
 use crate::{
+    About,
     graph::{GraphBuilder, Graphs, Storage, Type, Var},
     layers::{
         attended, conditions, embedding, frame_mask, frames, layer_norm, linear, mask_bias, scaled_linear,
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// Writes both graphs.
-pub fn graphs(model: &Vmt, geometry: &Geometry, storage: Storage) -> Graphs {
+pub fn graphs(model: &Vmt, geometry: &Geometry, storage: Storage, about: &About) -> Graphs {
     let layers = 0..model.decoder.len();
     let name = |kind: &str, layer: usize, part: &str| format!("{kind}.{layer}.{part}");
     let each = |make: &dyn Fn(usize, &str) -> (String, String)| -> Vec<(String, String)> {
@@ -34,8 +35,8 @@ pub fn graphs(model: &Vmt, geometry: &Geometry, storage: Storage) -> Graphs {
         append: false,
     });
     Graphs {
-        encoder: encoder(model, geometry, storage),
-        decoder: decoder(model, storage),
+        encoder: encoder(model, geometry, storage, about),
+        decoder: decoder(model, storage, about),
         positions: true,
         times: model.time_embedding.is_some(),
         conditions: model.conditions.is_some(),
@@ -57,7 +58,7 @@ fn sizes(model: &Vmt) -> (usize, usize) {
     (heads, hidden / heads)
 }
 
-fn encoder(model: &Vmt, geometry: &Geometry, storage: Storage) -> Vec<u8> {
+fn encoder(model: &Vmt, geometry: &Geometry, storage: Storage, about: &About) -> Vec<u8> {
     let mut graph = GraphBuilder::new("vmt encoder", storage);
     let g = &mut graph;
     let (pixels, mask) = video_inputs(g, geometry);
@@ -96,10 +97,10 @@ fn encoder(model: &Vmt, geometry: &Geometry, storage: Storage) -> Vec<u8> {
         let none = zeros(g, &mask, &[Pitch::COUNT as i64]);
         g.output(&none, "keys", &["lanes", &Pitch::COUNT.to_string()]);
     }
-    graph.into_bytes()
+    graph.into_bytes(about)
 }
 
-fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
+fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
     let mut graph = GraphBuilder::new("vmt decoder", storage);
     let g = &mut graph;
     let (heads, size) = sizes(model);
@@ -124,8 +125,7 @@ fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
     if let Some(project) = &model.held_notes {
         let changes = g.floats(&[VOCABULARY as i64, Pitch::COUNT as i64], &note_change_table());
         let changes = g.op("Gather", &[&changes, &ids]);
-        let axis = g.int(1);
-        let changes = g.op("CumSum", &[&changes, &axis]);
+        let changes = g.cumulative_sum(&changes, 1);
         let past = g.input("past.keys", Type::Float, &["lanes", &Pitch::COUNT.to_string()]);
         let past = g.unsqueeze(&past, &[1]);
         let held = g.op("Add", &[&past, &changes]);
@@ -145,7 +145,7 @@ fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
     let mut causal = causal_bias(g, &ids, &mask);
     if model.alibi {
         let one = g.int(1);
-        let past = g.op("CumSum", &[&mask, &one]);
+        let past = g.cumulative_sum(&mask, 1);
         let slots = g.op("Sub", &[&past, &one]);
         let slots = g.cast(&slots, Type::Float);
         let (slots, queries) = (g.unsqueeze(&slots, &[1, 2]), g.unsqueeze(&places, &[1, 3]));
@@ -213,7 +213,7 @@ fn decoder(model: &Vmt, storage: Storage) -> Vec<u8> {
     let columns = g.transpose(&table, &[1, 0]);
     let logits = g.op("MatMul", &[&x, &columns]);
     g.output(&logits, "logits", &["lanes", "new", &VOCABULARY.to_string()]);
-    graph.into_bytes()
+    graph.into_bytes(about)
 }
 
 /// Sinusoids of f32 places `[..]` (paper eq. 3): `[.., hidden]`.

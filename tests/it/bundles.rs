@@ -10,7 +10,7 @@ use vmt::{
     Backend, Beat, Bundle, Clip, Condition, Conditions, Engine as _, Error, Result, Token, VOCABULARY,
     manifest::MANIFEST, sha256,
 };
-use vmt_export::{About, MODEL, Storage, TOLERANCE, export, read_back};
+use vmt_export::{About, MODEL, Storage, TOLERANCE, check, export, read_back};
 use vmt_train::fit::checkpoint::{load_model, save_model};
 use vmt_train::model::ConditionEmbedding;
 use vmt_train::{Architecture, BurnEngine, Model, ModelConfig};
@@ -304,6 +304,69 @@ fn words_for_people_may_be_any() {
     let bundle = vmt().say("name: tiny-vmt", "name: anything").say("license: MIT", "license: NIT").open().unwrap();
     assert_eq!(bundle.manifest().name, "anything");
     assert!(load(&bundle, Backend::Tract).is_ok() && load(&bundle, Backend::Ort).is_ok());
+}
+
+/// What `vmt-export --check` finds wrong with these files.
+fn problems(parts: &Parts) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    parts.write(dir.path());
+    check(dir.path(), None).problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_check_finds_nothing_wrong_with_what_was_exported() {
+    for bundle in BUNDLES {
+        let (_, model) = model(bundle);
+        let report = check(&folder(bundle), Some(&model));
+        assert_eq!(report.problems, []);
+        assert!(report.tokens["tract"] == report.tokens["ort"] && report.untried.is_empty());
+        assert!(report.tokens["ort"].iter().all(|lane| lane.len() == 257));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (config, half) = model("tiny-vmt");
+    export(&half, &config, &about("half"), Storage::F16, &dir.path().join("half")).unwrap();
+    assert_eq!(check(&dir.path().join("half"), Some(&half)).problems, []);
+    let (_, other) = model("tiny-vmt");
+    let report = check(&folder("tiny-seq2seq"), Some(&other));
+    assert!(report.problems.len() == 1 && report.problems[0].place == "weights", "{:?}", report.problems);
+}
+
+#[test]
+fn a_check_names_every_problem() {
+    let one = |parts: &Parts, want: &str| {
+        let problems = problems(parts);
+        assert!(problems.iter().any(|problem| problem.contains(want)), "{problems:?}, not {want}");
+    };
+    let mut flipped = vmt();
+    flipped.decoder[5000] ^= 4;
+    one(&flipped, "decoder.onnx: SHA-256 must be ");
+    one(&vmt().say("format: 3", "format: 9\nfuture: 1"), "manifest.yaml: ");
+    one(&vmt().say("format: 3", "format: 9\nfuture: 1"), "but is 9: this bundle needs a newer version of vmt");
+    one(&vmt().say("license: MIT OR Apache-2.0\n", ""), "manifest.yaml: ");
+
+    // Nodes come first in the file, so the last mention of a weight is its own.
+    let renamed = |name: &str| {
+        let mut decoder = vmt().decoder;
+        let place = decoder.windows(name.len()).rposition(|bytes| bytes == name.as_bytes()).unwrap();
+        decoder[place] = b'?';
+        vmt().decoder(&decoder)
+    };
+    one(&renamed("decoder_norm.gamma"), "which nothing before it gives");
+    one(
+        &vmt().say("logits: logits", "logits: scores"),
+        "decoder.onnx: has no output `scores`, which the manifest names",
+    );
+    one(&vmt().say("  times: time_steps\n", ""), "has an input `time_steps`, which the manifest does not name");
+    one(
+        &vmt().say("height: 32", "height: 64"),
+        "the input `pixel_values` must be [?, ?, 3, 64, 32], but is [?, ?, 3, 32, 32]",
+    );
+    one(
+        &vmt().say("pixels: pixel_values", "pixels: frame_mask").say("mask: frame_mask", "mask: pixel_values"),
+        "must be Uint8",
+    );
+    one(&vmt().encoder(b"<html>not found</html>"), "encoder.onnx: ");
+    assert_eq!(problems(&Parts { encoder: Vec::new(), decoder: vec![0; 9], ..vmt() }).len(), 5, "all at once");
 }
 
 fn about(bundle: &str) -> About {
