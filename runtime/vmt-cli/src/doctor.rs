@@ -7,8 +7,6 @@ use ndarray::Array4;
 use vmt::{Backend, Bundle, Clip, Token};
 use vmt_files::print;
 
-use crate::built_in;
-
 /// Lists engines, libraries and threads, and tries each engine; fails if none works
 #[derive(clap::Args)]
 pub struct DoctorArgs {}
@@ -26,7 +24,7 @@ impl DoctorArgs {
         if let Ok(library) = vmt::ort::library() {
             print(format_args!("library  {} ({})", library.path.display(), library.build))?;
         }
-        let bundle = built_in::bundle()?;
+        let bundle = Bundle::built_in()?;
         let mut works = false;
         for (name, backend) in [("tract", Backend::Tract), ("ort", Backend::Ort), ("cuda", Backend::Cuda)] {
             match try_out(&bundle, backend) {

@@ -9,7 +9,6 @@ use anyhow::{Context, Result};
 use clap::builder::TypedValueParser;
 use vmt::{Backend, Bundle, Composer, Conditions, Geometry, Options, Sampling, Score, Token, midi};
 
-use crate::built_in;
 use crate::click_args::ClickArgs;
 use crate::control_args::ControlArgs;
 use crate::intensity::Intensity;
@@ -89,7 +88,7 @@ pub struct Loaded {
 
 impl GenerationArgs {
     pub fn bundle(&self) -> Result<Bundle> {
-        self.bundle.as_ref().map_or_else(built_in::bundle, |dir| Ok(Bundle::open(dir)?))
+        Ok(self.bundle.as_ref().map_or_else(Bundle::built_in, Bundle::open)?)
     }
 
     /// Whether density and loudness are to follow how much the picture changes.

@@ -8,10 +8,9 @@ use std::time::Duration;
 use std::{fs, iter};
 
 use anyhow::{Context, Result, ensure};
-use image::imageops::FilterType;
 use image::{DynamicImage, ImageReader, Limits, RgbImage};
-use ndarray::{Array3, ArrayView3};
-use vmt::click::{HEIGHT, Thumbnail, WIDTH};
+use vmt::click::Thumbnail;
+use vmt::pictures::{MAX_SIDE, pixels, thumbnail};
 use vmt::{Frame, Geometry, Window};
 
 /// Reads the PNG and JPEG files of `folder`, `rate` of them per second, in the natural order of their names (9 before
@@ -25,7 +24,9 @@ pub fn windows(
 ) -> Result<impl Iterator<Item = Result<Window>> + use<>> {
     check_rate(rate)?;
     let frames = timed(files(folder)?.into_iter().map(Ok), rate);
-    Ok(vmt::windows(vmt::excerpt(frames, range), geometry, hop, move |path: &PathBuf| squeeze(read(path)?, geometry)))
+    Ok(vmt::windows(vmt::excerpt(frames, range), geometry, hop, move |path: &PathBuf| {
+        Ok(pixels(&read(path)?, &geometry))
+    }))
 }
 
 /// Every image of `folder` in `range`, squeezed for [`vmt::click::find_hits`].
@@ -38,13 +39,9 @@ pub fn thumbnails(
     let frames = timed(files(folder)?.into_iter().map(Ok), rate);
     Ok(vmt::excerpt(frames, range).map(|frame| {
         let Frame { time, duration, picture: path } = frame?;
-        let mut thumbnail: Thumbnail = [0; _];
         // Images before the part are not shown.
-        if !duration.is_zero() {
-            let picture = read(&path)?.resize_exact(WIDTH as u32, HEIGHT as u32, FilterType::Triangle);
-            thumbnail.copy_from_slice(&picture.into_rgb8());
-        }
-        Ok(Frame { time, duration, picture: thumbnail })
+        let picture = if duration.is_zero() { [0; _] } else { thumbnail(&read(&path)?) };
+        Ok(Frame { time, duration, picture })
     }))
 }
 
@@ -56,9 +53,6 @@ pub fn aspect(folder: &Path) -> Result<f64> {
     Ok(f64::from(width) / f64::from(height))
 }
 
-/// The most columns and rows of an image or a raw frame.
-pub const LARGEST_SIDE: u32 = 1 << 14;
-
 fn read(path: &Path) -> Result<DynamicImage> {
     open(path).and_then(|image| Ok(image.decode()?)).with_context(|| path.display().to_string())
 }
@@ -67,7 +61,7 @@ fn read(path: &Path) -> Result<DynamicImage> {
 fn open(path: &Path) -> Result<ImageReader<BufReader<File>>> {
     let mut image = ImageReader::open(path)?.with_guessed_format()?;
     let mut limits = Limits::default();
-    (limits.max_image_width, limits.max_image_height) = (Some(LARGEST_SIDE), Some(LARGEST_SIDE));
+    (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
     image.limits(limits);
     Ok(image)
 }
@@ -111,7 +105,7 @@ pub fn raw(
             Err(error) => Some(Err(error).context("reading frames")),
         }
     });
-    let squeezed = move |picture: &RgbImage| squeeze(DynamicImage::ImageRgb8(picture.clone()), geometry);
+    let squeezed = move |picture: &RgbImage| Ok(pixels(&DynamicImage::ImageRgb8(picture.clone()), &geometry));
     Ok(vmt::windows(vmt::excerpt(timed(pictures, rate), range), geometry, hop, squeezed))
 }
 
@@ -141,13 +135,6 @@ fn timed<P>(pictures: impl Iterator<Item = Result<P>>, rate: f64) -> impl Iterat
     pictures.enumerate().map(move |(index, picture)| {
         picture.map(|picture| Frame { time: time(index), duration: time(index + 1) - time(index), picture })
     })
-}
-
-fn squeeze(picture: DynamicImage, geometry: Geometry) -> Result<Array3<u8>> {
-    let (width, height) = (geometry.width(), geometry.height());
-    // When scaling down, the triangle filter covers all pixels of the larger image.
-    let picture = picture.resize_exact(width.try_into()?, height.try_into()?, FilterType::Triangle).into_rgb8();
-    Ok(ArrayView3::from_shape((height, width, 3), &picture)?.permuted_axes([2, 0, 1]).to_owned())
 }
 
 /// Sorts runs of digits by their value, and before other text.

@@ -163,7 +163,7 @@ fn size(text: &str) -> Result<[u32; 2]> {
     let parse = || {
         let (width, height) = text.split_once('x')?;
         let size = [width.parse().ok()?, height.parse().ok()?];
-        size.iter().all(|side| (1..=image_sequence::LARGEST_SIDE).contains(side)).then_some(size)
+        size.iter().all(|side| (1..=vmt::pictures::MAX_SIDE).contains(side)).then_some(size)
     };
     parse().ok_or_else(|| anyhow::anyhow!("it must be WIDTHxHEIGHT, each 1-16384"))
 }

@@ -6,8 +6,6 @@ use anyhow::Result;
 use vmt::Bundle;
 use vmt_files::print;
 
-use crate::built_in;
-
 /// Prints what a bundle's manifest says, after checking the bundle's files against it
 #[derive(clap::Args)]
 pub struct InspectArgs {
@@ -17,7 +15,7 @@ pub struct InspectArgs {
 
 impl InspectArgs {
     pub fn run(self) -> Result<()> {
-        let bundle = self.bundle.map_or_else(built_in::bundle, |dir| Ok(Bundle::open(dir)?))?;
+        let bundle = self.bundle.map_or_else(Bundle::built_in, Bundle::open)?;
         let (manifest, [encoder, decoder]) = (bundle.manifest(), bundle.sizes());
         let geometry = manifest.geometry;
         let (frames, height, width, frame_ms) =

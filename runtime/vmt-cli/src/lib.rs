@@ -1,6 +1,5 @@
 //! The `vmt` command as a library: [`run`] is all of it.
 
-mod built_in;
 mod click_args;
 mod compose_command;
 mod control_args;

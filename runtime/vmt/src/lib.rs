@@ -2,10 +2,11 @@
 //! becomes MIDI bytes.
 //!
 //! [`Composer`] is the way through all of it, and [`Piece`] the same event by event. The folders of this crate are that line:
-//! `video` cuts a film into windows, `click` fits beats to its hit points, `model` reads bundles and runs them, `decode`
-//! samples tokens, `compose` joins windows to a piece, and `music` knows events, notes and MIDI.
+//! `video` cuts a film into windows, `click` fits beats to its hit points, `pictures` takes films from memory, `model` reads
+//! bundles and runs them, `decode` samples tokens, `compose` joins windows to a piece, and `music` knows events, notes and MIDI.
 //!
-//! Cargo features: `tract` (default) and `ort` add engines, `cuda` ONNX Runtime on an NVIDIA GPU; `training` opens the decode
+//! Cargo features: `tract` (default) and `ort` add engines, `cuda` ONNX Runtime on an NVIDIA GPU; `image` takes
+//! pictures of any size, `built-in` carries a bundle inside (10 MB); `training` opens the decode
 //! loop and the manifest to those who train and export models. None changes a result.
 
 #![warn(missing_debug_implementations)]
@@ -19,6 +20,8 @@ mod decode;
 mod error;
 mod model;
 mod music;
+#[cfg(feature = "image")]
+pub mod pictures;
 mod video;
 
 pub use compose::{Composer, Composition, Options, Piece, Played, Progress, Rank, Timings};

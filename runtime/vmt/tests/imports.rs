@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// Each may import those before it.
-const LINE: [&str; 7] = ["error", "music", "video", "click", "model", "decode", "compose"];
+const LINE: [&str; 8] = ["error", "music", "video", "click", "pictures", "model", "decode", "compose"];
 
 /// The code of each file of a folder, without comments and tests.
 fn files(folder: &str) -> BTreeMap<String, String> {

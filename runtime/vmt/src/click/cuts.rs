@@ -48,7 +48,7 @@ const VARIED: (f64, f64) = (1.2, 0.25);
 /// The most pictures that are kept, whatever their times.
 const RING: usize = 512;
 
-/// What [`find_hits`] finds.
+/// What [`find_hits`] and a [`HitFinder`] find.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct FilmHits {
@@ -69,22 +69,42 @@ pub struct FilmHits {
 ///
 /// Those of `frames`.
 pub fn find_hits<E>(frames: impl IntoIterator<Item = Result<Frame<Thumbnail>, E>>) -> Result<FilmHits, E> {
-    let mut detector = Detector::default();
-    let mut found = FilmHits::default();
-    let mut changes = Vec::new();
+    let mut finder = HitFinder::default();
     for frame in frames {
-        let Frame { time, duration, picture } = frame?;
+        finder.push(&frame?);
+    }
+    Ok(finder.finish())
+}
+
+/// [`find_hits`] for frames that come one by one.
+#[derive(Clone, Debug, Default)]
+pub struct HitFinder {
+    detector: Detector,
+    found: FilmHits,
+    /// How much the picture changes in each [`SLOT`].
+    changes: Vec<f64>,
+}
+
+impl HitFinder {
+    /// Takes the film's next frame.
+    pub fn push(&mut self, &Frame { time, duration, ref picture }: &Frame<Thumbnail>) {
+        let Self { detector, found, changes } = self;
         found.duration = time.saturating_add(duration);
         if !duration.is_zero() {
-            found.hits.extend(detector.push(time, &picture));
+            found.hits.extend(detector.push(time, picture));
             let slot = (time.min(MAX_END).as_nanos() / SLOT.as_nanos()) as usize;
             changes.resize(changes.len().max(slot + 1), 0.0);
             changes[slot] += detector.ring.back().map_or(0.0, |last| last.change).min(COUNTED);
         }
     }
-    found.hits.extend(detector.finish());
-    found.activity = activity(&changes);
-    Ok(found)
+
+    /// The film is over.
+    pub fn finish(self) -> FilmHits {
+        let Self { detector, mut found, changes } = self;
+        found.hits.extend(detector.finish());
+        found.activity = activity(&changes);
+        found
+    }
 }
 
 /// The ranks of what changes in [`SLOT`]s, smoothed over two seconds, as models are told the intensity of songs.
@@ -121,7 +141,7 @@ fn activity(changes: &[f64]) -> Vec<(i64, u8)> {
 /// hits.extend(detector.finish());
 /// assert_eq!((hits.len(), hits[0].kind, hits[0].time), (1, HitKind::Cut, Duration::from_secs(2)));
 /// ```
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Detector {
     ring: VecDeque<Picture>,
     dark: bool,
@@ -131,7 +151,7 @@ pub struct Detector {
     pending: VecDeque<Hit>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Picture {
     time: Duration,
     pixels: Box<Thumbnail>,

@@ -54,7 +54,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::music::{TempoChange, tempo_changes};
-pub use cuts::{Detector, FilmHits, HEIGHT, Thumbnail, WIDTH, find_hits};
+pub use cuts::{Detector, FilmHits, HEIGHT, HitFinder, Thumbnail, WIDTH, find_hits};
 pub use fit::{ClickTrack, MAX_END, Options, PlacedHit};
 pub use markers::{FrameRate, Marker, Markers, Timeline, read_markers};
 

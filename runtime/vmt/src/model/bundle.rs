@@ -40,14 +40,38 @@ impl Bundle {
         Self::checked(manifest, encoder, decoder, dir)
     }
 
-    /// A bundle from memory, for programs that carry theirs inside (`include_str!`, `include_bytes!`).
+    /// A bundle from memory: the manifest's text, and the bytes of the encoder's and the decoder's graph, as a program that
+    /// carries them inside has them (`include_str!`, `include_bytes!`), or as read from anywhere.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open), but for [`Error::Io`].
-    pub fn from_memory(manifest: &str, encoder: &'static [u8], decoder: &'static [u8]) -> Result<Self> {
+    pub fn from_memory(
+        manifest: &str,
+        encoder: impl Into<Cow<'static, [u8]>>,
+        decoder: impl Into<Cow<'static, [u8]>>,
+    ) -> Result<Self> {
         let place = Path::new("bundle in memory");
         Self::checked(parse(manifest, place)?, encoder.into(), decoder.into(), place)
+    }
+
+    /// `onnx/vmt-beat`, as it was when the program was built.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bundle`] where the program is damaged.
+    #[cfg(feature = "built-in")]
+    pub fn built_in() -> Result<Self> {
+        macro_rules! file {
+            ($include:ident, $name:literal) => {
+                $include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../onnx/vmt-beat/", $name))
+            };
+        }
+        Self::from_memory(
+            file!(include_str, "manifest.yaml"),
+            file!(include_bytes, "encoder.onnx"),
+            file!(include_bytes, "decoder.onnx"),
+        )
     }
 
     fn checked(
