@@ -1,0 +1,98 @@
+//! Programs in C and C++ against the built library.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::support::file;
+
+/// The folder that cargo built libvmt_capi.so and .a in.
+fn built() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let folder = program.parent().unwrap().to_owned();
+    assert!(folder.join("libvmt_capi.so").is_file(), "{}: must hold libvmt_capi.so", folder.display());
+    folder
+}
+
+#[track_caller]
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| {
+        panic!("these tests need a C and a C++ compiler, binutils and valgrind: run `make setup`. {command:?}: {error}")
+    });
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{out}{err}", output.status);
+    output
+}
+
+/// Compiles examples/compose.c, with not one warning.
+fn compile(compiler: &str, standard: &str, language: &str, linked: &[&str], program: &Path) {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(compiler);
+    command.args([standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-x", language]);
+    command.arg(here.join("examples/compose.c")).args(["-x", "none"]);
+    command.arg("-I").arg(here.join("include")).arg("-o").arg(program);
+    run(command.args(linked));
+}
+
+/// Composes with the tiny bundle; the music.
+fn compose(runner: &[&str], program: &Path) -> (Vec<u8>, Output) {
+    let music = program.with_extension("mid");
+    let words: Vec<_> = runner.iter().map(AsRef::as_ref).chain([program.as_os_str()]).collect();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).arg(&music).arg(file("onnx/tiny-vmt"));
+    // Valgrind knows no AVX-512, and says so to programs that ask.
+    let output = run(command.env("LD_LIBRARY_PATH", built()).env("RUST_BACKTRACE", "0"));
+    (fs::read(music).unwrap(), output)
+}
+
+#[test]
+fn the_example_composes_in_c_and_in_cpp() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = built();
+    let shared = ["-L", library.to_str().unwrap(), "-lvmt_capi"];
+    let archive = library.join("libvmt_capi.a");
+    let archived = [archive.to_str().unwrap(), "-lpthread", "-ldl", "-lm"];
+    let [c, cpp, alone] = ["c", "cpp", "alone"].map(|name| folder.path().join(name));
+    compile("cc", "-std=c11", "c", &shared, &c);
+    compile("c++", "-std=c++17", "c++", &shared, &cpp);
+    compile("cc", "-std=c11", "c", &archived, &alone);
+    let [(music, output), (same, _), (again, _)] = [&c, &cpp, &alone].map(|program| compose(&[], program));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(music.starts_with(b"MThd") && said.contains("tract: ") && output.stderr.is_empty(), "{said}");
+    assert!(music == same && music == again);
+}
+
+#[test]
+fn valgrind_finds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("compose");
+    let library = built();
+    compile("cc", "-std=c11", "c", &["-L", library.to_str().unwrap(), "-lvmt_capi"], &program);
+    let strict = ["valgrind", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"];
+    let (_, output) = compose(&strict, &program);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let clean = said.contains("ERROR SUMMARY: 0 errors from 0 contexts (suppressed: 0 from 0)");
+    let kept = said.contains("definitely lost: 0 bytes") || said.contains("no leaks are possible");
+    assert!(clean && kept, "{said}");
+}
+
+/// The names before a bracket in the header.
+fn declared() -> BTreeSet<String> {
+    let header = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("include/vmt.h")).unwrap();
+    let code: String = header.split("*/").map(|part| part.split("/*").next().unwrap_or_default()).collect();
+    let name = |part: &str| {
+        let word = part.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next()?;
+        word.starts_with("vmt_").then(|| word.to_owned())
+    };
+    code.split('(').filter_map(name).collect()
+}
+
+#[test]
+fn the_shared_library_exports_what_the_header_declares() {
+    let output = run(Command::new("nm").args(["-D", "--defined-only", "-P"]).arg(built().join("libvmt_capi.so")));
+    let output = String::from_utf8(output.stdout).unwrap();
+    let exported: BTreeSet<_> = output.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    assert!(exported.len() > 25);
+    assert_eq!(exported, declared());
+}
