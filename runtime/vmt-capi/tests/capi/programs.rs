@@ -25,14 +25,21 @@ fn run(command: &mut Command) -> Output {
     output
 }
 
-/// Compiles examples/compose.c, with not one warning.
-fn compile(compiler: &str, standard: &str, language: &str, linked: &[&str], program: &Path) {
+/// Compiles a program, with not one warning.
+fn compile(source: &Path, [compiler, standard, language]: [&str; 3], linked: &[&str], program: &Path) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(compiler);
     command.args([standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-x", language]);
-    command.arg(here.join("examples/compose.c")).args(["-x", "none"]);
+    command.arg(source).args(["-x", "none"]);
     command.arg("-I").arg(here.join("include")).arg("-o").arg(program);
     run(command.args(linked));
+}
+
+const C: [&str; 3] = ["cc", "-std=c11", "c"];
+const CPP: [&str; 3] = ["c++", "-std=c++17", "c++"];
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name).with_extension("c")
 }
 
 /// What links the library into the program.
@@ -58,9 +65,9 @@ fn the_example_composes_in_c_and_in_cpp() {
     let library = built();
     let shared = ["-L", library.to_str().unwrap(), "-lvmt_capi"];
     let [c, cpp, alone] = ["c", "cpp", "alone"].map(|name| folder.path().join(name));
-    compile("cc", "-std=c11", "c", &shared, &c);
-    compile("c++", "-std=c++17", "c++", &shared, &cpp);
-    compile("cc", "-std=c11", "c", &archived(&library).each_ref().map(String::as_str), &alone);
+    compile(&example("compose"), C, &shared, &c);
+    compile(&example("compose"), CPP, &shared, &cpp);
+    compile(&example("compose"), C, &archived(&library).each_ref().map(String::as_str), &alone);
     let [(music, output), (same, _), (again, _)] = [&c, &cpp, &alone].map(|program| compose(&[], program));
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(music.starts_with(b"MThd") && said.contains("tract: ") && output.stderr.is_empty(), "{said}");
@@ -68,11 +75,39 @@ fn the_example_composes_in_c_and_in_cpp() {
 }
 
 #[test]
+fn the_readmes_program_composes() {
+    let folder = tempfile::tempdir().unwrap();
+    let readme = fs::read_to_string(file("README.md")).unwrap();
+    let code = readme.split("```c\n").nth(1).unwrap().split("```").next().unwrap();
+    let (source, program) = (folder.path().join("music.c"), folder.path().join("music"));
+    fs::write(&source, code).unwrap();
+    let library = built();
+    let shared = ["-L", library.to_str().unwrap(), "-lvmt_capi"];
+    compile(&source, CPP, &shared, &program);
+    compile(&source, C, &shared, &program);
+    let output = run(Command::new(&program).current_dir(&folder).env("LD_LIBRARY_PATH", &library));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty());
+    assert!(fs::read(folder.path().join("music.mid")).unwrap().starts_with(b"MThd"));
+}
+
+/// It compiles and runs; its figures are read by hand.
+#[test]
+fn the_soak_example_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (library, program) = (built(), folder.path().join("soak"));
+    let shared = ["-D_DEFAULT_SOURCE", "-L", library.to_str().unwrap(), "-lvmt_capi"];
+    compile(&example("soak"), C, &shared, &program);
+    let mut command = Command::new(&program);
+    let output = command.env("LD_LIBRARY_PATH", &library).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "a call without a bundle is told how");
+}
+
+#[test]
 fn valgrind_finds_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("compose");
     // The archive has the names of functions, for what is to be suppressed.
-    compile("cc", "-std=c11", "c", &archived(&built()).each_ref().map(String::as_str), &program);
+    compile(&example("compose"), C, &archived(&built()).each_ref().map(String::as_str), &program);
     let suppressed = format!("--suppressions={}/tests/valgrind.supp", env!("CARGO_MANIFEST_DIR"));
     let leaks = "--errors-for-leak-kinds=definite,indirect,possible";
     let (_, output) = compose(&["valgrind", "--error-exitcode=9", "--leak-check=full", leaks, &suppressed], &program);
