@@ -422,7 +422,7 @@ typedef struct vmt_options {
    */
   uint8_t beats_per_bar;
   /**
-   * Only notes of this scale, such as "F# minor"; NULL, the default: of any.
+   * Only notes of this scale, such as "F# minor"; NULL, the default: of any, in a key that the seed draws.
    */
   const char *scale;
   /**

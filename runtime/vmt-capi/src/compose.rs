@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vmt::{Conditions, Event, Played, Window};
+use vmt::{Conditions, Event, Key, Played, Window};
 use vmt_render::{Film, Provenance};
 
 use crate::composer::vmt_composer;
@@ -129,7 +129,7 @@ unsafe fn compose(
         if *conditioned { wanted.click(found, duration)? } else { Click { bpm: wanted.bpm()?, ..Click::default() } };
     options.conditions = conditions;
     if *conditioned {
-        let key = options.controls.scale.and_then(|scale| scale.key());
+        let key = options.controls.scale.map_or_else(|| Some(Key::drawn(wanted.seed)), |scale| scale.key());
         options.conditions.keys = key.map(|key| (0, Some(key))).into_iter().collect();
     }
     let beats = !options.conditions.beats.is_empty();

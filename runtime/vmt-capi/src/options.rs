@@ -60,7 +60,7 @@ pub struct vmt_options {
     pub follow_film: u8,
     /// Beats in a bar, 3 or 4; 0, the default: 4, or chosen with VMT_TEMPO_AUTO.
     pub beats_per_bar: u8,
-    /// Only notes of this scale, such as "F# minor"; NULL, the default: of any.
+    /// Only notes of this scale, such as "F# minor"; NULL, the default: of any, in a key that the seed draws.
     pub scale: *const c_char,
     /// Notes a second to aim at, above 0 and at most 100; 0, the default: as the model likes.
     pub density: f64,

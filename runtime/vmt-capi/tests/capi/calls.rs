@@ -7,7 +7,7 @@ use std::{fs, ptr, thread};
 
 use ndarray::Array3;
 use vmt::click::{self, ClickTrack, find_hits};
-use vmt::{Backend, Conditions, Conductor, Controls, Frame, Options, Sampling, Score, Tempo, midi as write};
+use vmt::{Backend, Conditions, Conductor, Controls, Frame, Key, Options, Sampling, Score, Tempo, midi as write};
 use vmt_capi::*;
 
 use crate::support::*;
@@ -37,8 +37,8 @@ fn in_rust(bundle: &vmt::Bundle, backend: Backend, frames: usize, seed: u64) -> 
         });
         let found = find_hits(small).unwrap();
         let track = ClickTrack::fit(&found.hits, found.duration, &click::Options::default()).unwrap();
-        options.conditions =
-            Conditions { density: found.activity.clone(), loudness: found.activity, ..track.conditions() };
+        let (keys, density, loudness) = (vec![(0, Some(Key::drawn(seed)))], found.activity.clone(), found.activity);
+        options.conditions = Conditions { keys, density, loudness, ..track.conditions() };
         (options.quantize, options.cadence) = (true, true);
     }
     let seen = vmt::windows(images.into_iter().map(Ok::<_, vmt::Error>), geometry, options.hop(&geometry), |picture| {
@@ -102,9 +102,9 @@ fn a_model_with_conditions_plays_to_the_films_beats() {
     ok(status);
     let (score, options) = in_rust(&vmt::Bundle::built_in().unwrap(), Backend::Tract, 40, 0);
     check_notes(&music, &score);
-    let Conditions { beats, .. } = options.conditions;
+    let Conditions { beats, keys, .. } = options.conditions;
     let bytes = midi(&music);
-    let conductor = Conductor { beats, ..Conductor::default() };
+    let conductor = Conductor { beats, key: keys[0].1, ..Conductor::default() };
     // The cut is a marker; all else is the same.
     let without = write::write_parts(&[("", &score)], &conductor).unwrap();
     assert!(bytes.windows(3).any(|text| text == b"cut") && bytes.ends_with(&without[without.len() - 100..]));
