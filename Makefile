@@ -49,7 +49,7 @@ capi: ## the C library, built with nothing but cargo and cc, in PREFIX (/usr/loc
 	install -D -m 644 target/capi/release/libvmt_capi.a $(DESTDIR)$(PREFIX)/lib/libvmt.a
 	ln -sf $(CAPI) $(DESTDIR)$(PREFIX)/lib/libvmt.so
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	sed 's|@PREFIX@|$(PREFIX)|' runtime/vmt-capi/vmt.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/vmt.pc
+	sed "s|@PREFIX@|$(PREFIX)|; s|@VERSION@|$$(cargo pkgid -p vmt-capi | sed 's/.*[#@]//')|" runtime/vmt-capi/vmt.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/vmt.pc
 
 fuzz: setup ## a minute of fuzzing with coverage
 	tests/fuzz/run.sh 60
