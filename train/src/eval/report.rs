@@ -289,7 +289,7 @@ mod tests {
 # Evaluation
 
 20 fragments of 10 s of 5 test songs; each model wrote music for 10.
-Guidance 1, seed 1. In brackets: 95 % bootstrap intervals over songs (Efron 1979); where
+Temperature 1, top-p 0.9 (without grammar 1 and 1), guidance 1, seed 1. In brackets: 95 % bootstrap intervals over songs (Efron 1979); where
 others may be **outside** of it, the original's 5th and 95th percentile.
 
 VMT, blind: told nothing.
