@@ -291,5 +291,5 @@ fn greedy_tokens(bundle: &Bundle, backend: Backend) -> Result<Vec<Vec<u16>>> {
     let engine = backend.load(bundle, None)?;
     let clips = parity::clips(&engine.geometry())?;
     let (tokens, _): (Array2<Token>, _) = parity::decode_greedily(&*engine, &clips)?;
-    Ok(tokens.outer_iter().map(|row| row.iter().map(|token| token.id().into()).collect()).collect())
+    Ok(tokens.outer_iter().map(|row| row.iter().map(|token| token.id()).collect()).collect())
 }
