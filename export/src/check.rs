@@ -69,18 +69,30 @@ pub fn check(folder: &Path, model: Option<&Model>) -> Report {
     }
     // As far as it can be read: the loader stops at the first problem.
     let manifest = fs::read(folder.join(MANIFEST)).ok().and_then(|yaml| serde_yaml::from_slice::<Manifest>(&yaml).ok());
+    // Whether weights are stored in two bytes.
+    let mut half = false;
     if let Some(manifest) = &manifest {
         let (encoder, decoder) = (&manifest.encoder, &manifest.decoder);
         let expected = [encoder_tensors(manifest), decoder_tensors(manifest)];
         let files = [(&encoder.file, &encoder.sha256), (&decoder.file, &decoder.sha256)];
         for ((file, hash), tensors) in files.into_iter().zip(expected) {
-            check_file(&mut report, folder, file, hash, &tensors);
+            // A manifest must not reach outside its folder, which the loader has said.
+            if Path::new(file).file_name() != Some(file.as_ref()) {
+                continue;
+            }
+            match check_file(&mut report, folder, file, hash, &tensors) {
+                Ok(graph) => {
+                    half |= graph.initializer.iter().any(|tensor| tensor.data_type == DataType::Float16 as i32)
+                }
+                Err(problem) => report.add(file, problem),
+            }
         }
     }
     if let (Ok(bundle), true) = (&bundle, report.problems.is_empty()) {
         try_engines(&mut report, bundle);
-        let parity =
-            model.map(|model| parity::compare(&stored(model, folder, bundle), bundle.manifest().geometry, bundle));
+        // What is compared is what is stored.
+        let stored = |model: &Model| if half { model.clone().map(&mut RoundToHalf) } else { model.clone() };
+        let parity = model.map(|model| parity::compare(&stored(model), bundle.manifest().geometry, bundle));
         if let Some(Err(error)) = parity {
             report.add("weights", format!("{error:#}"));
         }
@@ -149,26 +161,27 @@ fn decoder_tensors(manifest: &Manifest) -> Vec<Expected<'_>> {
     tensors
 }
 
-/// Checks one of the graphs.
-fn check_file(report: &mut Report, folder: &Path, file: &str, hash: &str, expected: &[Expected]) {
-    let bytes = match fs::read(folder.join(file)) {
-        Ok(bytes) => bytes,
-        Err(error) => return report.add(file, error.to_string()),
-    };
+/// Reads one of the graphs and checks it; an error where there is none.
+fn check_file(
+    report: &mut Report,
+    folder: &Path,
+    file: &str,
+    hash: &str,
+    expected: &[Expected],
+) -> Result<GraphProto, String> {
+    let bytes = fs::read(folder.join(file)).map_err(|error| error.to_string())?;
     let got = sha256(&bytes);
     if got != hash {
         report.add(file, format!("SHA-256 must be {hash}, but is {got}: not the file that the bundle was made with"));
     }
-    let model = match ModelProto::decode(&*bytes) {
-        Ok(model) => model,
-        Err(error) => return report.add(file, format!("is no ONNX: {error}")),
-    };
+    let model = ModelProto::decode(&*bytes).map_err(|error| format!("is no ONNX: {error}"))?;
     if !model.opset_import.iter().any(|set| set.domain.is_empty() && set.version > 0) {
         report.add(file, "must import ONNX's own operator set, but does not");
     }
-    let Some(graph) = model.graph else { return report.add(file, "has no graph") };
+    let graph = model.graph.ok_or("has no graph")?;
     graph_problems(&graph).into_iter().for_each(|problem| report.add(file, problem));
     tensor_problems(&graph, expected).into_iter().for_each(|problem| report.add(file, problem));
+    Ok(graph)
 }
 
 /// What breaks the rules of ONNX: names are defined once and before they are used, and tensors are as long as their shapes.
@@ -256,14 +269,6 @@ fn tensor_type(info: &ValueInfoProto) -> Option<(Option<DataType>, Vec<Option<us
 fn text(axes: &[Option<usize>]) -> String {
     let axes: Vec<_> = axes.iter().map(|axis| axis.map_or("?".to_owned(), |length| length.to_string())).collect();
     format!("[{}]", axes.join(", "))
-}
-
-/// `model` as the bundle stores it: rounded where that has weights of two bytes.
-fn stored(model: &Model, folder: &Path, bundle: &Bundle) -> Model {
-    let decoder = fs::read(folder.join(&bundle.manifest().decoder.file)).unwrap_or_default();
-    let graph = ModelProto::decode(&*decoder).ok().and_then(|model| model.graph).unwrap_or_default();
-    let half = graph.initializer.iter().any(|tensor| tensor.data_type == DataType::Float16 as i32);
-    if half { model.clone().map(&mut RoundToHalf) } else { model.clone() }
 }
 
 /// Decodes greedily on every engine that is there.

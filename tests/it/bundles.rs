@@ -365,6 +365,8 @@ fn a_check_names_every_problem() {
         &vmt().say("pixels: pixel_values", "pixels: frame_mask").say("mask: frame_mask", "mask: pixel_values"),
         "must be Uint8",
     );
+    let outside = problems(&vmt().say("file: encoder.onnx", "file: ../encoder.onnx"));
+    assert_eq!(outside, ["manifest.yaml: `file` must be a name in this folder, but is `../encoder.onnx`"]);
     one(&vmt().encoder(b"<html>not found</html>"), "encoder.onnx: ");
     assert_eq!(problems(&Parts { encoder: Vec::new(), decoder: vec![0; 9], ..vmt() }).len(), 5, "all at once");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vmt::{Conditions, Event, Key, Played, Window};
+use vmt::{Event, Key, Played, Window};
 use vmt_render::{Film, Provenance};
 
 use crate::composer::vmt_composer;
@@ -163,10 +163,7 @@ unsafe fn compose(
         }
     }
     let takes = piece.finish();
-    // Those behind the end say nothing.
-    let Conditions { beats, .. } = &mut options.conditions;
-    let end = takes[0].score.duration().as_secs_f64() * f64::from(vmt::STEPS_PER_SECOND);
-    beats.truncate(beats.partition_point(|beat| beat.step < end) + 1);
+    options.conditions.end_beats(takes[0].score.duration());
     let provenance = Provenance {
         vmt: env!("CARGO_PKG_VERSION").to_owned(),
         model: model.clone(),

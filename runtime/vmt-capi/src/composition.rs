@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::mem::offset_of;
 use std::ptr;
 
-use vmt::{Composition, STEPS_PER_SECOND, Tempo, midi};
+use vmt::{Composition, STEPS_PER_SECOND};
 use vmt_render::{Provenance, Record};
 
 use crate::bytes::vmt_bytes;
@@ -125,16 +125,9 @@ impl vmt_composition {
         let conductor = self.provenance.conductor();
         let conductor = conductor.as_ref();
         Ok(match format {
-            0 => match conductor {
-                Some(conductor) => midi::write_parts(&[("", score)], conductor)?,
-                None => midi::write_at(score, Tempo::new(self.provenance.tempo)?)?,
-            },
+            0 => self.provenance.midi(score)?,
             1 => Record::new(score, Provenance { take: *take, ..self.provenance.clone() }).to_json()?.into(),
-            2 => match conductor {
-                Some(conductor) => vmt_render::musicxml_with(score, conductor),
-                None => vmt_render::musicxml(score, self.provenance.tempo),
-            }
-            .into(),
+            2 => self.provenance.musicxml(score).into(),
             3 => vmt_render::piano_roll_svg(score, None, conductor)?.into(),
             4 => vmt_render::piano_roll_png(score, None, conductor)?,
             #[cfg(feature = "piano")]

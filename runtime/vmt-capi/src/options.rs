@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::ptr;
 use std::time::Duration;
 
-use vmt::click::{self, ClickTrack, FilmHits, Hit};
+use vmt::click::{self, ClickTrack, FilmHits, PlacedHit, STEADY_BPM};
 use vmt::{Conditions, Controls, Options, Sampling, Tempo};
 use vmt_render::HitPoint;
 
@@ -82,9 +82,6 @@ pub struct vmt_options {
 /// The size of the first version.
 const OLDEST: usize = offset_of!(vmt_options, cancellation) + size_of::<*const vmt_cancellation>();
 
-/// Near the geometric mean of POP909's tempi, 78.9.
-const STEADY: f64 = 80.0;
-
 fn default() -> vmt_options {
     let sampling = Sampling::default();
     vmt_options {
@@ -95,7 +92,7 @@ fn default() -> vmt_options {
         top_k: 0,
         guidance: Options::default().guidance,
         takes: 1,
-        max_polyphony: 12,
+        max_polyphony: Controls::USUAL_POLYPHONY.get() as u32,
         pitch_low: 0,
         pitch_high: 0,
         velocity_low: 0,
@@ -202,13 +199,13 @@ impl vmt_options {
             Some(found) => {
                 let options = click::Options::default().with_beats_per_bar(per_bar);
                 let track = ClickTrack::fit(&found.hits, found.duration, &options)?;
-                click.hits =
-                    found.hits.iter().zip(&track.hits).map(|(hit, placed)| point(hit, placed.miss_ms)).collect();
+                let point = |(&hit, placed): (_, &PlacedHit)| HitPoint::new(hit, String::new(), Some(placed.miss_ms));
+                click.hits = found.hits.iter().zip(&track.hits).map(point).collect();
                 click.conditions = track.conditions();
                 click.bpm = Some(track.bpm);
             }
             None => {
-                let bpm = bpm.unwrap_or(STEADY);
+                let bpm = bpm.unwrap_or(STEADY_BPM);
                 click.conditions.beats = Conditions::steady_beats(Tempo::new(bpm)?, per_bar.unwrap_or(4), duration);
                 click.conditions.end = Some(vmt::steps(duration));
                 click.bpm = Some(bpm);
@@ -226,10 +223,4 @@ pub struct Click {
     pub hits: Vec<HitPoint>,
     /// Beats a minute, nominally.
     pub bpm: Option<f64>,
-}
-
-/// A hit in a record.
-fn point(hit: &Hit, miss: f64) -> HitPoint {
-    let beat_miss_ms = Some((miss * 1000.0).round() / 1000.0);
-    HitPoint { time: hit.time.as_secs_f64(), kind: hit.kind, label: String::new(), beat_miss_ms }
 }

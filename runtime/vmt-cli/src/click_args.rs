@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vmt::click::{self, ClickTrack, FilmHits, FrameRate, Hit, HitKind, Timeline, read_markers};
+use vmt::click::{self, ClickTrack, FilmHits, FrameRate, Hit, HitKind, PlacedHit, STEADY_BPM, Timeline, read_markers};
 use vmt::{Conditions, Tempo};
 use vmt_render::{Film, HitPoint};
 
@@ -41,9 +41,6 @@ pub enum TempoChoice {
     Bpm(f64),
     Off,
 }
-
-/// Near the geometric mean of POP909's tempi, 78.9.
-const STEADY: f64 = 80.0;
 
 /// The beats and hit points of a film.
 #[derive(Default)]
@@ -127,7 +124,7 @@ impl ClickArgs {
         let hits = self.set_hits(input, film, range, length)?;
         found = found.filter(|found| found.duration <= click::MAX_END);
         if found.is_none() && (wanted || follow) {
-            let steady = format!("its beats are steady, {} a minute", self.bpm().unwrap_or(STEADY));
+            let steady = format!("its beats are steady, {} a minute", self.bpm().unwrap_or(STEADY_BPM));
             let level = "its density and loudness do not follow the picture".to_owned();
             let so: Vec<String> = wanted.then_some(steady).into_iter().chain(follow.then_some(level)).collect();
             let (name, so) = (film.path().display(), so.join(", and "));
@@ -156,13 +153,13 @@ impl ClickArgs {
         let mut conditions = Conditions { hits: (!steps.is_empty()).then_some(steps), ..Conditions::default() };
         let mut bpm = self.bpm();
         if conditioned && self.has_beats() {
-            let tempo = Tempo::new(bpm.unwrap_or(STEADY))?;
+            let tempo = Tempo::new(bpm.unwrap_or(STEADY_BPM))?;
             let per_bar = self.beats_per_bar().unwrap_or(4);
             conditions.beats = Conditions::steady_beats(tempo, per_bar, length.unwrap_or(Duration::MAX));
             conditions.end = length.map(vmt::steps);
-            bpm = bpm.or(Some(STEADY));
+            bpm = bpm.or(Some(STEADY_BPM));
         }
-        let hits = hits.into_iter().map(|hit| point(hit, None)).collect();
+        let hits = hits.into_iter().map(|(hit, label)| HitPoint::new(hit, label, None)).collect();
         Ok(Click { conditions, hits, bpm, track: None })
     }
 
@@ -173,7 +170,8 @@ impl ClickArgs {
         all.sort_by_key(|(hit, _)| hit.time);
         let hits: Vec<Hit> = all.iter().map(|(hit, _)| *hit).collect();
         let track = ClickTrack::fit(&hits, found.duration, &self.options())?;
-        let hits = all.into_iter().zip(&track.hits).map(|(hit, placed)| point(hit, Some(placed.miss_ms))).collect();
+        let point = |((hit, label), placed): (_, &PlacedHit)| HitPoint::new(hit, label, Some(placed.miss_ms));
+        let hits = all.into_iter().zip(&track.hits).map(point).collect();
         Ok(Click { conditions: track.conditions(), hits, bpm: Some(track.bpm), track: Some(track) })
     }
 
@@ -213,12 +211,6 @@ impl ClickArgs {
         hits.sort_by_key(|(hit, _)| hit.time);
         Ok(hits)
     }
-}
-
-/// A hit in a record; a beat misses it by so many milliseconds.
-fn point((hit, label): (Hit, String), miss: Option<f64>) -> HitPoint {
-    let beat_miss_ms = miss.map(|miss| (miss * 1000.0).round() / 1000.0);
-    HitPoint { time: hit.time.as_secs_f64(), kind: hit.kind, label, beat_miss_ms }
 }
 
 fn tempo(text: &str) -> Result<TempoChoice> {

@@ -36,9 +36,6 @@ pub struct ControlArgs {
     density: Option<f64>,
 }
 
-/// Fragments of POP909 hold 6 notes at once on average, and 12.8 at the 95th percentile.
-const POLYPHONY: NonZeroUsize = NonZeroUsize::new(12).unwrap();
-
 impl ControlArgs {
     /// The limits, checked. Without the grammar there is no default: a limit that was asked for is an error there.
     pub fn controls(&self, unconstrained: bool) -> Result<Controls> {
@@ -48,7 +45,7 @@ impl ControlArgs {
         let controls = Controls::default()
             .with_pitches(self.pitch_range.clone())
             .with_velocities(self.velocity_range.clone())
-            .with_polyphony(self.max_polyphony.or((!unconstrained).then_some(POLYPHONY)))
+            .with_polyphony(self.max_polyphony.or((!unconstrained).then_some(Controls::USUAL_POLYPHONY)))
             .with_scale(tonic.map(scale).transpose()?)
             .with_density(self.density);
         controls.validate()?;

@@ -376,10 +376,7 @@ impl OutputArgs {
             Kind::Png => vmt_render::piano_roll_png(score, thumbnails, conductor)?,
             Kind::Svg => vmt_render::piano_roll_svg(score, thumbnails, conductor)?.into(),
             Kind::MusicXml | Kind::Mxl => {
-                let document = match conductor {
-                    Some(conductor) => vmt_render::musicxml_with(score, conductor),
-                    None => vmt_render::musicxml(score, self.bpm()),
-                };
+                let document = provenance.musicxml(score);
                 if kind == Kind::Mxl { vmt_render::mxl(&document)? } else { document.into() }
             }
             Kind::Json => Record::new(score, provenance.clone()).to_json()?.into(),
@@ -399,18 +396,15 @@ impl OutputArgs {
 
     /// With bars, key and hit points where the music was composed to beats.
     fn midi(&self, score: &Score, provenance: &Provenance) -> Result<Vec<u8>> {
-        let tempo = self.tempo()?;
-        let conductor = provenance.conductor();
         if !self.hands {
-            return Ok(match conductor {
-                Some(conductor) => midi::write_parts(&[("", score)], &conductor)?,
-                None => midi::write_at(score, tempo)?,
-            });
+            return Ok(provenance.midi(score)?);
         }
+        let tempo = self.tempo()?;
         let steady =
             || Conductor { beats: Conditions::steady_beats(tempo, 4, score.duration()), ..Conductor::default() };
         let [right, left] = vmt_render::hands(score)?;
-        Ok(midi::write_parts(&[("Right hand", &right), ("Left hand", &left)], &conductor.unwrap_or_else(steady))?)
+        let conductor = provenance.conductor().unwrap_or_else(steady);
+        Ok(midi::write_parts(&[("Right hand", &right), ("Left hand", &left)], &conductor)?)
     }
 
     #[cfg(feature = "video")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use vmt::{Composition, Conditions, STEPS_PER_SECOND};
+use vmt::{Composition, Conditions};
 use vmt_render::{Film, Provenance};
 
 use crate::click_args::{Click, ClickArgs};
@@ -72,10 +72,7 @@ impl<'a> Pipeline<'a> {
             let tempo = outputs.tempo()?;
             takes.iter_mut().for_each(|take| take.score.snap(tempo));
         }
-        // Those behind the end say nothing.
-        let end = takes[0].score.duration().as_secs_f64() * f64::from(STEPS_PER_SECOND);
-        let beats = options.conditions.beats.partition_point(|beat| beat.step < end);
-        options.conditions.beats.truncate(beats + 1);
+        options.conditions.end_beats(takes[0].score.duration());
         let provenance = |take: &Composition| Provenance {
             vmt: env!("CARGO_PKG_VERSION").to_owned(),
             model: bundle.into(),

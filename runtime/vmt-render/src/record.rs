@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use vmt::click::HitKind;
-use vmt::{Beat, Bundle, Conditions, Conductor, Marker, Note, Options, Pitch, STEPS_PER_SECOND, Score, Tempo, Token};
+use vmt::click::{Hit, HitKind};
+use vmt::{
+    Beat, Bundle, Conditions, Conductor, Marker, Note, Options, Pitch, STEPS_PER_SECOND, Score, Tempo, Token, midi,
+};
 
-use crate::{Error, Result};
+use crate::{Error, Result, musicxml, musicxml_with};
 
 /// The version of this file format.
 const FORMAT: u32 = 2;
@@ -79,6 +81,14 @@ pub struct HitPoint {
     pub beat_miss_ms: Option<f64>,
 }
 
+impl HitPoint {
+    /// A hit that a beat misses by so many milliseconds, which are rounded to thousandths.
+    pub fn new(hit: Hit, label: String, miss_ms: Option<f64>) -> Self {
+        let beat_miss_ms = miss_ms.map(|miss| (miss * 1000.0).round() / 1000.0);
+        Self { time: hit.time.as_secs_f64(), kind: hit.kind, label, beat_miss_ms }
+    }
+}
+
 impl Provenance {
     /// The part of the film that the music is for.
     pub fn range(&self) -> Range<Duration> {
@@ -98,6 +108,27 @@ impl Provenance {
             key: keys.first().and_then(|&(_, key)| key),
             markers: self.hits.iter().map(marker).collect(),
         })
+    }
+
+    /// A MIDI file of the music: with bars, key and hit points, or, where it was composed without beats, counting by the
+    /// [`tempo`](Self::tempo).
+    ///
+    /// # Errors
+    /// As [`vmt::midi::write_parts`], and for a tempo that is out of range.
+    pub fn midi(&self, score: &Score) -> vmt::Result<Vec<u8>> {
+        if let Some(conductor) = self.conductor() {
+            return midi::write_parts(&[("", score)], &conductor);
+        }
+        let tempo = Tempo::new(self.tempo)?;
+        midi::write_at(score, if self.snapped { tempo.snapped() } else { tempo })
+    }
+
+    /// A score for two hands, in the same way.
+    pub fn musicxml(&self, score: &Score) -> String {
+        match self.conductor() {
+            Some(conductor) => musicxml_with(score, &conductor),
+            None => musicxml(score, self.tempo),
+        }
     }
 
     fn check(&self) -> Result<(), String> {

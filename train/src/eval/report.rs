@@ -25,10 +25,10 @@ pub struct Report {
     /// Of all that is random.
     pub seed: u64,
     /// Softmax temperature of the pieces with grammar.
-    #[serde(default = "unbiased")]
+    #[serde(default = "one")]
     pub temperature: f32,
     /// Nucleus sampling of the pieces with grammar.
-    #[serde(default = "unbiased")]
+    #[serde(default = "one")]
     pub top_p: f32,
     /// Scale of classifier-free guidance ([`vmt::decode::Guidance`]) in generation.
     pub guidance: f32,
@@ -160,7 +160,7 @@ impl Unit {
 }
 
 /// Temperature and top-p of reports that do not say.
-fn unbiased() -> f32 {
+fn one() -> f32 {
     1.0
 }
 

@@ -30,6 +30,10 @@ pub struct Controls {
 }
 
 impl Controls {
+    /// The default of `vmt compose` for [`polyphony`](Self::polyphony). Fragments of POP909 hold 6 notes at once on average, and 12.8
+    /// at the 95th percentile.
+    pub const USUAL_POLYPHONY: NonZeroUsize = NonZeroUsize::new(12).unwrap();
+
     /// The same, with this [`pitches`](Self::pitches).
     pub fn with_pitches(self, pitches: impl Into<Option<RangeInclusive<u8>>>) -> Self {
         Self { pitches: pitches.into(), ..self }

@@ -41,15 +41,16 @@ impl Guidance {
     ) -> Result<(Box<dyn Session + '_>, Option<Self>)> {
         let blind = |clip: &Clip| Clip::without_video(&engine.geometry()).with_conditions(clip.conditions().clone());
         let level = |clip: &Clip| clip.clone().with_conditions(clip.conditions().without_intensity());
-        let video = clips.iter().any(|clip| clip.frames() > 0).then(|| clips.iter().map(blind).collect());
-        let intensity =
-            clips.iter().any(|clip| clip.conditions().tell_intensity()).then(|| clips.iter().map(level).collect());
+        let sees = |clip: &Clip| clip.frames() > 0;
+        let told = clips.len();
         let mut used = Vec::new();
-        for (scale, without) in [(scales.video, video), (scales.intensity, intensity)] {
-            if let Some::<Vec<Clip>>(without) = without.filter(|_| scale != 1.0) {
-                clips.extend(without);
-                used.push(scale);
-            }
+        if scales.video != 1.0 && clips.iter().any(sees) {
+            clips.extend(clips.iter().map(blind).collect::<Vec<_>>());
+            used.push(scales.video);
+        }
+        if scales.intensity != 1.0 && clips[..told].iter().any(|clip| clip.conditions().tell_intensity()) {
+            clips.extend(clips[..told].iter().map(level).collect::<Vec<_>>());
+            used.push(scales.intensity);
         }
         let guidance = (!used.is_empty()).then_some(Self { scales: used });
         Ok((engine.open_takes(&clips, takes)?, guidance))

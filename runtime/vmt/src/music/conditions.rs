@@ -240,6 +240,12 @@ impl Conditions {
         Self { density: Vec::new(), loudness: Vec::new(), ..self.clone() }
     }
 
+    /// Drops the beats behind the first that is at the end of music of this `duration` or later: they say nothing.
+    pub fn end_beats(&mut self, duration: Duration) {
+        let end = duration.as_secs_f64() * f64::from(STEPS_PER_SECOND);
+        self.beats.truncate(self.beats.partition_point(|beat| beat.step < end) + 1);
+    }
+
     /// The conditions at `step`, when all that happens up to and at it is known.
     pub fn at(&self, step: u32) -> ConditionRow {
         let now = i64::from(step);

@@ -76,7 +76,7 @@ pub struct Film {
     /// The frames that are on screen when the model looks, in order.
     seen: Vec<Frame<Array3<u8>>>,
     /// The newest frame: whether it is on screen then depends on the next.
-    last: Option<Frame<RgbImage>>,
+    last: Option<Frame<DynamicImage>>,
 }
 
 impl Film {
@@ -98,14 +98,10 @@ impl Film {
             let got = format!("{time:?} behind {:?}", last.time);
             return Err(Error::Option { option: "time of a frame", want: "later than that of the frame before", got });
         }
-        let picture = picture.copy()?;
-        let picture = if let Some(finder) = &mut self.finder {
-            let picture = DynamicImage::ImageRgb8(picture);
+        let picture = DynamicImage::ImageRgb8(picture.copy()?);
+        if let Some(finder) = &mut self.finder {
             finder.push(&Frame { time, duration, picture: thumbnail(&picture) });
-            picture.into_rgb8()
-        } else {
-            picture
-        };
+        }
         if let Some(last) = self.last.replace(Frame { time, duration, picture })
             && (self.seen.is_empty() || self.is_seen(last.time, time))
         {
@@ -125,9 +121,8 @@ impl Film {
         })
     }
 
-    fn squeeze(&self, frame: &Frame<RgbImage>) -> Frame<Array3<u8>> {
-        let picture = pixels(&DynamicImage::ImageRgb8(frame.picture.clone()), &self.geometry);
-        Frame { time: frame.time, duration: frame.duration, picture }
+    fn squeeze(&self, &Frame { time, duration, ref picture }: &Frame<DynamicImage>) -> Frame<Array3<u8>> {
+        Frame { time, duration, picture: pixels(picture, &self.geometry) }
     }
 
     /// How long it is.
