@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write as _};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, IsTerminal, Write, stderr};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use indicatif::{ProgressBar, ProgressStyle};
+use vmt_operators::on_cpu;
 
 use super::checkpoint::{self, Kind, State};
 use super::learner::{Learner, Step, validate};
@@ -78,8 +80,11 @@ impl Run<'_> {
             progress.say(format_args!("resumed after step {}", state.step));
         }
 
+        // A GPU leaves the processor free to make its batches.
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let loaders = if on_cpu(device) { self.threads } else { cores };
         let result = thread::scope(|scope| -> Result<End> {
-            let mut loader = Loader::start(scope, self.training, recipe, sizes.geometry, state.step + 1, self.threads);
+            let mut loader = Loader::start(scope, self.training, recipe, sizes.geometry, state.step + 1, loaders);
             let (mut saved, before) = (Instant::now(), state.seconds);
             let start = Instant::now();
             while state.step < recipe.steps {
