@@ -39,7 +39,10 @@ fn takes_are_ranked() {
     }
     for composition in &compositions {
         check_playable(composition, 20_000, 1024);
-        assert_eq!(composition.rank, Rank::new(&composition.score, composition.log_probability, None));
+        assert_eq!(
+            composition.rank,
+            Rank::new(&composition.score, composition.log_probability, composition.entropy, None)
+        );
     }
     numbers.sort();
     assert_eq!(numbers, [0, 1, 2, 3]);

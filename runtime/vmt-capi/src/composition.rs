@@ -51,7 +51,7 @@ pub struct vmt_info {
     pub complete: u32,
     /// The mean natural logarithm of the model's probability of an event.
     pub log_probability: f64,
-    /// What takes are sorted by: log_probability less penalties for repetition, silence and density.
+    /// What takes are sorted by: typicality (how near -log_probability is to what the model expects) less penalties for repetition, silence and density.
     pub rank: f64,
     /// Beats a minute: of the click track, nominally, or as MIDI counts.
     pub bpm: f64,

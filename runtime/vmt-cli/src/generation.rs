@@ -56,6 +56,9 @@ pub struct GenerationArgs {
     /// Let notes begin off the sixteenths of the beats. A model that was not trained with conditions always does
     #[arg(long)]
     no_quantize: bool,
+    /// Strike no note for a hit point's sake: a model with conditions is told of hit points, and meets many by itself
+    #[arg(long)]
+    no_strike_hits: bool,
     /// How dense and loud the music is over time. auto: as much as the picture changes, compared within the film. off: as the
     /// model likes. Points such as 0:0.2,10:0.9, or a file with lines of seconds and a value: 0-1 of what the model knows.
     /// Needs a model with conditions [default: auto for such a model]
@@ -159,6 +162,7 @@ impl GenerationArgs {
             .with_unconstrained(self.unconstrained)
             .with_conditions(conditions)
             .with_quantize(conditioned && self.click.has_beats() && !self.no_quantize && !self.unconstrained)
+            .with_strike_hits(!self.no_strike_hits)
             .with_controls(controls)
             .with_primer(primer);
         options.validate(geometry)?;

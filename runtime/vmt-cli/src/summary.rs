@@ -30,13 +30,13 @@ pub fn print(outputs: &OutputArgs, Composed { takes, click }: &Composed, loaded:
     ))?;
     plan::lines(click, Some(score)).into_iter().try_for_each(&say)?;
     if takes.len() > 1 {
-        say("takes    score = mean log-likelihood of an event - penalties for repetition, silence and density".into())?;
+        say("takes    score = typicality (nats an event) - penalties for repetition, silence and density".into())?;
         for (place, Composition { take, rank, .. }) in takes.iter().enumerate() {
             say(format!(
                 "         {}. {:.3} = {:.3} - {:.3} - {:.3} - {:.3} (lane {take})",
                 place + 1,
                 rank.total(),
-                rank.likelihood,
+                rank.typicality,
                 rank.repetition,
                 rank.silence,
                 rank.density

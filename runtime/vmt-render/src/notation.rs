@@ -53,10 +53,8 @@ fn write(score: &Score, key: Key, measures: &Measures) -> String {
                 xml.push_str(&format!("      <attributes>\n{}      </attributes>\n", signature(time)));
             }
             if (before.tempo - tempo).abs() >= 0.001 {
-                xml.push_str(&format!(
-                    "      <direction>\n        <direction-type><words/></direction-type>\n        <sound \
-                     tempo=\"{tempo}\"/>\n      </direction>\n"
-                ));
+                // Alone, not in a direction, which programs would print.
+                xml.push_str(&format!("      <sound tempo=\"{tempo}\"/>\n"));
             }
         }
         for (staff, chords) in staves.iter().enumerate() {

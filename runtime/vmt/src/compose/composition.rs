@@ -39,6 +39,8 @@ pub struct Composition {
     pub events: usize,
     /// The mean natural logarithm of the model's probability of an event.
     pub log_probability: f64,
+    /// The mean entropy of the distributions that events were drawn from, in nats: what `-log_probability` is to be expected.
+    pub entropy: f64,
     /// Which of the takes it is, from 0.
     pub take: usize,
     /// How the takes are ranked.

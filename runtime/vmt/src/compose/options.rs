@@ -32,6 +32,9 @@ pub struct Options {
     /// Notes begin only on the sixteenths and the triplets of the beats in [`conditions`](Self::conditions).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub quantize: bool,
+    /// A note is struck at each hit point in [`conditions`](Self::conditions). If not, the model is told of them all the same.
+    #[serde(default = "struck", skip_serializing_if = "Clone::clone")]
+    pub strike_hits: bool,
     /// The music ends on the tonic chord, struck on the last downbeat before the [`end`](Conditions::end) and held to it.
     /// Without a key in [`conditions`](Self::conditions), the key is that of the last seconds.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -50,6 +53,11 @@ fn is_unguided(scale: &f32) -> bool {
     *scale == unguided()
 }
 
+/// Hit points of records that do not say.
+fn struck() -> bool {
+    true
+}
+
 /// The model under the grammar, and nothing else.
 impl Default for Options {
     fn default() -> Self {
@@ -62,6 +70,7 @@ impl Default for Options {
             primer: Vec::new(),
             conditions: Conditions::default(),
             quantize: false,
+            strike_hits: struck(),
             cadence: false,
         }
     }
@@ -101,6 +110,11 @@ impl Options {
     /// The same, with this [`quantize`](Self::quantize).
     pub fn with_quantize(self, quantize: bool) -> Self {
         Self { quantize, ..self }
+    }
+
+    /// The same, with this [`strike_hits`](Self::strike_hits).
+    pub fn with_strike_hits(self, strike_hits: bool) -> Self {
+        Self { strike_hits, ..self }
     }
 
     /// The same, with this [`cadence`](Self::cadence).

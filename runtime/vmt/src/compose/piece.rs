@@ -125,14 +125,16 @@ impl<'c, W: Iterator> Piece<'c, W> {
         let finish = |(index, take): (usize, &mut Take)| {
             take.close();
             let score = take.score(if complete { self.seen } else { self.seen.min(time(take.clock())) });
-            let log_probability = take.log_probability / take.events.max(1) as f64;
+            let [log_probability, entropy] =
+                [take.log_probability, take.entropy].map(|sum| sum / take.events.max(1) as f64);
             Composition {
                 take: index,
-                rank: Rank::new(&score, log_probability, self.options.controls.density),
+                rank: Rank::new(&score, log_probability, entropy, self.options.controls.density),
                 score,
                 windows: self.seen.as_nanos().div_ceil(window.as_nanos()) as usize,
                 events: take.events,
                 log_probability,
+                entropy,
                 complete,
                 unmatched_offs: take.unmatched_offs(),
                 unclosed: take.unclosed,
@@ -196,8 +198,9 @@ impl<'c, W: Iterator> Piece<'c, W> {
                 .controls(&options.controls);
             processors.extend(options.controls.density.map(|density| Box::new(DensityBias::new(density)) as _));
             processors.push(Box::new(if span.open_ended { grammar.open_ended() } else { grammar }));
-            if options.quantize || conditions.hits.is_some() {
-                processors.push(Box::new(Metre::new(conditions.clone(), options.quantize)));
+            let strike_hits = options.strike_hits && conditions.hits.is_some();
+            if options.quantize || strike_hits {
+                processors.push(Box::new(Metre::new(conditions.clone(), options.quantize, strike_hits)));
             }
             if options.cadence {
                 processors.push(Box::new(Cadence::new(conditions.clone())));
@@ -232,10 +235,11 @@ impl<'c, W: Iterator> Piece<'c, W> {
     fn play(&mut self, sampled: Vec<Option<SampledToken>>, span: Span) {
         self.draws += 1;
         for (index, (take, sampled)) in self.takes.iter_mut().zip(sampled).enumerate() {
-            let Some(SampledToken { token, log_probability }) = sampled else { continue };
+            let Some(SampledToken { token, log_probability, entropy }) = sampled else { continue };
             take.play(token);
             take.events += 1;
             take.log_probability += log_probability;
+            take.entropy += entropy;
             // An unconstrained model may run past its window, but the next one starts where this one ends.
             let time = time(take.clock()).min(span.until);
             self.played.push_back(Played { take: index, time, event: token.into() });

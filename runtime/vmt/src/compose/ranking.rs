@@ -1,4 +1,4 @@
-//! Ranking takes by likelihood and penalties.
+//! Ranking takes by typicality and penalties.
 
 use std::collections::HashSet;
 
@@ -23,13 +23,16 @@ const TOLERANCE: f64 = 1.25;
 /// The penalty for each halving or doubling beyond.
 const DENSITY: f64 = 0.5;
 
-/// The rank of a take: its likelihood less penalties for what that does not show. The unit is the natural logarithm of the
-/// model's probability of an event.
+/// The rank of a take: its typicality less penalties for what that does not show. The unit is the nat an event.
+///
+/// The likeliest take would be the dullest: real music is about as surprising as a model expects it to be (Meister et al. 2023,
+/// locally typical sampling), and what is drawn with top-p below 1 is likelier than that.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Rank {
-    /// The mean logarithm of the model's probability of an event.
-    pub likelihood: f64,
+    /// Minus the distance between the mean information of an event (minus the logarithm of the model's probability) and the mean
+    /// entropy of what it was drawn from: at most 0.
+    pub typicality: f64,
     /// Penalty for degenerate repetition: 4 times the share of phrases that occurred before, as far as it is above a half. A
     /// phrase is four notes in a row, with the times between them (seq-rep-4, Welleck et al. 2020).
     pub repetition: f64,
@@ -41,8 +44,9 @@ pub struct Rank {
 }
 
 impl Rank {
-    /// Of a score whose events have this `likelihood` on average, where so many notes a second were asked for.
-    pub fn new(score: &Score, likelihood: f64, density: Option<f64>) -> Self {
+    /// Of a score whose events have this `log_probability` and `entropy` on average, where so many notes a second were asked for.
+    pub fn new(score: &Score, log_probability: f64, entropy: f64, density: Option<f64>) -> Self {
+        let typicality = -(log_probability + entropy).abs();
         let repetition = REPETITION * (repeated(score.notes()) - REPEATED).max(0.0) / (1.0 - REPEATED);
         let silence = SILENCE * (score.longest_silence() - PAUSE).max(0.0);
         let [few, many] = density.map_or(DENSITIES, |wanted| [wanted / TOLERANCE, wanted * TOLERANCE]);
@@ -50,12 +54,12 @@ impl Rank {
         // Silence is as bad as one note.
         let played = score.notes().len().max(1) as f64 / seconds;
         let density = DENSITY * (few / played).max(played / many).max(1.0).log2();
-        Self { likelihood, repetition, silence, density }
+        Self { typicality, repetition, silence, density }
     }
 
     /// The higher, the better.
     pub fn total(&self) -> f64 {
-        self.likelihood - self.repetition - self.silence - self.density
+        self.typicality - self.repetition - self.silence - self.density
     }
 }
 
@@ -88,11 +92,11 @@ mod tests {
 
     #[track_caller]
     fn check(score: &Score, density: Option<f64>, want: [f64; 3]) {
-        let rank = Rank::new(score, -1.5, density);
+        let rank = Rank::new(score, -1.5, 2.0, density);
         for (got, want) in [rank.repetition, rank.silence, rank.density].into_iter().zip(want) {
             assert!((got - want).abs() < 1e-9, "{rank:?}, not {want:?}");
         }
-        assert!((rank.total() - (-1.5 - want.iter().sum::<f64>())).abs() < 1e-9);
+        assert!((rank.total() - (-0.5 - want.iter().sum::<f64>())).abs() < 1e-9);
     }
 
     #[test]

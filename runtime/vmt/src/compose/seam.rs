@@ -10,6 +10,7 @@ pub(crate) struct Take {
     player: Player,
     pub events: usize,
     pub log_probability: f64,
+    pub entropy: f64,
     pub unclosed: usize,
     /// Steps by which windows of an unconstrained take were too long or too short.
     pub length_error: u32,

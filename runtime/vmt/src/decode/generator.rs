@@ -17,6 +17,8 @@ pub struct SampledToken {
     pub token: Token,
     /// The natural logarithm of the model's probability for it: after guidance, before temperature and constraints.
     pub log_probability: f64,
+    /// The entropy of the distribution that this is a probability of, in nats: what `-log_probability` is to be expected.
+    pub entropy: f64,
 }
 
 /// One of the sequences that are decoded side by side.
@@ -109,7 +111,8 @@ impl<'s> Generator<'s> {
                 continue;
             }
             lane.accept(token);
-            sampled.push(Some(SampledToken { token, log_probability: log_probability(scored.view(), token) }));
+            let (log_probability, entropy) = log_probability(scored.view(), token);
+            sampled.push(Some(SampledToken { token, log_probability, entropy }));
         }
         self.step += 1;
         Ok(sampled)

@@ -22,6 +22,7 @@ const TOLERANCE: u32 = 1;
 pub struct Metre {
     conditions: Arc<Conditions>,
     quantize: bool,
+    strike_hits: bool,
     /// Steps since the window's beginning.
     clock: u32,
     /// The step at which the last note was struck.
@@ -29,14 +30,15 @@ pub struct Metre {
 }
 
 impl Metre {
-    /// For what is known of a window. `quantize`: whether notes are held to the grid.
-    pub fn new(conditions: Arc<Conditions>, quantize: bool) -> Self {
-        Self { conditions, quantize, clock: 0, struck: None }
+    /// For what is known of a window. `quantize`: whether notes are held to the grid. `strike_hits`: whether one is struck at
+    /// each hit.
+    pub fn new(conditions: Arc<Conditions>, quantize: bool, strike_hits: bool) -> Self {
+        Self { conditions, quantize, strike_hits, clock: 0, struck: None }
     }
 
     /// Steps until the next hit point at which no note is struck yet; 0 at such a hit.
     fn to_hit(&self) -> Option<u32> {
-        let hits = self.conditions.hits.as_ref()?;
+        let hits = self.conditions.hits.as_ref().filter(|_| self.strike_hits)?;
         let open = |&&hit: &&u32| hit >= self.clock && self.struck != Some(hit);
         hits[hits.partition_point(|&hit| hit < self.clock)..].iter().find(open).map(|hit| hit - self.clock)
     }
@@ -107,7 +109,7 @@ mod tests {
     fn metre() -> Metre {
         let beats = (0..4).map(|number| Beat { step: 60.0 * f64::from(number), in_bar: 0, per_bar: 0 }).collect();
         let conditions = Conditions { beats, hits: Some(vec![45, 47]), ..Conditions::default() };
-        Metre::new(conditions.into(), true)
+        Metre::new(conditions.into(), true, true)
     }
 
     /// Whether each of `events` may follow `before`.
@@ -155,6 +157,15 @@ mod tests {
         // The second hit is off the grid: a note is struck there all the same.
         check(">45 +60 >2", &[("+60", true), (">1", false)]);
         check(">45 +60 >2 +61", &[(">100", true)]);
+    }
+
+    #[test]
+    fn hits_need_not_be_struck() {
+        let mut metre = Metre { strike_hits: false, ..metre() };
+        parse(">45").into_iter().for_each(|token| metre.accept(token));
+        let mut logits = Array2::zeros((1, VOCABULARY));
+        metre.process(logits.view_mut());
+        assert!(logits[[0, parse(">30")[0].index()]] > f32::NEG_INFINITY);
     }
 
     #[test]

@@ -132,11 +132,15 @@ pub(crate) fn check(logits: ArrayView1<f32>, lane: usize) -> Result<()> {
     broken.map_or(Ok(()), |token| Err(Error::Logits { lane, token, value: logits[token] }))
 }
 
-/// The natural logarithm of the probability that `logits`, `[310]`, give `token`.
-pub(crate) fn log_probability(logits: ArrayView1<f32>, token: Token) -> f64 {
+/// The natural logarithm of the probability that `logits`, `[310]`, give `token`, and the entropy of their distribution in nats.
+pub(crate) fn log_probability(logits: ArrayView1<f32>, token: Token) -> (f64, f64) {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|&logit| f64::from(logit - most).exp()).sum();
-    f64::from(logits[token.index()] - most) - sum.ln()
+    let (mut sum, mut weighted) = (0.0, 0.0);
+    for logit in logits.iter().map(|&logit| f64::from(logit - most)).filter(|&logit| logit > f64::NEG_INFINITY) {
+        sum += logit.exp();
+        weighted += logit * logit.exp();
+    }
+    (f64::from(logits[token.index()] - most) - sum.ln(), sum.ln() - weighted / sum)
 }
 
 fn total(choices: &[(Token, f64)]) -> f64 {
@@ -233,6 +237,14 @@ mod tests {
         let logits = logits(0.0, &[(9, 2.0), (4, 2.0)]);
         assert_eq!(greedy.sample(logits.view(), 0, 0).unwrap().id(), 4);
         assert_eq!(greedy.sample(only(&[9, 10], logits).view(), 0, 0).unwrap().id(), 9);
+    }
+
+    #[test]
+    fn a_token_has_a_probability_among_others() {
+        let (half, quarter) = (0.5_f32.ln(), 0.25_f32.ln());
+        let (probability, entropy) =
+            log_probability(logits(NEVER, &[(3, quarter), (7, half), (9, quarter)]).view(), Token::new(3).unwrap());
+        assert!((probability - 0.25_f64.ln()).abs() < 1e-6 && (entropy - 1.5 * 2_f64.ln()).abs() < 1e-6);
     }
 
     #[test]
