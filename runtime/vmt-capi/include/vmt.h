@@ -489,7 +489,7 @@ typedef struct vmt_info {
    */
   double log_probability;
   /**
-   * What takes are sorted by: log_probability less penalties for repetition, silence and density.
+   * What takes are sorted by: typicality (how near -log_probability is to what the model expects) less penalties for repetition, silence and density.
    */
   double rank;
   /**
