@@ -53,8 +53,11 @@ fn write(score: &Score, key: Key, measures: &Measures) -> String {
                 xml.push_str(&format!("      <attributes>\n{}      </attributes>\n", signature(time)));
             }
             if (before.tempo - tempo).abs() >= 0.001 {
-                // Alone, not in a direction, which programs would print.
-                xml.push_str(&format!("      <sound tempo=\"{tempo}\"/>\n"));
+                // Where a direction has no words, or there is none, MuseScore prints the tempo.
+                xml.push_str(&format!(
+                    "      <direction>\n        <direction-type><words> </words></direction-type>\n        <sound \
+                     tempo=\"{tempo}\"/>\n      </direction>\n"
+                ));
             }
         }
         for (staff, chords) in staves.iter().enumerate() {
