@@ -60,6 +60,18 @@ fn built_in() -> Result<Bundle, Failure> {
     Err(Failure::value("bundle must be the path of one: this package was built without its own"))
 }
 
+/// The library in the package onnxruntime, which is not imported, is as good as any.
+#[cfg(feature = "ort")]
+fn look_for_onnxruntime(py: Python<'_>) -> Result<(), Failure> {
+    let found = py.import("importlib.util")?.call_method1("find_spec", ("onnxruntime",))?;
+    if !found.is_none() {
+        for folder in found.getattr("submodule_search_locations")?.try_iter()? {
+            vmt::ort::look_in(folder?.extract::<PathBuf>()?.join("capi"));
+        }
+    }
+    Ok(())
+}
+
 /// A model that is ready to compose.
 #[pyclass(frozen, module = "vmt")]
 pub struct Composer(Arc<Model>);
@@ -91,10 +103,12 @@ impl Composer {
     #[new]
     #[pyo3(signature = (bundle=None, engine="auto", threads=None))]
     fn new(py: Python<'_>, bundle: Option<PathBuf>, engine: &str, threads: Option<usize>) -> Result<Self, Failure> {
+        #[cfg(feature = "ort")]
+        look_for_onnxruntime(py)?;
         py.detach(|| Ok(Self(Arc::new(Model::load(bundle, engine, threads)?))))
     }
 
-    /// The engine at work, such as "tract" or "ort (CPU)".
+    /// The engine at work, such as "tract" or "ort".
     #[getter]
     fn engine(&self) -> String {
         self.0.composer.engine().name()

@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::{BufWriter, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use pyo3::exceptions::{PyFileExistsError, PyImportError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use vmt::STEPS_PER_SECOND;
+use vmt::{STEPS_PER_SECOND, midi};
 use vmt_files::Drafts;
 use vmt_render::{Provenance, Record, SoundFont};
 
@@ -23,6 +24,16 @@ use crate::signals::Heeding;
 pub struct Composition {
     music: vmt::Composition,
     provenance: Provenance,
+}
+
+/// The nearest number: 1.84 for 1.84 s.
+pub fn seconds(time: Duration) -> f64 {
+    time.as_nanos() as f64 / 1e9
+}
+
+/// So many steps in seconds.
+pub fn step_seconds(steps: u32) -> f64 {
+    f64::from(steps) / f64::from(STEPS_PER_SECOND)
 }
 
 /// Minutes of sound that a notebook carries at most: 11.5 MB each.
@@ -140,7 +151,7 @@ impl Composition {
     /// The notes.
     #[getter]
     fn notes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let seconds = |step: u32| (f64::from(step) / f64::from(STEPS_PER_SECOND)).to_le_bytes();
+        let seconds = |step| step_seconds(step).to_le_bytes();
         let mut bytes = Vec::new();
         for note in self.music.score.notes() {
             bytes.extend(seconds(note.start));
@@ -153,7 +164,7 @@ impl Composition {
     /// Seconds.
     #[getter]
     fn duration(&self) -> f64 {
-        self.music.score.duration().as_secs_f64()
+        seconds(self.music.score.duration())
     }
 
     /// Beats a minute.
@@ -221,16 +232,17 @@ impl Composition {
 
     #[pyo3(signature = (fs=100.0))]
     fn piano_roll<'py>(&self, py: Python<'py>, fs: f64) -> Result<Bound<'py, PyAny>, Failure> {
-        // Times are whole steps; what is left of a product behind that is of floating point, and no reason for another column.
-        let column = |step: u32| (f64::from(step) * fs / f64::from(STEPS_PER_SECOND) + 1e-6) as usize;
-        let columns = self.music.score.notes().iter().map(|note| column(note.end)).max().unwrap_or(0);
+        let notes = midi::read(&self.render(Kind::Midi)?, midi::Sustain::Ignore)?;
+        // 113.999999999 is 114, which floating point missed.
+        let column = |seconds: f64| (seconds * fs + 1e-6) as usize;
+        let columns = notes.iter().map(|note| column(note.end)).max().unwrap_or(0);
         if !(fs.is_finite() && fs > 0.0 && columns <= MAX_COLUMNS) {
             let problem = format!("fs must be columns a second, above 0, of {MAX_COLUMNS} in all, but is {fs}");
             return Err(Failure::value(problem));
         }
         let mut roll = vec![0.0_f64; 128 * columns];
-        for note in self.music.score.notes() {
-            let row = columns * usize::from(note.pitch.get());
+        for note in &notes {
+            let row = columns * usize::from(note.pitch);
             for cell in &mut roll[row + column(note.start)..row + column(note.end)] {
                 *cell += f64::from(note.velocity);
             }

@@ -17,7 +17,7 @@ use crate::signals::Signals;
 /// The film that music is for.
 pub enum Film {
     /// Pictures that were handed over, and how many a second, if that is known.
-    Pictures(pictures::Film, Option<f64>),
+    Pictures(Box<pictures::Film>, Option<f64>),
     /// A file.
     Video(PathBuf),
     /// None, but music of this length.
@@ -65,7 +65,7 @@ impl Film {
             signals.check()?;
         }
         timing.check(&pictures)?;
-        Ok(Self::Pictures(pictures, fps))
+        Ok(Self::Pictures(Box::new(pictures), fps))
     }
 
     #[cfg(feature = "video")]

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
-use vmt::{Played, STEPS_PER_SECOND};
+use vmt::Played;
 
 use crate::composer::Model;
-use crate::composition::Composition;
+use crate::composition::{Composition, seconds, step_seconds};
 use crate::error::Failure;
 use crate::film::Film;
 use crate::options::Wanted;
@@ -25,27 +25,38 @@ pub struct Event {
     kind: &'static str,
     /// Of a note, its MIDI number; of a velocity, that of MIDI; of a pause, its seconds; else 0.
     #[pyo3(get)]
-    value: f64,
+    value: Value,
+}
+
+/// What Python has as a number of either type.
+#[derive(Clone, Copy, IntoPyObject, PartialEq)]
+enum Value {
+    Whole(u8),
+    Seconds(f64),
 }
 
 impl From<Played> for Event {
     fn from(played: Played) -> Self {
         let (kind, value) = match played.event {
-            vmt::Event::NoteOn(pitch) => ("note_on", pitch.get().into()),
-            vmt::Event::NoteOff(pitch) => ("note_off", pitch.get().into()),
-            vmt::Event::TimeShift(shift) => ("time_shift", f64::from(shift.get()) / f64::from(STEPS_PER_SECOND)),
-            vmt::Event::Velocity(bin) => ("velocity", bin.velocity().into()),
-            vmt::Event::End => ("end", 0.0),
-            vmt::Event::Pad => ("pad", 0.0),
+            vmt::Event::NoteOn(pitch) => ("note_on", Value::Whole(pitch.get())),
+            vmt::Event::NoteOff(pitch) => ("note_off", Value::Whole(pitch.get())),
+            vmt::Event::TimeShift(shift) => ("time_shift", Value::Seconds(step_seconds(shift.get().into()))),
+            vmt::Event::Velocity(bin) => ("velocity", Value::Whole(bin.velocity())),
+            vmt::Event::End => ("end", Value::Whole(0)),
+            vmt::Event::Pad => ("pad", Value::Whole(0)),
         };
-        Self { time: played.time.as_secs_f64(), kind, value }
+        Self { time: seconds(played.time), kind, value }
     }
 }
 
 #[pymethods]
 impl Event {
     fn __repr__(&self) -> String {
-        format!("Event(time={:?}, kind={:?}, value={:?})", self.time, self.kind, self.value)
+        let value = match self.value {
+            Value::Whole(value) => value.to_string(),
+            Value::Seconds(value) => format!("{value:?}"),
+        };
+        format!("Event(time={:?}, kind='{}', value={value})", self.time, self.kind)
     }
 }
 
@@ -55,7 +66,7 @@ pub struct Stream(Mutex<State>);
 
 enum State {
     Running(Box<Running>),
-    Over(Composition),
+    Over(Box<Composition>),
     /// An error came.
     Failed,
 }
@@ -75,7 +86,7 @@ impl Stream {
         if let State::Running(running) = std::mem::replace(state, State::Failed)
             && let Some(best) = running.finish().into_iter().next()
         {
-            *state = State::Over(best);
+            *state = State::Over(Box::new(best));
         }
     }
 }
@@ -109,7 +120,7 @@ impl Stream {
                 Self::over(&mut state);
             }
             match &*state {
-                State::Over(music) => Ok(music.clone()),
+                State::Over(music) => Ok(Composition::clone(music)),
                 State::Running(_) | State::Failed => Err(Failure::other("there is no music: composing failed")),
             }
         })

@@ -100,7 +100,7 @@ class Event:
     def kind(self) -> Literal["note_on", "note_off", "time_shift", "velocity", "end", "pad"]:
         """What it is; "end" is that of a window of the model."""
     @property
-    def value(self) -> float:
+    def value(self) -> int | float:
         """Of a note, its MIDI number; of a velocity, that of MIDI; of a pause, its seconds; else 0."""
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
@@ -172,7 +172,7 @@ class Composer:
         ORT_DYLIB_PATH, or the system's), else tract. `threads`: 1; more pay for large models and many takes only."""
     @property
     def engine(self) -> str:
-        """The engine at work, such as "tract" or "ort (CPU)"."""
+        """The engine at work, such as "tract" or "ort"."""
     @property
     def model_name(self) -> str:
         """The model's name."""
