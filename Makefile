@@ -53,6 +53,23 @@ capi: ## the C library, built with nothing but cargo and cc, in PREFIX (/usr/loc
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	sed "s|@PREFIX@|$(PREFIX)|; s|@VERSION@|$$(cargo pkgid -p vmt-capi | sed 's/.*[#@]//')|" runtime/vmt-capi/vmt.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/vmt.pc
 
+# Where `make wheel` works.
+WHEELS    := target/wheels
+MATURIN   := PATH="$(CURDIR)/target/python/bin:$$PATH" maturin build --release --locked -m runtime/vmt-python/Cargo.toml
+
+# Without FFmpeg, zig links with the oldest glibc that Rust supports; FFmpeg is that of the system, so that wheel is for this one.
+# Each is tested as it is installed.
+wheel: build ## the Python package in target/wheels, tested: without FFmpeg for any Linux, and with the FFmpeg of this system
+	@runtime/setup.sh checkers packagers
+	rm -rf $(WHEELS)
+	$(MATURIN) --target-dir target/wheel --out $(WHEELS)/any --zig --compatibility manylinux_2_17 \
+		--no-default-features --features tract,ort,built-in,piano
+	$(MATURIN) --out $(WHEELS)/system --compatibility linux --auditwheel skip
+	for wheel in $(WHEELS)/*/*.whl; do \
+		$(PYTHON) -m pip install --quiet --no-deps --target $$(dirname $$wheel)/installed $$wheel && \
+		VMT_PYTHON_INSTALLED=1 PYTHONPATH=$$(dirname $$wheel)/installed $(PYTHON) -m pytest runtime/vmt-python/tests || exit 1; \
+	done
+
 fuzz: setup ## a minute of fuzzing with coverage
 	tests/fuzz/run.sh 60
 
@@ -81,4 +98,4 @@ bench: setup ## speed of every engine at the paper's size, beside Python's ONNX 
 	@runtime/setup.sh checkers
 	PYTHON=$(CURDIR)/$(PYTHON) cargo bench --workspace --locked --bench ratios --bench engines
 
-.PHONY: help setup build demo test lint capi fuzz sanitize bundles ci-export bench
+.PHONY: help setup build demo test lint capi wheel fuzz sanitize bundles ci-export bench

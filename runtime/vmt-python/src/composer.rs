@@ -72,7 +72,10 @@ fn look_for_onnxruntime(py: Python<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A model that is ready to compose.
+/// A model that is ready to compose, for many films and from many threads at once.
+///
+/// bundle: a folder; the default is the model inside. engine: "auto" is ONNX Runtime where its library is found, else "tract".
+/// threads: 1; more pay for large models and many takes only.
 #[pyclass(frozen, module = "vmt")]
 pub struct Composer(Arc<Model>);
 
@@ -124,7 +127,13 @@ impl Composer {
         format!("<vmt.Composer: {} on {}>", self.model_name(), self.engine())
     }
 
-    /// Composes for a film.
+    /// Composes for a film: a path, an array of pictures (uint8 [frames, height, width, 3]), or an iterable of pictures.
+    ///
+    /// Pictures need fps, or the times at which they appear, in seconds; with these, the film ends at duration, or when the last
+    /// picture has been on screen as long as the one before. Without a film, music of duration seconds is composed for none.
+    ///
+    /// Options have the names of `vmt compose`: seed, temperature, top_p, top_k, guidance, unconstrained, tempo, meter, key, scale,
+    /// hit, hits, intensity, intensity_guidance, density, pitch_range, velocity_range, max_polyphony, quantize, primer.
     #[pyo3(signature = (film=None, *, times=None, fps=None, duration=None, **options))]
     fn compose(
         &self,
@@ -140,7 +149,7 @@ impl Composer {
         takes.into_iter().next().ok_or_else(|| Failure::other("there is no music"))
     }
 
-    /// Composes several pieces side by side; the best comes first.
+    /// Composes n pieces side by side, 1-1024, as `compose` does one; the best comes first.
     #[pyo3(signature = (n, film=None, *, times=None, fps=None, duration=None, **options))]
     #[expect(clippy::too_many_arguments, reason = "as `compose`")]
     fn takes(
@@ -157,7 +166,7 @@ impl Composer {
         running::compose(py, self.model(), film, &wanted)
     }
 
-    /// Composes event by event.
+    /// Composes as `compose` does, event by event.
     #[pyo3(signature = (film=None, *, times=None, fps=None, duration=None, **options))]
     fn stream(
         &self,
@@ -173,7 +182,7 @@ impl Composer {
     }
 }
 
-/// Loads a model and composes for a film.
+/// Loads a model, as `Composer` does, and composes for one film, as `Composer.compose` does.
 #[pyfunction]
 #[pyo3(signature = (film=None, *, bundle=None, engine="auto", threads=None, times=None, fps=None, duration=None, **options))]
 #[expect(clippy::too_many_arguments, reason = "as `Composer.compose`, and those of a composer")]

@@ -197,10 +197,12 @@ impl Composition {
         self.music.rank.total()
     }
 
+    /// A MIDI file, with bars, key and hit points of the click track where there is one.
     fn midi<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>, Failure> {
         Ok(PyBytes::new(py, &self.render(Kind::Midi)?))
     }
 
+    /// A grand piano, 16-bit stereo at 48 kHz, or that of an SF2 file; at most 6 hours.
     #[pyo3(signature = (soundfont=None))]
     fn wav<'py>(&self, py: Python<'py>, soundfont: Option<PathBuf>) -> Result<Bound<'py, PyBytes>, Failure> {
         let mut wav = Vec::new();
@@ -208,28 +210,34 @@ impl Composition {
         Ok(PyBytes::new(py, &wav))
     }
 
+    /// A score for two hands.
     fn musicxml(&self) -> String {
         self.provenance.musicxml(&self.music.score)
     }
 
+    /// A piano roll.
     fn svg(&self, py: Python<'_>) -> Result<String, Failure> {
         let svg = py.detach(|| self.render(Kind::Svg))?;
         Ok(String::from_utf8_lossy(&svg).into_owned())
     }
 
+    /// A piano roll.
     fn png<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>, Failure> {
         let png = py.detach(|| self.render(Kind::Png))?;
         Ok(PyBytes::new(py, &png))
     }
 
+    /// A record of how the music was made, which `vmt compose --from` renders again.
     fn json(&self) -> Result<String, Failure> {
         Ok(String::from_utf8_lossy(&self.render(Kind::Json)?).into_owned())
     }
 
+    /// How the music was made, as a dictionary.
     fn record<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>, Failure> {
         Ok(py.import("json")?.call_method1("loads", (self.json()?,))?)
     }
 
+    /// Sums of velocities, [128, columns], fs columns a second, up to the end of the last note: pretty_midi's of the MIDI file.
     #[pyo3(signature = (fs=100.0))]
     fn piano_roll<'py>(&self, py: Python<'py>, fs: f64) -> Result<Bound<'py, PyAny>, Failure> {
         let notes = midi::read(&self.render(Kind::Midi)?, midi::Sustain::Ignore)?;
@@ -251,6 +259,7 @@ impl Composition {
         Ok(numpy::array(py, &bytes, "<f8")?.call_method1("reshape", (128, columns))?)
     }
 
+    /// A pretty_midi.PrettyMIDI.
     fn to_pretty_midi<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>, Failure> {
         let pretty_midi = py.import("pretty_midi").map_err(|error| {
             let missing = PyImportError::new_err("to_pretty_midi needs pretty_midi: pip install pretty_midi");
@@ -261,6 +270,7 @@ impl Composition {
         Ok(pretty_midi.call_method1("PrettyMIDI", (file,))?)
     }
 
+    /// Writes a file by its extension: .mid, .midi, .wav, .musicxml, .xml, .mxl, .png, .svg or .json.
     #[pyo3(signature = (path, *, overwrite=false, soundfont=None))]
     fn save(&self, py: Python<'_>, path: PathBuf, overwrite: bool, soundfont: Option<PathBuf>) -> Result<(), Failure> {
         let kind = Kind::of(&path)?;

@@ -103,6 +103,10 @@ impl Wanted {
             beats_per_bar: beats_per_bar.transpose()?,
             follow_film: matches!(curve, None | Some(Word::Auto)),
         };
+        ensure(
+            !(intensity_guidance.is_some() && matches!(curve, Some(Word::Off))),
+            "intensity_guidance: there is no intensity to keep to",
+        )?;
         let sets_hits = !downbeats.is_empty() || !matches!(markers, Markers::None);
         ensure(!(sets_hits && unconstrained), "hit and hits need the grammar: unconstrained must be False")?;
         ensure(

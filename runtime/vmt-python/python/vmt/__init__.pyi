@@ -146,7 +146,7 @@ class Composition:
         """The same as a dictionary."""
     def piano_roll(self, fs: float = 100.0) -> npt.NDArray[np.float64]:
         """Sums of velocities, `[128, columns]`, so many columns a second, up to the end of the last note: what pretty_midi's
-        `get_piano_roll` gives."""
+        `get_piano_roll` gives of the MIDI file, where notes are on the beats' grid and not on that of 10 ms."""
     def to_pretty_midi(self) -> Any:
         """A `pretty_midi.PrettyMIDI`; ImportError without that package."""
     def save(self, path: _Path, *, overwrite: bool = False, soundfont: _Path | None = None) -> None:
@@ -168,8 +168,8 @@ class Composer:
     """A model that is ready to compose, for many films and from many threads at once."""
 
     def __new__(cls, bundle: _Path | None = None, engine: _EngineName = "auto", threads: int | None = None) -> Composer:
-        """Loads a bundle (a folder), or the one inside. `engine`: "auto" is ONNX Runtime where its library is found (the variable
-        ORT_DYLIB_PATH, or the system's), else tract. `threads`: 1; more pay for large models and many takes only."""
+        """Loads a bundle (a folder), or the one inside. `engine`: "auto" is ONNX Runtime where its library is found (at
+        ORT_DYLIB_PATH alone if that is set; else in the package onnxruntime, or the system's), else tract. `threads`: 1; more pay for large models and many takes only."""
     @property
     def engine(self) -> str:
         """The engine at work, such as "tract" or "ort"."""
