@@ -1,5 +1,6 @@
 //! Films: files, pictures, or none.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use crate::signals::Signals;
 pub enum Film {
     /// Pictures that were handed over, and how many a second, if that is known.
     Pictures(Box<pictures::Film>, Option<f64>),
-    /// A file.
-    Video(PathBuf),
+    /// A part of a file.
+    Video(PathBuf, Range<Duration>),
     /// None, but music of this length.
     Nothing(Duration),
 }
@@ -27,6 +28,7 @@ pub enum Film {
 impl Film {
     /// What the caller means: a path, an array of pictures or an iterable of them, or nothing. Pictures are read here, files when
     /// they are needed.
+    #[expect(clippy::too_many_arguments, reason = "they are one call's")]
     pub fn read(
         py: Python<'_>,
         film: Option<&Bound<'_, PyAny>>,
@@ -34,20 +36,26 @@ impl Film {
         fps: Option<f64>,
         duration: Option<f64>,
         model: &Model,
+        part: Range<Duration>,
     ) -> Result<Self, Failure> {
         let timed = times.is_some() || fps.is_some();
         let duration = duration.map(|seconds| moment("duration", seconds)).transpose()?;
         let Some(film) = film else {
-            let length = duration.filter(|length| !timed && !length.is_zero());
-            let wrong =
-                || Failure::value("without a film, duration must be its seconds, above 0, and times and fps None");
+            let whole = part == (Duration::ZERO..Duration::MAX);
+            let length = duration.filter(|length| whole && !timed && !length.is_zero());
+            let wrong = || {
+                Failure::value("without a film, duration must be its seconds, above 0, and nothing else be given of it")
+            };
             return Ok(Self::Nothing(length.ok_or_else(wrong)?));
         };
         if let Ok(path) = film.extract::<PathBuf>() {
             if timed || duration.is_some() {
                 return Err(Failure::value("times, fps and duration are for pictures: a file has its own"));
             }
-            return Self::video(path);
+            return Self::video(path, part);
+        }
+        if part != (Duration::ZERO..Duration::MAX) {
+            return Err(Failure::value("start and end are for files: pictures begin and end where they do"));
         }
         let mut pictures = pictures::Film::new(model.composer.engine().geometry(), model.conditioned);
         let timing = Timing::new(times, fps, duration)?;
@@ -69,13 +77,13 @@ impl Film {
     }
 
     #[cfg(feature = "video")]
-    fn video(path: PathBuf) -> Result<Self, Failure> {
+    fn video(path: PathBuf, part: Range<Duration>) -> Result<Self, Failure> {
         std::fs::metadata(&path).map_err(|error| Failure::io(&path, &error))?;
-        Ok(Self::Video(path))
+        Ok(Self::Video(path, part))
     }
 
     #[cfg(not(feature = "video"))]
-    fn video(path: PathBuf) -> Result<Self, Failure> {
+    fn video(path: PathBuf, _: Range<Duration>) -> Result<Self, Failure> {
         let why = "this package was built without FFmpeg, so a film must be an array or an iterator of pictures";
         Err(Failure::other(format!("{}: {why}", path.display())))
     }
@@ -85,15 +93,15 @@ impl Film {
         match self {
             Self::Pictures(film, _) => Ok(film.hits()),
             #[cfg(feature = "video")]
-            Self::Video(path) if reads && std::fs::metadata(path).is_ok_and(|file| file.is_file()) => {
-                let frames = vmt_video::Video::open(path)?.thumbnails(Duration::ZERO..Duration::MAX);
+            Self::Video(path, part) if reads && std::fs::metadata(path).is_ok_and(|file| file.is_file()) => {
+                let frames = vmt_video::Video::open(path)?.thumbnails(part.clone());
                 let frames = frames.map(|frame| {
                     signals.check()?;
                     Ok::<_, Failure>(frame?)
                 });
                 Ok(Some(vmt::click::find_hits(frames)?))
             }
-            Self::Video(_) | Self::Nothing(_) => {
+            Self::Video(..) | Self::Nothing(_) => {
                 let _ = (reads, signals);
                 Ok(None)
             }
@@ -105,9 +113,12 @@ impl Film {
         match self {
             Self::Pictures(film, _) => Ok(Some(film.duration())),
             #[cfg(feature = "video")]
-            Self::Video(path) => Ok(vmt_video::Video::open(path)?.claimed_duration()),
+            Self::Video(path, part) => {
+                let length = vmt_video::Video::open(path)?.claimed_duration();
+                Ok(length.map(|length| length.min(part.end).saturating_sub(part.start)))
+            }
             #[cfg(not(feature = "video"))]
-            Self::Video(_) => Ok(None),
+            Self::Video(..) => Ok(None),
             Self::Nothing(length) => Ok(Some(*length)),
         }
     }
@@ -117,7 +128,7 @@ impl Film {
         let rate = match self {
             Self::Pictures(_, fps) => fps.map(|fps| ((fps * 1000.0).round() as u32, 1000)),
             #[cfg(feature = "video")]
-            Self::Video(path) => vmt_video::Video::open(path)?.frame_rate(),
+            Self::Video(path, _) => vmt_video::Video::open(path)?.frame_rate(),
             _ => None,
         };
         rate.ok_or_else(|| Failure::value("hits: a list of markers needs a film with a frame rate: a file's, or fps"))
@@ -132,20 +143,20 @@ impl Film {
         Ok(match self {
             Self::Pictures(film, _) => Box::new(film.windows(hop).map(|window| Ok(window?))),
             #[cfg(feature = "video")]
-            Self::Video(path) => {
+            Self::Video(path, part) => {
                 let video = vmt_video::Video::open(path)?;
-                let windows = video.windows_between(Duration::ZERO..Duration::MAX, geometry, hop);
+                let windows = video.windows_between(part.clone(), geometry, hop);
                 Box::new(windows.map(|window| Ok(window?)))
             }
             #[cfg(not(feature = "video"))]
-            Self::Video(_) => Box::new(std::iter::empty()),
+            Self::Video(..) => Box::new(std::iter::empty()),
             Self::Nothing(length) => Box::new(Window::without_video(*length, geometry, hop).map(|window| Ok(window?))),
         })
     }
 
     /// As records have it.
     pub fn name(&self) -> vmt_render::Film {
-        let path = if let Self::Video(path) = self { path } else { Path::new("-") };
+        let path = if let Self::Video(path, _) = self { path } else { Path::new("-") };
         vmt_render::Film::Video(path.to_owned())
     }
 }

@@ -1,7 +1,7 @@
 //! How to compose: the options of `vmt compose` by their names.
 
 use std::num::NonZeroUsize;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,7 +25,15 @@ pub struct Wanted {
     downbeats: Vec<f64>,
     markers: Markers,
     quantize: bool,
+    /// Notes of the finished piece are moved to sixteenths.
+    pub snap: bool,
+    /// The part of a file, in seconds.
+    pub start: f64,
+    pub end: Option<f64>,
 }
+
+/// The first second that is too late: 1000 hours.
+const END: f64 = 3_600_000.0;
 
 /// The marks of an editor.
 enum Markers {
@@ -67,6 +75,9 @@ impl Wanted {
         let polyphony = named.count("max_polyphony", 88)?;
         let density = named.get("density", number)?;
         let primer = named.get::<PathBuf>("primer", "the path of a MIDI file")?;
+        let snap = named.get("snap", "True or False")?.unwrap_or(false);
+        let start = named.get("start", "seconds")?.unwrap_or(0.0);
+        let end: Option<f64> = named.get("end", "seconds")?;
         named.finish()?;
 
         let takes = NonZeroUsize::new(takes).filter(|takes| takes.get() <= vmt::MAX_TAKES).ok_or_else(|| {
@@ -113,6 +124,22 @@ impl Wanted {
             choice.tempo != TempoChoice::Off || choice.beats_per_bar.is_none(),
             "meter: there are no beats with tempo=\"off\"",
         )?;
+        let steady = choice.bpm().is_some() && !sets_hits;
+        ensure(
+            !snap || !model.conditioned || steady,
+            "snap: needs steady beats, a tempo in beats a minute without hit and hits; other beats the music keeps to",
+        )?;
+        for (name, time) in [("start", Some(start)), ("end", end)] {
+            let right = time.is_none_or(|time| (0.0..END).contains(&time));
+            ensure(
+                right,
+                format!("{name} must be seconds, from 0 on and below {END}, but is {}", time.unwrap_or(0.0)),
+            )?;
+        }
+        ensure(
+            end.is_none_or(|end| start < end),
+            format!("start must be before end, but {start} is not before {}", end.unwrap_or(0.0)),
+        )?;
         if model.conditioned && sets_hits {
             choice.options().validate()?;
         }
@@ -156,7 +183,12 @@ impl Wanted {
             .with_controls(controls)
             .with_primer(primer);
         options.validate(geometry)?;
-        Ok(Self { takes, choice, options, downbeats, markers, quantize })
+        Ok(Self { takes, choice, options, downbeats, markers, quantize, snap, start, end })
+    }
+
+    /// The part of a file.
+    pub fn part(&self) -> Range<Duration> {
+        Duration::from_secs_f64(self.start)..self.end.map_or(Duration::MAX, Duration::from_secs_f64)
     }
 
     /// Whether what is found in the film decides anything.
@@ -178,14 +210,18 @@ impl Wanted {
             }
             Markers::File(path, bytes) => {
                 let (numerator, denominator) = film.frame_rate()?;
-                let duration = length.unwrap_or(Duration::MAX);
+                let Range { start, end } = self.part();
+                let part = length.map_or(Duration::MAX, |length| start.saturating_add(length));
+                // Behind the part there may be more of the film.
+                let duration = if end == Duration::MAX { part } else { Duration::MAX };
                 let timeline = Timeline { rate: FrameRate::new(numerator, denominator)?, duration, start: None };
                 let name = path.display();
                 let list =
                     read_markers(bytes, &timeline).map_err(|error| Failure::value(format!("{name}: {error}")))?;
-                let inside = list.markers.into_iter().filter(|marker| marker.hit.time <= duration);
+                let inside =
+                    list.markers.into_iter().filter(|marker| marker.hit.time >= start && marker.hit.time <= part);
                 let before = hits.len();
-                hits.extend(inside.map(|marker| (marker.hit, marker.label)));
+                hits.extend(inside.map(|marker| (Hit { time: marker.hit.time - start, ..marker.hit }, marker.label)));
                 ensure(hits.len() > before, format!("{name}: must have a marker in the film, but has none"))?;
             }
         }

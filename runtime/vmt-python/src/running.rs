@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use self_cell::self_cell;
-use vmt::{Options, Piece, Played, Window};
+use vmt::{Options, Piece, Played, Tempo, Window};
 use vmt_render::{HitPoint, Provenance};
 
 use crate::composer::Model;
@@ -54,13 +54,13 @@ impl Running {
             model: model.name.clone(),
             engine: model.composer.engine().name(),
             film: film.name(),
-            start: 0.0,
-            end: None,
+            start: wanted.start,
+            end: wanted.end,
             options: options.clone(),
             takes: wanted.takes.get(),
             take: 0,
             tempo: click.bpm.unwrap_or(120.0),
-            snapped: false,
+            snapped: wanted.snap,
             hits: HitPoint::all(&click),
         };
         let piece = Borrowing::try_new(Owner { model, film }, |owner| {
@@ -77,13 +77,22 @@ impl Running {
         self.piece.with_dependent_mut(|_, Held(piece)| piece.as_mut().and_then(Iterator::next)).transpose()
     }
 
-    /// The takes as they are now, the best first.
-    pub fn finish(mut self) -> Vec<Composition> {
-        let takes = self.piece.with_dependent_mut(|_, Held(piece)| piece.take().map_or_else(Vec::new, Piece::finish));
-        let Some(length) = takes.first().map(|take| take.score.duration()) else { return Vec::new() };
+    /// The takes as they are now, the best first; at least one.
+    pub fn finish(mut self) -> Result<Vec<Composition>, Failure> {
+        let mut takes =
+            self.piece.with_dependent_mut(|_, Held(piece)| piece.take().map_or_else(Vec::new, Piece::finish));
+        if takes.iter().all(|take| take.complete && take.windows == 0) {
+            let (name, start) = (self.provenance.film.path().display(), self.provenance.start);
+            return Err(Failure::value(format!("{name}: must have a frame from start on, but ends before {start} s")));
+        }
+        if self.provenance.snapped {
+            let tempo = Tempo::new(self.provenance.tempo)?.snapped();
+            takes.iter_mut().for_each(|take| take.score.snap(tempo));
+        }
+        let length = takes[0].score.duration();
         self.options.conditions.end_beats(length);
         let provenance = Provenance { options: self.options, ..self.provenance };
-        takes.into_iter().map(|take| Composition::new(take, &provenance)).collect()
+        Ok(takes.into_iter().map(|take| Composition::new(take, &provenance)).collect())
     }
 }
 
@@ -92,6 +101,6 @@ pub fn compose(py: Python<'_>, model: Arc<Model>, film: Film, wanted: &Wanted) -
     py.detach(|| {
         let mut running = Running::new(model, film, wanted, Signals::default())?;
         while running.next()?.is_some() {}
-        Ok(running.finish())
+        running.finish()
     })
 }

@@ -82,12 +82,13 @@ impl Stream {
     }
 
     /// Ends the piece as far as it is.
-    fn over(state: &mut State) {
+    fn over(state: &mut State) -> Result<(), Failure> {
         if let State::Running(running) = std::mem::replace(state, State::Failed)
-            && let Some(best) = running.finish().into_iter().next()
+            && let Some(best) = running.finish()?.into_iter().next()
         {
             *state = State::Over(Box::new(best));
         }
+        Ok(())
     }
 }
 
@@ -105,7 +106,7 @@ impl Stream {
             let played = running.next();
             match played {
                 Ok(Some(played)) => return Ok(Some(played.into())),
-                Ok(None) => Self::over(&mut state),
+                Ok(None) => Self::over(&mut state)?,
                 Err(_) => *state = State::Failed,
             }
             played.map(|_| None)
@@ -117,7 +118,7 @@ impl Stream {
         py.detach(|| {
             let mut state = self.state();
             if matches!(&*state, State::Running(_)) {
-                Self::over(&mut state);
+                Self::over(&mut state)?;
             }
             match &*state {
                 State::Over(music) => Ok(Composition::clone(music)),

@@ -59,15 +59,16 @@ def pictures() -> npt.NDArray[np.uint8]:
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Callable[..., bytes]:
-    """The program `vmt compose`; what it writes."""
+def program(tmp_path: Path) -> Callable[..., list[bytes]]:
+    """The program `vmt compose`; what it writes, by extension."""
 
-    def run(*args: object, kind: str) -> bytes:
-        music = tmp_path / f"program.{kind}"
-        command = [str(RELEASE / "vmt"), "compose", *map(str, args), "-q", "-o", str(music)]
+    def run(*args: object, kinds: list[str]) -> list[bytes]:
+        files = [tmp_path / f"program.{kind}" for kind in kinds]
+        outputs = [word for file in files for word in ("-o", str(file))]
+        command = [str(RELEASE / "vmt"), "compose", *map(str, args), "-q", *outputs]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        return music.read_bytes()
+        return [file.read_bytes() for file in files]
 
     return run
 

@@ -43,6 +43,10 @@ GREY = np.zeros((2, 4, 4, 3), np.uint8)
         ("density", 101, ValueError, "density must be above 0 and at most 100 notes a second, but is 101"),
         ("quantize", "no", TypeError, "quantize must be True or False, but is 'no'"),
         ("primer", ROOT / "Cargo.toml", ValueError, "Cargo.toml: not a readable MIDI file"),
+        ("snap", True, ValueError, "snap: needs steady beats, a tempo in beats a minute without hit and hits"),
+        ("start", 1, ValueError, "start and end are for files"),
+        ("start", -1, ValueError, "start must be seconds, from 0 on and below 3600000, but is -1"),
+        ("end", 0, ValueError, "start must be before end, but 0 is not before 0"),
         ("temprature", 1, TypeError, "there is no option temprature; there are seed, temperature, top_p"),
     ],
 )

@@ -84,6 +84,12 @@ class _Options(TypedDict, total=False):
     """Notes begin on the sixteenths of the beats: True."""
     primer: _Path | None
     """The beginning of this MIDI file, at most half a window (5 s), is continued."""
+    snap: bool | None
+    """Move each note of the finished piece to the nearest sixteenth of a steady tempo: False."""
+    start: float | None
+    """Begin at this second of a file; times in the music count from there."""
+    end: float | None
+    """End at this second of a file, if it is that long."""
 
 class Error(Exception):
     """A film, a model or an engine is not as it must be. Wrong calls are ValueError or TypeError, and what the system says of files
