@@ -135,7 +135,7 @@ class Composition:
         """The mean natural logarithm of the model's probability of an event."""
     @property
     def rank(self) -> float:
-        """What takes are sorted by: log_probability less penalties for repetition, silence and density."""
+        """What takes are sorted by: the higher the better."""
     def midi(self) -> bytes:
         """A MIDI file, with bars, key and hit points of the click track where there is one."""
     def wav(self, soundfont: _Path | None = None) -> bytes:
