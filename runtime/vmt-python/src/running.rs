@@ -45,7 +45,10 @@ impl Running {
     pub fn new(model: Arc<Model>, film: Film, wanted: &Wanted, mut signals: Signals) -> Result<Self, Failure> {
         let geometry = model.composer.engine().geometry();
         let found = film.hits(wanted.reads_film(model.conditioned), &mut signals)?;
-        let length = found.as_ref().map(|found| found.duration).or(film.duration()?);
+        let length = match &found {
+            Some(found) => Some(found.duration),
+            None => film.duration()?,
+        };
         let set = wanted.hits(&film, length)?;
         let click = wanted.choice.click(found, set, length, model.conditioned)?;
         let options = wanted.options(&click, model.conditioned);

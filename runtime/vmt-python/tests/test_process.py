@@ -102,6 +102,7 @@ def test_memory_stays(tiny: vmt.Composer) -> None:
     used = []
     for seed in range(times):
         music, *_ = tiny.takes(2, film, fps=10, seed=seed)
+        next(tiny.stream(film, fps=10))
         for render in (music.midi, music.musicxml, music.json, music.svg, music.png, music.piano_roll):
             assert render() is not None
         used.append(memory())
