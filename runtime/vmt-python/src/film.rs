@@ -28,7 +28,6 @@ pub enum Film {
 impl Film {
     /// What the caller means: a path, an array of pictures or an iterable of them, or nothing. Pictures are read here, files when
     /// they are needed.
-    #[expect(clippy::too_many_arguments, reason = "they are one call's")]
     pub fn read(
         py: Python<'_>,
         film: Option<&Bound<'_, PyAny>>,
