@@ -65,7 +65,7 @@ wheel: build ## the Python package in target/wheels, tested: without FFmpeg for 
 	$(MATURIN) --target-dir target/wheel --out $(WHEELS)/any --zig --compatibility manylinux_2_17 \
 		--no-default-features --features tract,ort,built-in,piano
 	$(MATURIN) --out $(WHEELS)/system --compatibility linux --auditwheel skip
-	for wheel in $(WHEELS)/*/*.whl; do \
+	for wheel in $(CURDIR)/$(WHEELS)/*/*.whl; do \
 		$(PYTHON) -m pip install --quiet --no-deps --target $$(dirname $$wheel)/installed $$wheel && \
 		VMT_PYTHON_INSTALLED=1 PYTHONPATH=$$(dirname $$wheel)/installed $(PYTHON) -m pytest runtime/vmt-python/tests || exit 1; \
 	done
