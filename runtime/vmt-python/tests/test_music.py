@@ -105,6 +105,16 @@ def test_an_array_has_the_music_of_a_folder_of_pictures(
     assert [music.midi()] == program("--frames", folder, "--fps", 10, "--engine", "tract", *words, kinds=["mid"])
 
 
+def test_a_model_without_conditions_and_takes_have_the_programs_music(
+    tiny: vmt.Composer, composer: vmt.Composer, pictures: Pictures, folder: Path, program: Program
+) -> None:
+    call = ["--frames", folder, "--fps", 10, "--engine", "tract", "--seed", 5]
+    music = tiny.compose(pictures, fps=10, seed=5, hit=1, tempo=100)
+    assert [music.midi()] == program(*call, "--bundle", TINY, "--hit", 1, "--tempo", 100, kinds=["mid"])
+    best, *_ = composer.takes(3, pictures, fps=10, seed=5)
+    assert [best.midi()] == program(*call, "--takes", 3, kinds=["mid"])
+
+
 def test_hits_are_a_list_too(composer: vmt.Composer, pictures: Pictures, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("3.25 the door\n5\n")
     of_file = composer.compose(pictures, fps=10, hits=tmp_path / "list.txt")
