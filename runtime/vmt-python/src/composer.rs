@@ -133,7 +133,7 @@ impl Composer {
     /// picture has been on screen as long as the one before. Without a film, music of duration seconds is composed for none.
     ///
     /// Options have the names of `vmt compose`: seed, temperature, top_p, top_k, guidance, unconstrained, tempo, meter, key, scale,
-    /// hit, hits, intensity, intensity_guidance, density, pitch_range, velocity_range, max_polyphony, quantize, primer, snap, and of files start and end.
+    /// hit, hits, intensity, intensity_guidance, density, pitch_range, velocity_range, max_polyphony, quantize, strike_hits, primer, snap, and of files start and end.
     #[pyo3(signature = (film=None, *, times=None, fps=None, duration=None, **options))]
     fn compose(
         &self,

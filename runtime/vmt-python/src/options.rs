@@ -58,6 +58,7 @@ impl Wanted {
             .with_top_k(named.count("top_k", vmt::VOCABULARY)?);
         let unconstrained = named.get("unconstrained", "True or False")?.unwrap_or(false);
         let quantize = named.get("quantize", "True or False")?.unwrap_or(true);
+        let strike_hits = named.get("strike_hits", "True or False")?.unwrap_or(true);
         let guidance = named.get("guidance", number)?.unwrap_or(1.0);
 
         let bpm = "\"auto\", beats a minute or \"off\"";
@@ -179,6 +180,7 @@ impl Wanted {
             .with_guidance(guidance)
             .with_intensity_guidance(intensity_guidance.unwrap_or(if by_hand { 6.0 } else { 1.0 }))
             .with_unconstrained(unconstrained)
+            .with_strike_hits(strike_hits)
             .with_conditions(conditions)
             .with_controls(controls)
             .with_primer(primer);

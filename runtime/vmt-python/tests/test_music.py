@@ -84,6 +84,7 @@ def test_a_part_of_a_file(composer: vmt.Composer, tmp_path: Path, program: Progr
         ({"max_polyphony": 2, "density": 4, "guidance": 2}, "--max-polyphony 2 --density 4 --guidance 2"),
         ({"unconstrained": True}, "--unconstrained"),
         ({"primer": "PRIMER"}, "--primer PRIMER"),
+        ({"hit": 2.5, "strike_hits": False}, "--hit 2.5 --no-strike-hits"),
         ({"snap": True, "tempo": 100}, "--snap --tempo 100"),
     ],
 )

@@ -82,6 +82,8 @@ class _Options(TypedDict, total=False):
     """At most so many notes at once, 1-88: 12."""
     quantize: bool | None
     """Notes begin on the sixteenths of the beats: True."""
+    strike_hits: bool | None
+    """A note is struck at each hit point: True. If not, the model is told of them, and meets them or not."""
     primer: _Path | None
     """The beginning of this MIDI file, at most half a window (5 s), is continued."""
     snap: bool | None
