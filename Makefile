@@ -26,11 +26,13 @@ demo: build ## the best of eight pieces for tests/data/demo.mp4: demo.mp4 to wat
 	$(RELEASE)/vmt compose tests/data/demo.mp4 -o demo.mp4 -o demo.mid -o demo.wav -o demo.png --thumbnails --takes 8
 	@echo "Watch demo.mp4: the film with its music. demo.wav is the sound alone, demo.mid the notes, demo.png a picture of them."
 
-test: setup ## all tests on all engines, C programs under valgrind, the bundles in ONNX's own checker, a look at files and connections
+test: setup ## all tests on all engines, C programs under valgrind, the Python package, the bundles in ONNX's own checker, a look at files and connections
 	@runtime/setup.sh compilers
 	cargo test $(WORKSPACE)
 	@runtime/setup.sh checkers
 	$(PYTHON) tests/check_onnx.py onnx/*/
+	cargo build $(WORKSPACE) --lib --bins --examples
+	$(PYTHON) -m pytest runtime/vmt-python/tests
 	tests/quiet.sh $(RELEASE)
 
 lint: setup ## format, clippy, documentation, licences and banned dependencies, without a warning
@@ -50,6 +52,23 @@ capi: ## the C library, built with nothing but cargo and cc, in PREFIX (/usr/loc
 	ln -sf $(CAPI) $(DESTDIR)$(PREFIX)/lib/libvmt.so
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	sed "s|@PREFIX@|$(PREFIX)|; s|@VERSION@|$$(cargo pkgid -p vmt-capi | sed 's/.*[#@]//')|" runtime/vmt-capi/vmt.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/vmt.pc
+
+# Where `make wheel` works.
+WHEELS    := target/wheels
+MATURIN   := PATH="$(CURDIR)/target/python/bin:$$PATH" maturin build --release --locked -m runtime/vmt-python/Cargo.toml
+
+# Without FFmpeg, zig links with the oldest glibc that Rust supports; FFmpeg is that of the system, so that wheel is for this one.
+# Each is tested as it is installed.
+wheel: build ## the Python package in target/wheels, tested: without FFmpeg for any Linux, and with the FFmpeg of this system
+	@runtime/setup.sh checkers packagers
+	rm -rf $(WHEELS)
+	$(MATURIN) --target-dir target/wheel --out $(WHEELS)/any --zig --compatibility manylinux_2_17 \
+		--no-default-features --features tract,ort,built-in,piano
+	$(MATURIN) --out $(WHEELS)/system --compatibility linux --auditwheel skip
+	for wheel in $(CURDIR)/$(WHEELS)/*/*.whl; do \
+		$(PYTHON) -m pip install --quiet --no-deps --target $$(dirname $$wheel)/installed $$wheel && \
+		VMT_PYTHON_INSTALLED=1 PYTHONPATH=$$(dirname $$wheel)/installed $(PYTHON) -m pytest runtime/vmt-python/tests || exit 1; \
+	done
 
 fuzz: setup ## a minute of fuzzing with coverage
 	tests/fuzz/run.sh 60
@@ -79,4 +98,4 @@ bench: setup ## speed of every engine at the paper's size, beside Python's ONNX 
 	@runtime/setup.sh checkers
 	PYTHON=$(CURDIR)/$(PYTHON) cargo bench --workspace --locked --bench ratios --bench engines
 
-.PHONY: help setup build demo test lint capi fuzz sanitize bundles ci-export bench
+.PHONY: help setup build demo test lint capi wheel fuzz sanitize bundles ci-export bench

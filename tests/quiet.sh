@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the programs in FOLDER under strace, with a new home and without the variables of a CI, which some libraries take as
+# Runs the programs in FOLDER and the Python package under strace, with a new home and without the variables of a CI, which some libraries take as
 # a hint to be quiet: they may write their outputs and nothing else, and open no connection.
 # Usage: quiet.sh FOLDER
 set -euo pipefail
@@ -18,9 +18,11 @@ loud() {
 
 quiet() {
     echo "quiet: $*"
+    local program=$1
+    [[ $program == */* ]] || program=$programs/$program
     env -i PATH="$PATH" HOME="$place/home" TMPDIR="$place/tmp" ORT_DYLIB_PATH="$PWD/target/onnxruntime/libonnxruntime.so" \
         strace -f -qq -e trace=network,open,openat,openat2,creat,mkdir,mkdirat,mknod,mknodat,rename,renameat,renameat2,link,linkat,symlink,symlinkat \
-        -e status=successful -o "$place/trace" "$programs/$1" "${@:2}" >"$place/said" || { cat "$place/said"; return 1; }
+        -e status=successful -o "$place/trace" "$program" "${@:2}" >"$place/said" || { cat "$place/said"; return 1; }
     loud "$place/trace" >"$place/loud"
     if [ -s "$place/loud" ] || [ -n "$(find "$place/home" "$place/tmp" -mindepth 1)" ]; then
         echo "quiet: this was not asked for:" >&2
@@ -40,6 +42,19 @@ done
 quiet vmt compose --from "$place/out/a.json" -o "$place/out/b.wav"
 quiet vmt doctor
 quiet vmt inspect
+
+# The Python package, as its tests lay it out.
+for engine in auto tract; do
+    quiet target/python/bin/python -I -B -c "
+import sys
+sys.path.insert(0, 'target/python-package')
+import vmt
+music = vmt.Composer(engine='$engine').compose('tests/data/demo.mp4')
+music._repr_html_()
+for kind in ['mid', 'wav', 'png', 'musicxml', 'json']:
+    music.save('$place/out/python.' + kind, overwrite=True)
+"
+done
 
 # What must be seen is seen.
 if (quiet vmt tokens decode /dev/stdin -o "$place/home/a.mid" <<<'{"ids": []}') 2>/dev/null; then

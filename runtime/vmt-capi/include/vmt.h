@@ -591,7 +591,7 @@ vmt_status vmt_composer_new(const struct vmt_bundle *bundle,
                             struct vmt_composer **out);
 
 /**
- * The engine at work, such as "tract" or "ort (CPU)", until the composer is freed; NULL for NULL.
+ * The engine at work, such as "tract" or "ort", until the composer is freed; NULL for NULL.
  */
 const char *vmt_composer_engine(const struct vmt_composer *composer);
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use vmt::{Event, Key, Played, Window};
-use vmt_render::{Film, Provenance};
+use vmt_render::{Film, HitPoint, Provenance};
 
 use crate::composer::vmt_composer;
 use crate::composition::vmt_composition;
 use crate::film::vmt_film;
-use crate::options::{Click, vmt_options};
+use crate::options::vmt_options;
 use crate::pointers;
 use crate::status::{Failure, guard, vmt_status};
 
@@ -125,9 +125,8 @@ unsafe fn compose(
     // SAFETY: as above.
     let mut options = unsafe { wanted.options()? };
     let found = film.and_then(|vmt_film(film)| film.hits());
-    let Click { conditions, hits, bpm } =
-        if *conditioned { wanted.click(found, duration)? } else { Click { bpm: wanted.bpm()?, ..Click::default() } };
-    options.conditions = conditions;
+    let click = wanted.choice()?.click(found, Vec::new(), Some(duration), *conditioned)?;
+    options.conditions = click.conditions.clone();
     if *conditioned {
         let key = options.controls.scale.map_or_else(|| Some(Key::drawn(wanted.seed)), |scale| scale.key());
         options.conditions.keys = key.map(|key| (0, Some(key))).into_iter().collect();
@@ -174,9 +173,9 @@ unsafe fn compose(
         options,
         takes: takes.len(),
         take: 0,
-        tempo: bpm.unwrap_or(120.0),
+        tempo: click.bpm.unwrap_or(120.0),
         snapped: false,
-        hits,
+        hits: HitPoint::all(&click),
     };
     Ok((vmt_composition::new(takes, provenance), cancelled))
 }

@@ -104,7 +104,7 @@ pub unsafe extern "C" fn vmt_composer_new(
     })
 }
 
-/// The engine at work, such as "tract" or "ort (CPU)", until the composer is freed; NULL for NULL.
+/// The engine at work, such as "tract" or "ort", until the composer is freed; NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vmt_composer_engine(composer: *const vmt_composer) -> *const c_char {
     // SAFETY: the header's contract.

@@ -4,11 +4,9 @@ use std::ffi::{c_char, c_void};
 use std::mem::offset_of;
 use std::num::NonZeroUsize;
 use std::ptr;
-use std::time::Duration;
 
-use vmt::click::{self, ClickTrack, FilmHits, PlacedHit, STEADY_BPM};
-use vmt::{Conditions, Controls, Options, Sampling, Tempo};
-use vmt_render::HitPoint;
+use vmt::click::{Choice, TempoChoice};
+use vmt::{Controls, Options, Sampling, Tempo};
 
 use crate::cancellation::vmt_cancellation;
 use crate::compose::vmt_event;
@@ -171,7 +169,7 @@ impl vmt_options {
     }
 
     /// The tempo in beats a minute, if it is given.
-    pub(crate) fn bpm(&self) -> Result<Option<f64>, Failure> {
+    fn bpm(&self) -> Result<Option<f64>, Failure> {
         if [VMT_TEMPO_AUTO, VMT_TEMPO_OFF].contains(&self.bpm) {
             return Ok(None);
         }
@@ -187,40 +185,13 @@ impl vmt_options {
         }
     }
 
-    /// Beats, hit points and intensity for a model with conditions, as `vmt compose` chooses them.
-    pub(crate) fn click(&self, found: Option<FilmHits>, duration: Duration) -> Result<Click, Failure> {
-        let (per_bar, bpm) = (self.per_bar()?, self.bpm()?);
-        let mut click = Click { bpm, ..Click::default() };
-        let found = found.filter(|found| found.duration <= click::MAX_END);
-        let activity =
-            found.as_ref().filter(|_| self.follow_film != 0).map_or_else(Vec::new, |found| found.activity.clone());
-        match found.filter(|_| self.bpm == VMT_TEMPO_AUTO) {
-            _ if self.bpm == VMT_TEMPO_OFF => {}
-            Some(found) => {
-                let options = click::Options::default().with_beats_per_bar(per_bar);
-                let track = ClickTrack::fit(&found.hits, found.duration, &options)?;
-                let point = |(&hit, placed): (_, &PlacedHit)| HitPoint::new(hit, String::new(), Some(placed.miss_ms));
-                click.hits = found.hits.iter().zip(&track.hits).map(point).collect();
-                click.conditions = track.conditions();
-                click.bpm = Some(track.bpm);
-            }
-            None => {
-                let bpm = bpm.unwrap_or(STEADY_BPM);
-                click.conditions.beats = Conditions::steady_beats(Tempo::new(bpm)?, per_bar.unwrap_or(4), duration);
-                click.conditions.end = Some(vmt::steps(duration));
-                click.bpm = Some(bpm);
-            }
-        }
-        (click.conditions.density, click.conditions.loudness) = (activity.clone(), activity);
-        Ok(click)
+    /// What is chosen of the click track.
+    pub(crate) fn choice(&self) -> Result<Choice, Failure> {
+        let tempo = match (self.bpm()?, self.bpm == VMT_TEMPO_OFF) {
+            (Some(bpm), _) => TempoChoice::Bpm(bpm),
+            (None, true) => TempoChoice::Off,
+            (None, false) => TempoChoice::Auto,
+        };
+        Ok(Choice { tempo, beats_per_bar: self.per_bar()?, follow_film: self.follow_film != 0 })
     }
-}
-
-/// The beats and hit points of a film.
-#[derive(Default)]
-pub struct Click {
-    pub conditions: Conditions,
-    pub hits: Vec<HitPoint>,
-    /// Beats a minute, nominally.
-    pub bpm: Option<f64>,
 }

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vmt::click::{self, ClickTrack, FilmHits, FrameRate, Hit, HitKind, PlacedHit, STEADY_BPM, Timeline, read_markers};
-use vmt::{Conditions, Tempo};
-use vmt_render::{Film, HitPoint};
+use vmt::Tempo;
+use vmt::click::{self, Choice, Click, FrameRate, Hit, HitKind, STEADY_BPM, TempoChoice, Timeline, read_markers};
+use vmt_render::Film;
 
 use crate::input::InputArgs;
 use crate::{moment, usage};
@@ -35,26 +35,6 @@ pub struct ClickArgs {
     hits: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum TempoChoice {
-    Auto,
-    Bpm(f64),
-    Off,
-}
-
-/// The beats and hit points of a film.
-#[derive(Default)]
-pub struct Click {
-    /// Beats, struck hits and the end.
-    pub conditions: Conditions,
-    /// All hits in order, struck or not.
-    pub hits: Vec<HitPoint>,
-    /// Beats a minute, nominally.
-    pub bpm: Option<f64>,
-    /// The fitted track, if beats are not steady.
-    pub track: Option<ClickTrack>,
-}
-
 impl ClickArgs {
     /// Checks what can be known before the film is: whether the model is `conditioned`, and the music is to be snapped.
     pub fn check(&self, conditioned: bool, snap: bool) -> Result<()> {
@@ -70,7 +50,7 @@ impl ClickArgs {
         let want = "--snap: needs steady beats, --tempo BPM without --hit and --hits; other beats the music keeps to";
         usage::ensure(!conditioned || steady || !snap, want)?;
         if conditioned && self.has_hits() {
-            self.options().validate().context("--tempo with --hit or --hits")?;
+            self.choice(false).options().validate().context("--tempo with --hit or --hits")?;
         }
         Ok(())
     }
@@ -101,8 +81,8 @@ impl ClickArgs {
         self.meter.as_ref().map(|meter| if meter == "3/4" { 3 } else { 4 })
     }
 
-    fn options(&self) -> click::Options {
-        click::Options::default().with_bpm(self.bpm()).with_beats_per_bar(self.beats_per_bar())
+    fn choice(&self, follow_film: bool) -> Choice {
+        Choice { tempo: self.tempo.unwrap_or_default(), beats_per_bar: self.beats_per_bar(), follow_film }
     }
 
     /// The click track of `film`, which may be read for it; `length` is that of the part in `range`, as far as its header tells.
@@ -116,63 +96,20 @@ impl ClickArgs {
         conditioned: bool,
         follow: bool,
     ) -> Result<Click> {
-        let steady = self.bpm().is_some() && !self.has_hits();
-        let wanted = conditioned && self.has_beats() && !steady;
+        let choice = self.choice(follow);
+        let wanted = conditioned && choice.fits(self.has_hits());
         let follow = conditioned && follow;
-        let mut found = if wanted || follow { input.find_hits(film, range)? } else { None };
+        let found = if wanted || follow { input.find_hits(film, range)? } else { None };
         let length = found.as_ref().map(|found| found.duration).or(length);
         let hits = self.set_hits(input, film, range, length)?;
-        found = found.filter(|found| found.duration <= click::MAX_END);
-        if found.is_none() && (wanted || follow) {
+        if (wanted || follow) && found.as_ref().is_none_or(|found| found.duration > click::MAX_END) {
             let steady = format!("its beats are steady, {} a minute", self.bpm().unwrap_or(STEADY_BPM));
             let level = "its density and loudness do not follow the picture".to_owned();
             let so: Vec<String> = wanted.then_some(steady).into_iter().chain(follow.then_some(level)).collect();
             let (name, so) = (film.path().display(), so.join(", and "));
             vmt_files::warn(format_args!("vmt: {name}: can be read once only or is longer than a day, so {so}"));
         }
-        let activity =
-            found.as_mut().filter(|_| follow).map_or_else(Vec::new, |found| std::mem::take(&mut found.activity));
-        let mut click = match found.filter(|_| wanted) {
-            Some(found) => self.fit(found, hits)?,
-            None => self.unfitted(hits, length, conditioned)?,
-        };
-        (click.conditions.density, click.conditions.loudness) = (activity.clone(), activity);
-        Ok(click)
-    }
-
-    /// Beats that do not depend on the film.
-    fn unfitted(&self, hits: Vec<(Hit, String)>, length: Option<Duration>, conditioned: bool) -> Result<Click> {
-        // A header may be a little wrong.
-        let end = length.map_or(f64::INFINITY, |length| length.as_secs_f64() + 1.0);
-        for (hit, _) in &hits {
-            let time = hit.time.as_secs_f64();
-            usage::ensure(time <= end, format!("--hit must be within the film, but is at {time} s, beyond {end} s"))?;
-        }
-        let mut steps: Vec<u32> = hits.iter().map(|(hit, _)| vmt::steps(hit.time)).collect();
-        steps.dedup();
-        let mut conditions = Conditions { hits: (!steps.is_empty()).then_some(steps), ..Conditions::default() };
-        let mut bpm = self.bpm();
-        if conditioned && self.has_beats() {
-            let tempo = Tempo::new(bpm.unwrap_or(STEADY_BPM))?;
-            let per_bar = self.beats_per_bar().unwrap_or(4);
-            conditions.beats = Conditions::steady_beats(tempo, per_bar, length.unwrap_or(Duration::MAX));
-            conditions.end = length.map(vmt::steps);
-            bpm = bpm.or(Some(STEADY_BPM));
-        }
-        let hits = hits.into_iter().map(|(hit, label)| HitPoint::new(hit, label, None)).collect();
-        Ok(Click { conditions, hits, bpm, track: None })
-    }
-
-    /// A click track for the hits that were set and, unless the call gives a tempo, those that were found.
-    fn fit(&self, found: FilmHits, set: Vec<(Hit, String)>) -> Result<Click> {
-        let found_hits = if self.bpm().is_none() { found.hits } else { Vec::new() };
-        let mut all: Vec<(Hit, String)> = found_hits.into_iter().map(|hit| (hit, String::new())).chain(set).collect();
-        all.sort_by_key(|(hit, _)| hit.time);
-        let hits: Vec<Hit> = all.iter().map(|(hit, _)| *hit).collect();
-        let track = ClickTrack::fit(&hits, found.duration, &self.options())?;
-        let point = |((hit, label), placed): (_, &PlacedHit)| HitPoint::new(hit, label, Some(placed.miss_ms));
-        let hits = all.into_iter().zip(&track.hits).map(point).collect();
-        Ok(Click { conditions: track.conditions(), hits, bpm: Some(track.bpm), track: Some(track) })
+        Ok(choice.click(found, hits, length, conditioned)?)
     }
 
     /// The hits of --hit and --hits with their labels, in order; times count from the beginning of the film's part.

@@ -5,10 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
-use vmt::{INTENSITY_RANKS, STEPS_PER_SECOND};
-
-/// Steps between two values of a curve: models were trained with curves that are smoothed over a second.
-const APART: u32 = STEPS_PER_SECOND / 4;
+use vmt::intensity_curve;
 
 /// What the curve is: how much the film's picture changes, nothing, or points in the call or in a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,16 +54,7 @@ impl Intensity {
                 read(&fs::read_to_string(path).with_context(name)?).with_context(name)?
             }
         };
-        let last = points.last().map_or(0.0, |&(time, _)| time * f64::from(STEPS_PER_SECOND)) as u32;
-        let mut ranks: Vec<(i64, u8)> = Vec::new();
-        for step in (0..=last + APART).step_by(APART as usize) {
-            let value = value(&points, f64::from(step) / f64::from(STEPS_PER_SECOND));
-            let rank = 1 + (value * f64::from(INTENSITY_RANKS)).min(f64::from(INTENSITY_RANKS - 1)) as u8;
-            if ranks.last().is_none_or(|&(_, before)| before != rank) {
-                ranks.push((step.into(), rank));
-            }
-        }
-        Ok(ranks)
+        Ok(intensity_curve(&points)?)
     }
 }
 
@@ -100,16 +88,6 @@ fn rising(points: Vec<(f64, f64)>) -> Result<Vec<(f64, f64)>> {
         fall.map(|pair| pair[0].0)
     );
     Ok(points)
-}
-
-/// The value at a moment; there is a point.
-fn value(points: &[(f64, f64)], time: f64) -> f64 {
-    let next = points.partition_point(|&(at, _)| at <= time);
-    match (next.checked_sub(1).map(|before| points[before]), points.get(next)) {
-        (Some((from, low)), Some(&(to, high))) => low + (high - low) * (time - from) / (to - from),
-        (Some((_, value)), None) | (None, Some(&(_, value))) => value,
-        (None, None) => 0.0,
-    }
 }
 
 #[cfg(test)]

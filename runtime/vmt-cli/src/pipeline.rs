@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use vmt::click::Click;
 use vmt::{Composition, Conditions};
-use vmt_render::{Film, Provenance};
+use vmt_render::{Film, HitPoint, Provenance};
 
-use crate::click_args::{Click, ClickArgs};
+use crate::click_args::ClickArgs;
 use crate::event_lines;
 use crate::generation::{GenerationArgs, Loaded};
 use crate::input::InputArgs;
@@ -85,7 +86,7 @@ impl<'a> Pipeline<'a> {
             take: take.take,
             tempo: outputs.bpm(),
             snapped: outputs.snap,
-            hits: click.hits.clone(),
+            hits: HitPoint::all(&click),
         };
         let written: Vec<_> = takes.iter().map(|take| (&take.score, provenance(take))).collect();
         outputs.write(prepared, &written)?;

@@ -1,12 +1,11 @@
 //! `vmt compose --plan`: the click track of a film in words, which the summary of a piece has too.
 
 use anyhow::Result;
-use vmt::click::{ClickTrack, tempo_changes};
+use vmt::click::{Click, ClickTrack, tempo_changes};
 use vmt::{Beat, STEPS_PER_SECOND, Score};
 use vmt_files::print;
 use vmt_render::{Film, HitPoint};
 
-use crate::click_args::Click;
 use crate::generation::GenerationArgs;
 use crate::input::InputArgs;
 
@@ -46,7 +45,7 @@ pub fn lines(click: &Click, score: Option<&Score>) -> Vec<String> {
         lines.push(format!("tempo    {bpm} beats a minute, {}/4, steady", beat.per_bar));
     }
     let mut left = LISTED;
-    for hit in &click.hits {
+    for hit in &HitPoint::all(click) {
         if hit.kind.is_set() {
             lines.push(line(hit, click, score));
         } else if left > 0 {

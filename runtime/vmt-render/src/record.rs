@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use vmt::click::{Hit, HitKind};
+use vmt::click::{Click, Hit, HitKind};
 use vmt::{
     Beat, Bundle, Conditions, Conductor, Marker, Note, Options, Pitch, STEPS_PER_SECOND, Score, Tempo, Token, midi,
 };
@@ -86,6 +86,11 @@ impl HitPoint {
     pub fn new(hit: Hit, label: String, miss_ms: Option<f64>) -> Self {
         let beat_miss_ms = miss_ms.map(|miss| (miss * 1000.0).round() / 1000.0);
         Self { time: hit.time.as_secs_f64(), kind: hit.kind, label, beat_miss_ms }
+    }
+
+    /// Those of a click track.
+    pub fn all(click: &Click) -> Vec<Self> {
+        click.hits.iter().map(|(hit, label, miss_ms)| Self::new(*hit, label.clone(), *miss_ms)).collect()
     }
 }
 

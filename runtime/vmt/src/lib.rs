@@ -35,7 +35,7 @@ pub use model::{Backend, Bundle, Engine, MAX_TAKES, Session, manifest};
 pub use music::{
     BarLines, Beat, Condition, ConditionRow, Conditions, Conductor, Decoded, Event, INTENSITY_RANKS, Key, Marker, Note,
     PerformedNote, Pitch, STEPS_PER_SECOND, Scale, Score, Shift, Tempo, Token, UNKNOWN, VOCABULARY, VelocityBin,
-    intensity_ranks, midi, steps,
+    intensity_curve, intensity_ranks, midi, steps,
 };
 pub use ndarray;
 pub use video::{Clip, Frame, Geometry, Window, excerpt, windows};

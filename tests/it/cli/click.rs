@@ -309,7 +309,7 @@ fn what_can_do_nothing_is_refused() {
         (format!("{plain} --tempo auto"), "--tempo auto and off: this model plays to no beats"),
         (format!("{plain} --tempo off"), "--tempo auto and off: this model plays to no beats"),
         (format!("{plain} --meter 3/4"), "--meter: this model plays to no beats"),
-        (format!("{plain} --hit 99"), "--hit must be within the film, but is at 99 s"),
+        (format!("{plain} --hit 99"), "hit must be within the film, but is at 99s"),
         (format!("{BEAT} --tempo off --meter 3/4"), "--meter: there are no beats with --tempo off"),
         (format!("{BEAT} --snap"), "--snap: needs steady beats, --tempo BPM"),
         (format!("{BEAT} --tempo 90 --hit 3 --snap"), "--snap: needs steady beats, --tempo BPM"),

@@ -43,6 +43,7 @@
 //! # Ok::<_, vmt::Error>(())
 //! ```
 
+mod choice;
 mod cuts;
 mod fit;
 mod markers;
@@ -57,6 +58,7 @@ pub use crate::music::{TempoChange, tempo_changes};
 /// Beats a minute where nothing says how many: near the geometric mean of POP909's tempi, 78.9.
 pub const STEADY_BPM: f64 = 80.0;
 
+pub use choice::{Choice, Click, TempoChoice};
 pub use cuts::{Detector, FilmHits, HEIGHT, HitFinder, Thumbnail, WIDTH, find_hits};
 pub use fit::{ClickTrack, MAX_END, Options, PlacedHit};
 pub use markers::{FrameRate, Marker, Markers, Timeline, read_markers};

@@ -21,7 +21,7 @@ pub(crate) fn check_takes(takes: usize) -> Result<()> {
 
 /// A model that is ready to run.
 pub trait Engine: Send + Sync {
-    /// `tract`, `ort (CPU)`, ... for people to read.
+    /// `tract`, `ort`, ... for people to read.
     fn name(&self) -> String;
 
     /// The clips that the model expects.

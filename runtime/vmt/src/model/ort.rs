@@ -68,8 +68,8 @@ static LIBRARY: OnceLock<(Library, Environment)> = OnceLock::new();
 
 /// Finds and loads ONNX Runtime's library, once a process.
 ///
-/// Looks at `ORT_DYLIB_PATH` alone where it is set; else beside the program, in `../lib` from there, and where the
-/// system's loader looks.
+/// Looks at `ORT_DYLIB_PATH` alone where it is set; else in the folders of [`look_in`], beside the program, in `../lib` from
+/// there, and where the system's loader looks.
 ///
 /// # Errors
 ///
@@ -78,6 +78,18 @@ static LIBRARY: OnceLock<(Library, Environment)> = OnceLock::new();
 /// other thread starts: this library cannot do it safely.
 pub fn library() -> Result<Library> {
     Ok(loaded()?.0.clone())
+}
+
+/// Folders of [`look_in`].
+static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Has [`library`] look in `folder` too, if it did not find a library before: a program that is not where its libraries are, such
+/// as an interpreter, knows where they are.
+pub fn look_in(folder: PathBuf) {
+    let mut folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
+    if !folders.contains(&folder) {
+        folders.push(folder);
+    }
 }
 
 fn loaded() -> Result<&'static (Library, Environment)> {
@@ -165,11 +177,12 @@ fn candidates() -> Vec<PathBuf> {
     if let Some(path) = env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()) {
         return vec![env::current_dir().unwrap_or_default().join(path)];
     }
+    let folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).clone();
     // ort would panic on a bare name.
-    let Ok(program) = env::current_exe() else { return Vec::new() };
+    let Ok(program) = env::current_exe() else { return folders.iter().flat_map(|dir| libraries(dir)).collect() };
     let program = program.canonicalize().ok().and_then(|program| Some(program.parent()?.to_owned()));
-    let mut paths: Vec<PathBuf> =
-        program.iter().flat_map(|dir| [dir.clone(), dir.join("../lib")]).flat_map(|dir| libraries(&dir)).collect();
+    let beside = program.iter().flat_map(|dir| [dir.clone(), dir.join("../lib")]);
+    let mut paths: Vec<PathBuf> = folders.into_iter().chain(beside).flat_map(|dir| libraries(&dir)).collect();
     paths.push(name().into());
     paths
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::STEPS_PER_SECOND;
 use super::tempo::Tempo;
+use crate::error::{Error, Result};
 
 /// One condition: an input of the decoder at a moment. The order is a file format: see [`Condition::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -117,6 +118,43 @@ pub fn intensity_ranks(values: &[f64]) -> Vec<u8> {
         ((share * f64::from(INTENSITY_RANKS)) as u8 + 1).min(INTENSITY_RANKS)
     };
     values.iter().map(rank).collect()
+}
+
+/// Steps between two values of [`intensity_curve`]: models were trained with curves that are smoothed over a second.
+const APART: u32 = STEPS_PER_SECOND / 4;
+
+/// A curve of intensity as ranks from each step on, for [`Conditions::density`] and [`Conditions::loudness`], from points in time: seconds,
+/// 0-86400, and a value, 0-1 of what models know. Values lie on straight lines between the points, and stay as they are before
+/// the first and behind the last.
+///
+/// # Errors
+///
+/// [`Error::Option`] where there is no point, one is out of range, or times do not rise.
+pub fn intensity_curve(points: &[(f64, f64)]) -> Result<Vec<(i64, u8)>> {
+    let refuse = |want, got| Err(Error::Option { option: "intensity", want, got });
+    let known = |&&(time, value): &&(f64, f64)| (0.0..=86400.0).contains(&time) && (0.0..=1.0).contains(&value);
+    if let Some((time, value)) = points.iter().find(|point| !known(point)) {
+        return refuse("seconds, 0-86400, and a value, 0-1", format!("{time} and {value}"));
+    }
+    if let Some(pair) = points.windows(2).find(|pair| pair[1].0 <= pair[0].0) {
+        return refuse("in rising order of time", format!("{} behind {}", pair[1].0, pair[0].0));
+    }
+    let Some(&(last, _)) = points.last() else { return refuse("points of seconds and a value", "none".into()) };
+    let mut ranks: Vec<(i64, u8)> = Vec::new();
+    for step in (0..=(last * f64::from(STEPS_PER_SECOND)) as u32 + APART).step_by(APART as usize) {
+        let time = f64::from(step) / f64::from(STEPS_PER_SECOND);
+        let next = points.partition_point(|&(at, _)| at <= time);
+        let value = match (next.checked_sub(1).map(|before| points[before]), points.get(next)) {
+            (Some((from, low)), Some(&(to, high))) => low + (high - low) * (time - from) / (to - from),
+            (Some((_, value)), None) | (None, Some(&(_, value))) => value,
+            (None, None) => 0.0,
+        };
+        let rank = 1 + (value * f64::from(INTENSITY_RANKS)).min(f64::from(INTENSITY_RANKS - 1)) as u8;
+        if ranks.last().is_none_or(|&(_, before)| before != rank) {
+            ranks.push((step.into(), rank));
+        }
+    }
+    Ok(ranks)
 }
 
 /// Steps that are distinguished one by one, and the most that are distinguished at all.

@@ -12,7 +12,9 @@ mod tempo;
 mod tempo_map;
 
 pub use bars::{BarLines, Conductor, Marker};
-pub use conditions::{Beat, Condition, ConditionRow, Conditions, INTENSITY_RANKS, Key, UNKNOWN, intensity_ranks};
+pub use conditions::{
+    Beat, Condition, ConditionRow, Conditions, INTENSITY_RANKS, Key, UNKNOWN, intensity_curve, intensity_ranks,
+};
 pub use event::steps;
 pub(crate) use event::time;
 pub use event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
