@@ -123,7 +123,8 @@ wheels() {
     venv
     if ! cat "${files[@]}" | cmp -s - "$installed"; then
         echo "Installing $what"
-        pip install --only-binary :all: --require-hashes -r "${files[-1]}"
+        # Every one is listed, so pip need not look for more.
+        pip install --no-deps --only-binary :all: --require-hashes -r "${files[-1]}"
         cat "${files[@]}" >"$installed"
     fi
 }

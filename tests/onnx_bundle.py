@@ -1,4 +1,4 @@
-"""A bundle in Python's ONNX Runtime. As in Rust, the manifest names every tensor and no model is known here."""
+"""A bundle in Python. As in Rust, the manifest names every tensor and no model is known here."""
 
 import hashlib
 from pathlib import Path
@@ -12,11 +12,18 @@ SHIFTS = 178, 278  # From the first shift, of 10 ms, to behind the last, of 1 s.
 VOCABULARY = 310
 
 
-class Bundle:
-    """Both graphs, loaded."""
+def onnx_runtime(path, threads):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def __init__(self, folder, threads=1):
-        self.folder = Path(folder)
+
+class Bundle:
+    """Both graphs, loaded by `load(path, threads)`, which returns what has `run(outputs, feeds)` as ONNX Runtime does."""
+
+    def __init__(self, folder, threads=1, load=onnx_runtime):
+        self.folder, self.load = Path(folder), load
         self.manifest = yaml.safe_load((self.folder / "manifest.yaml").read_text("utf-8"))
         self.geometry = self.manifest["geometry"]
         self.encoder = self._session("encoder", threads)
@@ -29,16 +36,14 @@ class Bundle:
         want, got = self.manifest[graph]["sha256"], hashlib.sha256(self.path(graph).read_bytes()).hexdigest()
         if want != got:
             raise ValueError(f"{self.path(graph)} must have the SHA-256 {want}, but has {got}")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        return onnxruntime.InferenceSession(self.path(graph), options, providers=["CPUExecutionProvider"])
+        return self.load(self.path(graph), threads)
 
     def open(self, pixels, frame_mask):
         """Encodes u8 `[lanes, frames, 3, height, width]` with its mask i64 `[lanes, frames]`; ready to decode."""
         names = self.manifest["encoder"]
         feeds = {names["pixels"]: pixels, names["frame_mask"]: frame_mask}
-        outputs = [output.name for output in self.encoder.get_outputs()]
+        first = [tensor["first"]["encoder"] for tensor in self.manifest["state"] if "encoder" in tensor["first"]]
+        outputs = [tensor["from"] for tensor in self.manifest["context"]] + first
         return Decoding(self, frame_mask, dict(zip(outputs, self.encoder.run(outputs, feeds))))
 
 

@@ -17,9 +17,7 @@ use burn::tensor::{DType, Tensor};
 
 use vmt::{
     Bundle, Condition,
-    manifest::{
-        ConditionsInput, DecoderGraph, EncoderGraph, FORMAT, MANIFEST, Manifest, OLDEST_FORMAT, PERFORMANCE_310,
-    },
+    manifest::{ConditionsInput, DecoderGraph, EncoderGraph, FORMAT, MANIFEST, Manifest, PERFORMANCE_310},
     sha256,
 };
 use vmt_files::Drafts;
@@ -91,7 +89,7 @@ pub fn export(
 
 fn manifest(config: &ModelConfig, about: &About, graphs: &Graphs) -> Manifest {
     Manifest {
-        format: if graphs.conditions || graphs.state.iter().any(|state| state.append) { FORMAT } else { OLDEST_FORMAT },
+        format: if graphs.conditions || graphs.state.iter().any(|state| state.append) { FORMAT } else { 2 },
         name: about.name.clone(),
         description: about.description.clone(),
         license: about.license.clone(),

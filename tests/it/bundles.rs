@@ -83,8 +83,8 @@ fn refused(parts: &Parts, file: &str, want: &str) {
 #[test]
 fn manifests() {
     let check = |this: &str, that: &str, want: &str| refused(&vmt().say(this, that), "manifest.yaml", want);
-    check("format: 3", "format: 1", "`format` must be 2 to 3, but is 1: this bundle needs an older version of vmt");
-    check("format: 3", "format: 4", "`format` must be 2 to 3, but is 4: this bundle needs a newer version of vmt");
+    check("format: 3", "format: 0", "`format` must be 1 to 3, but is 0");
+    check("format: 3", "format: 4", "`format` must be 1 to 3, but is 4: this bundle needs a newer version of vmt");
     check("format: 3", "format: -1", "format: invalid");
     check("license: MIT OR Apache-2.0\n", "", "missing field `license`");
     check("state:", "stats:", "unknown field `stats`, expected one of");
@@ -245,7 +245,7 @@ fn states_that_do_not_fit() {
     }
     unfit(&seq2seq().say("encoder: hidden", "empty: [2, 0, 32]"), "decoder.onnx", &[]);
     let older = |shape: &str| {
-        let parts = Parts::of("../tests/data/tiny-vmt-format-2");
+        let parts = Parts::of("../tests/data/formats/2/tiny-vmt");
         parts.say("empty:\n    - 2\n    - 0\n    - 16\n", &format!("empty: {shape}\n"))
     };
     for shape in ["[2, 1, 16]", "[]", "[9223372036854775807, 0, 9223372036854775807]"] {

@@ -254,13 +254,31 @@ fn engines_agree() {
 #[test]
 fn a_bundle_of_format_2_decodes_as_one_of_format_3() {
     for load in [tract, ort] {
-        let [old, new] = ["../tests/data/tiny-vmt-format-2", "tiny-vmt"].map(|bundle| {
+        let [old, new] = ["../tests/data/formats/2/tiny-vmt", "tiny-vmt"].map(|bundle| {
             let engine = load(bundle);
             let mut session = engine.open(&clips()).unwrap();
             let prefix = [tokens(5, 7), tokens(1, 8), tokens(70, 9)].to_vec();
             play(&mut *session, &[vec![prefix], steps(3, 100)].concat())
         });
         zip(&old, &new).for_each(|(old, new)| assert_close(old, new));
+    }
+}
+
+/// Made by the exporter of when each format was the newest.
+#[test]
+fn bundles_of_every_older_format_run() {
+    for bundle in ["1/tiny-vmt", "1/tiny-seq2seq", "2/tiny-vmt"] {
+        let engines = [tract, ort].map(|load| load(&format!("../tests/data/formats/{bundle}")));
+        let [with_video, without] = [&clips()[..2], &clips()[2..]];
+        let [a, b] = engines.each_ref().map(|engine| play(&mut *engine.open(with_video).unwrap(), &steps(2, 100)));
+        zip(&a, &b).for_each(|(a, b)| assert_close(a, b));
+        for engine in &engines {
+            let opened = engine.open(without);
+            assert_eq!(opened.is_ok(), !bundle.starts_with('1'), "{bundle}");
+            if let Err(error) = opened {
+                assert!(error.to_string().contains("a bundle of format 1 cannot compose without video"), "{error}");
+            }
+        }
     }
 }
 

@@ -123,10 +123,8 @@ fn parse(yaml: &str, path: &Path) -> Result<Manifest> {
     // Alone at first: another format may have other fields.
     let Versioned { format } = serde_yaml::from_str(yaml).map_err(refused)?;
     if !(OLDEST_FORMAT..=FORMAT).contains(&format) {
-        let when = if format > FORMAT { "a newer" } else { "an older" };
-        let reason = format!(
-            "`format` must be {OLDEST_FORMAT} to {FORMAT}, but is {format}: this bundle needs {when} version of vmt"
-        );
+        let newer = if format > FORMAT { ": this bundle needs a newer version of vmt" } else { "" };
+        let reason = format!("`format` must be {OLDEST_FORMAT} to {FORMAT}, but is {format}{newer}");
         return Err(bundle(path, reason));
     }
     let manifest: Manifest = serde_yaml::from_str(yaml).map_err(refused)?;

@@ -11,13 +11,13 @@ use crate::video::Geometry;
 /// The manifest's file name.
 pub const MANIFEST: &str = "manifest.yaml";
 
-/// The newest version of this file format. In version 1, which no longer runs, each lane had to have a picture. Version 2 has
-/// no [`conditions`](DecoderGraph::conditions) and no state that [appends](State::append); bundles with neither still are of
+/// The newest version of this file format. In version 1 each lane has to have a picture. Version 2 has no
+/// [`conditions`](DecoderGraph::conditions) and no state that [appends](State::append); bundles with neither still are of
 /// version 2.
 pub const FORMAT: u32 = 3;
 
 /// The oldest version that runs.
-pub const OLDEST_FORMAT: u32 = 2;
+pub const OLDEST_FORMAT: u32 = 1;
 
 /// The name of the vocabulary of [`Event`](crate::Event)s: 310 of them, 10 ms steps.
 pub const PERFORMANCE_310: &str = "performance-310";

@@ -78,15 +78,22 @@ impl<G: Graph> OnnxEngine<G> {
         let engine = Self { library, manifest, encoder, decoder };
         let geometry = engine.geometry();
         let blank = Clip::new(ndarray::Array4::zeros((1, 3, geometry.height(), geometry.width())), &geometry)?;
-        let mut session = engine.open_onnx(&[blank, Clip::without_video(&geometry)])?;
-        session.step(&[Token::PAD; 2])?;
-        session.step(&[Token::PAD; 2])?;
+        let clips = [blank, Clip::without_video(&geometry)];
+        let lanes = if engine.needs_video() { 1 } else { 2 };
+        let mut session = engine.open_onnx(&clips[..lanes])?;
+        session.step(&[Token::PAD; 2][..lanes])?;
+        session.step(&[Token::PAD; 2][..lanes])?;
         drop(session);
         Ok(engine)
     }
 
     fn error(&self, reason: String) -> Error {
         Error::Engine { engine: self.library, reason }
+    }
+
+    /// A lane without a picture has no meaning to a bundle of format 1.
+    fn needs_video(&self) -> bool {
+        self.manifest.format == 1
     }
 
     /// Runs the encoder; returns the frame mask, the context and the first state.
@@ -100,6 +107,11 @@ impl<G: Graph> OnnxEngine<G> {
         for (lane, clip) in clips.iter().enumerate() {
             let frames = clip.pixels();
             clip.check(&want)?;
+            if self.needs_video() && clip.frames() == 0 {
+                let reason =
+                    "a bundle of format 1 cannot compose without video, nor with guidance, which needs that too";
+                return Err(self.error(reason.into()));
+            }
             pixels.slice_mut(s![lane, ..clip.frames(), .., .., ..]).assign(&frames);
             mask.slice_mut(s![lane, ..clip.frames()]).fill(1);
         }
