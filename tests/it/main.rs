@@ -6,6 +6,7 @@ mod composing;
 mod engines;
 mod generator;
 mod golden;
+mod rten;
 mod scripted;
 mod steering;
 mod support;

@@ -46,6 +46,10 @@ pub fn ort(bundle: &str) -> Box<dyn Engine> {
     load(&open(bundle), Backend::Ort).unwrap()
 }
 
+pub fn rten(bundle: &str) -> Box<dyn Engine> {
+    crate::rten::load(&open(bundle)).unwrap()
+}
+
 pub fn burn(bundle: &str) -> Box<dyn Engine> {
     Box::new(BurnEngine::new(model(bundle).1, TINY))
 }

@@ -31,7 +31,7 @@ pub use error::{Error, Result};
 pub use model::ort;
 #[cfg(feature = "training")]
 pub use model::sha256;
-pub use model::{Backend, Bundle, Engine, MAX_TAKES, Session, manifest};
+pub use model::{Backend, Bundle, Engine, MAX_TAKES, Session, manifest, onnx};
 pub use music::{
     BarLines, Beat, Condition, ConditionRow, Conditions, Conductor, Decoded, Event, INTENSITY_RANKS, Key, Marker, Note,
     PerformedNote, Pitch, STEPS_PER_SECOND, Scale, Score, Shift, Tempo, Token, UNKNOWN, VOCABULARY, VelocityBin,

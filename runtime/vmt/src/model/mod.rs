@@ -4,8 +4,7 @@ mod backend;
 mod bundle;
 mod engine;
 pub mod manifest;
-#[cfg(any(feature = "tract", feature = "ort"))]
-mod onnx;
+pub mod onnx;
 #[cfg(feature = "ort")]
 pub mod ort;
 #[cfg(feature = "tract")]

@@ -1,4 +1,7 @@
 //! An engine over any library that runs ONNX graphs: the manifest names the tensors, so no model is known here.
+//!
+//! tract and ONNX Runtime are behind features. Another library takes an implementation of [`Graph`] and a function that loads one:
+//! `tests/it/rten.rs` has one of rten.
 
 use std::iter::{repeat_n, zip};
 use std::sync::Arc;
@@ -15,24 +18,47 @@ use crate::music::{Conditions, Token, VOCABULARY};
 use crate::video::{Clip, Geometry};
 
 /// What goes into a graph.
-pub(crate) enum Tensor {
+#[derive(Clone, Debug)]
+pub enum Tensor {
+    /// Pixels.
     U8(ArrayD<u8>),
+    /// Tokens, positions, times, masks and conditions.
     I64(ArrayD<i64>),
+    /// States and the encoder's outputs.
     F32(ArrayD<f32>),
 }
 
 /// A loaded graph. Its inputs and outputs are in the order of the names it was loaded with.
-pub(crate) trait Graph: Send + Sync {
+pub trait Graph: Send + Sync {
     /// A tensor in the library's own form, wherever the library wants it.
     type Value: Send;
 
+    /// A tensor as the library wants it.
+    ///
+    /// # Errors
+    ///
+    /// What the library says.
     fn value(&self, tensor: Tensor) -> Result<Self::Value>;
 
+    /// Computes the outputs.
+    ///
+    /// # Errors
+    ///
+    /// What the library says.
     fn run(&self, inputs: &[&Self::Value]) -> Result<Vec<Self::Value>>;
 
+    /// The numbers of an output or a state.
+    ///
+    /// # Errors
+    ///
+    /// If it holds others.
     fn floats<'v>(&self, value: &'v Self::Value) -> Result<ArrayViewD<'v, f32>>;
 
-    /// Changes numbers in place.
+    /// Changes the numbers of a state in place.
+    ///
+    /// # Errors
+    ///
+    /// If it holds others.
     fn write(&self, value: &mut Self::Value, change: impl FnOnce(ArrayViewMutD<f32>)) -> Result<()>;
 }
 
@@ -40,7 +66,8 @@ pub(crate) trait Graph: Send + Sync {
 const GROWTH: usize = 64;
 
 /// Both graphs of a bundle, ready to run.
-pub(crate) struct OnnxEngine<G> {
+#[derive(Debug)]
+pub struct OnnxEngine<G> {
     library: &'static str,
     manifest: Manifest,
     encoder: G,
@@ -49,8 +76,13 @@ pub(crate) struct OnnxEngine<G> {
 
 impl<G: Graph> OnnxEngine<G> {
     /// Loads both graphs with `load` (bytes, input names, output names), then tries two tokens with one picture and
-    /// without video, so that a graph that does not fit its manifest is refused here and not in the middle of a film.
-    pub(crate) fn load(
+    /// without video, so that a graph that does not fit its manifest is refused here and not in the middle of a film. `library`
+    /// is the engine's [name](Engine::name).
+    ///
+    /// # Errors
+    ///
+    /// What `load` says, or if a graph does not fit.
+    pub fn load(
         bundle: &Bundle,
         library: &'static str,
         load: impl Fn(&[u8], &[&str], &[&str]) -> Result<G>,
