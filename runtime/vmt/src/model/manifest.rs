@@ -150,7 +150,6 @@ pub struct State {
     pub append: bool,
 }
 
-#[cfg(any(feature = "tract", feature = "ort"))]
 impl State {
     /// The axis that grows by what is appended, those of the lanes counted, if this state [appends](Self::append).
     pub(crate) fn appended_axis(&self) -> Option<usize> {
