@@ -137,8 +137,9 @@ pub(crate) fn log_probability(logits: ArrayView1<f32>, token: Token) -> (f64, f6
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let (mut sum, mut weighted) = (0.0, 0.0);
     for logit in logits.iter().map(|&logit| f64::from(logit - most)).filter(|&logit| logit > f64::NEG_INFINITY) {
-        sum += logit.exp();
-        weighted += logit * logit.exp();
+        let weight = logit.exp();
+        sum += weight;
+        weighted += logit * weight;
     }
     (f64::from(logits[token.index()] - most) - sum.ln(), sum.ln() - weighted / sum)
 }
