@@ -5,7 +5,6 @@ use std::path::Path;
 use std::{fmt, fs};
 
 use anyhow::Result;
-use burn::module::Module as _;
 use ndarray::Array2;
 use prost::Message as _;
 use serde::Serialize;
@@ -17,7 +16,7 @@ use vmt::manifest::{First, MANIFEST, Manifest};
 use vmt::{Backend, Bundle, Error, Token, VOCABULARY, sha256};
 use vmt_train::Model;
 
-use crate::{RoundToHalf, parity};
+use crate::{Storage, parity};
 
 /// What was found.
 #[derive(Debug, Default, Serialize)]
@@ -69,8 +68,7 @@ pub fn check(folder: &Path, model: Option<&Model>) -> Report {
     }
     // As far as it can be read: the loader stops at the first problem.
     let manifest = fs::read(folder.join(MANIFEST)).ok().and_then(|yaml| serde_yaml::from_slice::<Manifest>(&yaml).ok());
-    // Whether weights are stored in two bytes.
-    let mut half = false;
+    let mut storage = Storage::F32;
     if let Some(manifest) = &manifest {
         let (encoder, decoder) = (&manifest.encoder, &manifest.decoder);
         let expected = [encoder_tensors(manifest), decoder_tensors(manifest)];
@@ -81,8 +79,12 @@ pub fn check(folder: &Path, model: Option<&Model>) -> Report {
                 continue;
             }
             match check_file(&mut report, folder, file, hash, &tensors) {
+                Ok(graph) if graph.node.iter().any(|node| node.op_type == "MatMulNBits") => storage = Storage::Int4,
                 Ok(graph) => {
-                    half |= graph.initializer.iter().any(|tensor| tensor.data_type == DataType::Float16 as i32)
+                    let half = graph.initializer.iter().any(|tensor| tensor.data_type == DataType::Float16 as i32);
+                    if half && storage == Storage::F32 {
+                        storage = Storage::F16;
+                    }
                 }
                 Err(problem) => report.add(file, problem),
             }
@@ -91,8 +93,7 @@ pub fn check(folder: &Path, model: Option<&Model>) -> Report {
     if let (Ok(bundle), true) = (&bundle, report.problems.is_empty()) {
         try_engines(&mut report, bundle);
         // What is compared is what is stored.
-        let stored = |model: &Model| if half { model.clone().map(&mut RoundToHalf) } else { model.clone() };
-        let parity = model.map(|model| parity::compare(&stored(model), bundle.manifest().geometry, bundle));
+        let parity = model.map(|model| parity::compare(&storage.stored(model), bundle.manifest().geometry, bundle));
         if let Some(Err(error)) = parity {
             report.add("weights", format!("{error:#}"));
         }

@@ -1,27 +1,20 @@
 //! Writes ONNX graphs.
 
 use half::f16;
-use ndarray::ArrayD;
+use ndarray::{ArrayD, ArrayView2, Axis};
 use prost::Message;
 use vmt::manifest::{Context, PERFORMANCE_310, State};
 
 use crate::About;
-use crate::proto::{self, AttributeType, Axis};
+use crate::proto::{self, AttributeType};
+use crate::storage::{BLOCK, Packed, Storage};
 
 /// The operator set: the newest that has all that is needed and that old runtimes read (`LayerNormalization` came with 17).
 const OPSET: i64 = 17;
 /// The file format's version that goes with [`OPSET`].
 const IR_VERSION: i64 = 8;
-
-/// How weights are stored; they are computed with as f32 either way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Storage {
-    /// Four bytes each, exact.
-    #[default]
-    F32,
-    /// Two bytes each, rounded.
-    F16,
-}
+/// The operator set of `MatMulNBits`, which is not ONNX's own.
+const CONTRIBUTED: &str = "com.microsoft";
 
 /// A model as ONNX.
 pub struct Graphs {
@@ -84,15 +77,51 @@ impl GraphBuilder {
     pub fn weight(&mut self, name: &str, values: &ArrayD<f32>) -> Var {
         let bytes = match self.storage {
             Storage::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Storage::F16 => values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
+            Storage::F16 | Storage::Int4 => {
+                values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect()
+            }
         };
         let dims = values.shape().iter().map(|&axis| axis as i64).collect();
         match self.storage {
             Storage::F32 => self.constant(name, Type::Float, dims, bytes),
-            Storage::F16 => {
+            Storage::F16 | Storage::Int4 => {
                 let stored = self.constant(name, Type::Float16, dims, bytes);
                 self.cast(&stored, Type::Float)
             }
+        }
+    }
+
+    /// How weights are stored.
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
+    /// `x [.., inputs]` times `weight [inputs, outputs]`, which is stored in four bits.
+    ///
+    /// A wide matrix is stored as square ones side by side: what is split behind the product, as queries, keys and values are,
+    /// tract would split before it, which it cannot do to packed weights (0.23.9).
+    pub fn packed_product(&mut self, x: &Var, name: &str, weight: ArrayView2<f32>) -> Var {
+        let inputs = weight.nrows();
+        let part = |(part, weight): (usize, ArrayView2<f32>)| {
+            let Packed { codes, scales } = Packed::new(weight);
+            let [inputs, outputs, block] = [inputs, weight.ncols(), BLOCK].map(|axis| axis as i64);
+            let axes = vec![outputs, inputs / block, block / 2];
+            let codes = self.constant(&format!("{name}.int4.{part}"), Type::Uint8, axes, codes);
+            let axes = vec![scales.len() as i64];
+            let scales = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
+            let scales = self.constant(&format!("{name}.scales.{part}"), Type::Float, axes, scales);
+            let attributes = [("K", inputs), ("N", outputs), ("bits", 4), ("block_size", block)];
+            let attributes = attributes.map(|(name, value)| (name, Attribute::Int(value)));
+            let y = self.op_with("MatMulNBits", &[x, &codes, &scales], &attributes);
+            if let Some(node) = self.proto.node.last_mut() {
+                node.domain = CONTRIBUTED.into();
+            }
+            y
+        };
+        let parts: Vec<Var> = weight.axis_chunks_iter(Axis(1), inputs).enumerate().map(part).collect();
+        match parts.as_slice() {
+            [whole] => whole.clone(),
+            parts => self.concat(&parts.iter().collect::<Vec<_>>(), -1),
         }
     }
 
@@ -203,6 +232,7 @@ impl GraphBuilder {
             input: inputs.iter().map(|var| var.0.clone()).collect(),
             output,
             attribute: attributes.iter().map(|(name, value)| attribute(name, value)).collect(),
+            domain: String::new(),
         });
     }
 
@@ -220,9 +250,11 @@ impl GraphBuilder {
             ("vocabulary", PERFORMANCE_310),
             ("manifest", "manifest.yaml, in the same folder, names the tensors and what they are for"),
         ];
+        let contributed = self.proto.node.iter().any(|node| node.domain == CONTRIBUTED);
+        let sets = [("", OPSET), (CONTRIBUTED, 1)].into_iter().take(if contributed { 2 } else { 1 });
         proto::Model {
             ir_version: IR_VERSION,
-            opset_import: vec![proto::OperatorSet { domain: String::new(), version: OPSET }],
+            opset_import: sets.map(|(domain, version)| proto::OperatorSet { domain: domain.into(), version }).collect(),
             producer_name: env!("CARGO_PKG_NAME").into(),
             producer_version: env!("CARGO_PKG_VERSION").into(),
             doc_string: about.description.clone(),
@@ -235,7 +267,7 @@ impl GraphBuilder {
 
 fn info(name: &str, r#type: Type, axes: &[&str]) -> proto::ValueInfo {
     let dim = axes.iter().map(|axis| {
-        let value = axis.parse().map(Axis::DimValue).unwrap_or_else(|_| Axis::DimParam((*axis).into()));
+        let value = axis.parse().map(proto::Axis::DimValue).unwrap_or_else(|_| proto::Axis::DimParam((*axis).into()));
         proto::Dimension { value: Some(value) }
     });
     let tensor = proto::TensorType { elem_type: r#type.into(), shape: Some(proto::Shape { dim: dim.collect() }) };

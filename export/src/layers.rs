@@ -25,25 +25,40 @@ pub fn values<const D: usize>(param: &Param<Tensor<D>>) -> ArrayD<f32> {
 
 /// `x W + b`, over the last axis.
 pub fn linear(g: &mut GraphBuilder, name: &str, layer: &Linear, x: &Var) -> Var {
-    linear_times(g, name, layer, None, x)
+    let packed = g.storage().packs(&values(&layer.weight));
+    linear_times(g, name, layer, packed, None, x)
 }
 
-/// The same, each output times its number in `scale`; engines scale the weights, once.
+/// The same for layers of [`NOT_PACKED`](crate::storage::NOT_PACKED).
+pub fn unpacked_linear(g: &mut GraphBuilder, name: &str, layer: &Linear, x: &Var) -> Var {
+    linear_times(g, name, layer, false, None, x)
+}
+
+/// As [`linear`], each output times its number in `scale`; engines scale the weights, once, unless they are packed.
 pub fn scaled_linear(g: &mut GraphBuilder, name: &str, layer: &Linear, scale: &[f32], x: &Var) -> Var {
     let scale = g.floats(&[scale.len() as i64], scale);
-    linear_times(g, name, layer, Some(&scale), x)
+    let packed = g.storage().packs(&values(&layer.weight));
+    linear_times(g, name, layer, packed, Some(&scale), x)
 }
 
-fn linear_times(g: &mut GraphBuilder, name: &str, layer: &Linear, scale: Option<&Var>, x: &Var) -> Var {
-    let param = |g: &mut GraphBuilder, part: &str, values: ArrayD<f32>| {
-        let param = g.weight(&format!("{name}.{part}"), &values);
-        scale.map_or(param.clone(), |scale| g.op("Mul", &[&param, scale]))
+fn linear_times(g: &mut GraphBuilder, name: &str, layer: &Linear, packed: bool, scale: Option<&Var>, x: &Var) -> Var {
+    let scaled = |g: &mut GraphBuilder, x: Var| scale.map_or(x.clone(), |scale| g.op("Mul", &[&x, scale]));
+    let (name, weight) = (|part: &str| format!("{name}.{part}"), values(&layer.weight));
+    let y = match weight.view().into_dimensionality() {
+        Ok(matrix) if packed => {
+            let y = g.packed_product(x, &name("weight"), matrix);
+            scaled(g, y)
+        }
+        _ => {
+            let weight = g.weight(&name("weight"), &weight);
+            let weight = scaled(g, weight);
+            g.op("MatMul", &[x, &weight])
+        }
     };
-    let weight = param(g, "weight", values(&layer.weight));
-    let y = g.op("MatMul", &[x, &weight]);
     match &layer.bias {
         Some(bias) => {
-            let bias = param(g, "bias", values(bias));
+            let bias = g.weight(&name("bias"), &values(bias));
+            let bias = scaled(g, bias);
             g.op("Add", &[&y, &bias])
         }
         None => y,

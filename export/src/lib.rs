@@ -6,15 +6,13 @@ mod layers;
 mod parity;
 mod proto;
 mod seq2seq;
+mod storage;
 mod transformer;
 mod weights;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context as _, Result, bail};
-use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{DType, Tensor};
-
 use vmt::{
     Bundle, Condition,
     manifest::{ConditionsInput, DecoderGraph, EncoderGraph, FORMAT, MANIFEST, Manifest, PERFORMANCE_310},
@@ -25,8 +23,8 @@ use vmt_train::{Model, ModelConfig, data::MAX_TOKENS};
 
 pub use crate::check::{Problem, Report, check};
 use crate::graph::Graphs;
-pub use crate::graph::Storage;
 pub use crate::parity::{TOLERANCE, Worst};
+pub use crate::storage::{Cost, Storage, storage_cost};
 pub use crate::weights::{MODEL, read_back};
 
 /// Metadata of a bundle.
@@ -57,11 +55,6 @@ pub fn export(
             out.display()
         );
     }
-    // What is compared is what is stored.
-    let model = &match storage {
-        Storage::F32 => model.clone(),
-        Storage::F16 => model.clone().map(&mut RoundToHalf),
-    };
     let graphs = match model {
         Model::Vmt(model) => transformer::graphs(model, &config.geometry, storage, about),
         Model::Seq2Seq(model) => seq2seq::graphs(model, &config.geometry, storage, about),
@@ -80,7 +73,8 @@ pub fn export(
     write(MODEL, serde_yaml::to_string(config)?.as_bytes())?;
     write(MANIFEST, serde_yaml::to_string(&manifest)?.as_bytes())?;
 
-    let worst = parity::compare(model, config.geometry, &Bundle::open(&folder)?)?;
+    // What is compared is what is stored.
+    let worst = parity::compare(&storage.stored(model), config.geometry, &Bundle::open(&folder)?)?;
     manifest.parity = worst.iter().map(|(&engine, worst)| (engine.to_owned(), worst.rounded())).collect();
     write(MANIFEST, serde_yaml::to_string(&manifest)?.as_bytes())?;
     drafts.finish()?;
@@ -119,14 +113,5 @@ fn manifest(config: &ModelConfig, about: &About, graphs: &Graphs) -> Manifest {
         context: graphs.context.clone(),
         state: graphs.state.clone(),
         parity: BTreeMap::new(),
-    }
-}
-
-/// Rounds every weight to what two bytes can hold.
-struct RoundToHalf;
-
-impl ModuleMapper for RoundToHalf {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(|values| values.cast(DType::F16).cast(DType::F32))
     }
 }

@@ -11,11 +11,12 @@ use vmt_train::model::position::{alibi_slopes, cross_alibi_slopes, frequencies};
 
 use crate::{
     About,
-    graph::{GraphBuilder, Graphs, Storage, Type, Var},
+    graph::{GraphBuilder, Graphs, Type, Var},
     layers::{
         attended, conditions, embedding, frame_mask, frames, layer_norm, linear, mask_bias, scaled_linear,
-        video_inputs, zeros,
+        unpacked_linear, video_inputs, zeros,
     },
+    storage::Storage,
 };
 
 /// Writes both graphs.
@@ -165,7 +166,7 @@ fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
         let position = g.op("Sub", &[&times, &half]);
 
         let waves = sinusoids(g, model, &position);
-        let time = linear(g, "clock.project", &time_embedding.project, &waves);
+        let time = unpacked_linear(g, "clock.project", &time_embedding.project, &waves);
         x = g.op("Add", &[&x, &time]);
 
         let count = g.size(&frame_mask, 1);

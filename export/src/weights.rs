@@ -7,12 +7,14 @@ use anyhow::{Context as _, Result, ensure};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use half::f16;
-use ndarray::{ArrayD, Axis};
+use ndarray::{ArrayD, Axis, concatenate};
 use prost::Message;
 use tract_onnx::pb::{ModelProto, TensorProto, tensor_proto::DataType};
 use vmt::Bundle;
 use vmt_train::model::stored_names::to_stored;
 use vmt_train::{Model, ModelConfig};
+
+use crate::storage::{BLOCK, Packed};
 
 /// The file in a bundle with the model's configuration, for further training: no runtime reads it.
 pub const MODEL: &str = "model.yaml";
@@ -27,18 +29,30 @@ pub fn read_back(folder: &Path, expanded: Option<ModelConfig>, device: &Device) 
     let bundle = Bundle::open(folder)?;
     let expand = expanded.is_some();
     let config = expanded.map_or_else(|| ModelConfig::load(folder.join(MODEL)), Ok)?;
-    let mut tensors = BTreeMap::new();
+    let (mut tensors, mut packed) = (BTreeMap::new(), Vec::new());
     for file in [&bundle.manifest().encoder.file, &bundle.manifest().decoder.file] {
         let mut read = || -> Result<()> {
             let model = ModelProto::decode(&*fs::read(folder.join(file))?)?;
             for tensor in model.graph.unwrap_or_default().initializer {
-                if let Some(values) = values(&tensor)? {
+                if let Some((name, part)) = tensor.name.rsplit_once(".int4.") {
+                    packed.push((name.to_owned(), format!("{name}.scales.{part}"), tensor));
+                } else if let Some(values) = values(&tensor)? {
                     tensors.insert(tensor.name, values);
                 }
             }
             Ok(())
         };
         read().with_context(|| folder.join(file).display().to_string())?;
+    }
+    for (name, scales, codes) in packed {
+        let part = unpacked(codes, tensors.remove(&scales));
+        let part = part.with_context(|| format!("{}: `{name}` is not packed as it should be", folder.display()))?;
+        // Parts stand side by side, in order.
+        let whole = match tensors.remove(&name) {
+            Some(left) => concatenate(Axis(1), &[left.view(), part.view()]).with_context(|| name.clone())?,
+            None => part,
+        };
+        tensors.insert(name, whole);
     }
     for layer in 0..config.layers {
         split_gru(&mut tensors, layer);
@@ -64,6 +78,17 @@ fn values(tensor: &TensorProto) -> Result<Option<ArrayD<f32>>> {
     };
     let shape: Vec<usize> = tensor.dims.iter().map(|&axis| axis as usize).collect();
     Ok(Some(ArrayD::from_shape_vec(shape, values).with_context(|| tensor.name.clone())?))
+}
+
+/// The matrix `[inputs, outputs]` of these codes and scales, unless they do not fit each other.
+fn unpacked(codes: TensorProto, scales: Option<ArrayD<f32>>) -> Option<ArrayD<f32>> {
+    let scales = scales?.into_raw_vec_and_offset().0;
+    let &[outputs, blocks, _] = codes.dims.as_slice() else { return None };
+    let [outputs, blocks] = [outputs, blocks].map(|axis| usize::try_from(axis).unwrap_or_default());
+    let fits = blocks > 0
+        && outputs.checked_mul(blocks) == Some(scales.len())
+        && codes.raw_data.len() == scales.len() * BLOCK / 2;
+    fits.then(|| Packed { codes: codes.raw_data, scales }.unpack(blocks * BLOCK).into_dyn())
 }
 
 /// ONNX keeps the matrices of a GRU with inputs last and both biases in one row.

@@ -1,16 +1,18 @@
 //! Bundles that are not what they say, and bundles as the exporter makes them.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::Embedding;
 use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
 use vmt::{
-    Backend, Beat, Bundle, Clip, Condition, Conditions, Engine as _, Error, Result, Token, VOCABULARY,
-    manifest::MANIFEST, sha256,
+    Backend, Beat, Bundle, Clip, Condition, Conditions, Engine as _, Error, Note, Pitch, Result, Score, Token,
+    VOCABULARY, manifest::MANIFEST, midi, sha256,
 };
-use vmt_export::{About, MODEL, Storage, TOLERANCE, check, export, read_back};
+use vmt_export::{About, MODEL, Storage, TOLERANCE, check, export, read_back, storage_cost};
+use vmt_train::data::{Split, Splits};
+use vmt_train::eval::HeldOut;
 use vmt_train::fit::checkpoint::{load_model, save_model};
 use vmt_train::model::ConditionEmbedding;
 use vmt_train::{Architecture, BurnEngine, Model, ModelConfig};
@@ -322,10 +324,6 @@ fn a_check_finds_nothing_wrong_with_what_was_exported() {
         assert!(report.tokens["tract"] == report.tokens["ort"] && report.untried.is_empty());
         assert!(report.tokens["ort"].iter().all(|lane| lane.len() == 257));
     }
-    let dir = tempfile::tempdir().unwrap();
-    let (config, half) = model("tiny-vmt");
-    export(&half, &config, &about("half"), Storage::F16, &dir.path().join("half")).unwrap();
-    assert_eq!(check(&dir.path().join("half"), Some(&half)).problems, []);
     let (_, other) = model("tiny-vmt");
     let report = check(&folder("tiny-seq2seq"), Some(&other));
     assert!(report.problems.len() == 1 && report.problems[0].place == "weights", "{:?}", report.problems);
@@ -461,24 +459,59 @@ fn a_bundle_is_expanded_to_a_larger_model() {
 }
 
 #[test]
-fn half_the_bytes_are_nearly_as_good() {
+fn weights_in_fewer_bits_are_nearly_as_good() {
     for bundle in BUNDLES {
-        let dir = tempfile::tempdir().unwrap();
-        let (config, model) = model(bundle);
-        let worst = export(&model, &config, &about(bundle), Storage::F16, &dir.path().join("half")).unwrap();
-        assert!(worst.values().all(|worst| worst.encoder <= TOLERANCE && worst.logits <= TOLERANCE));
-        let half = Bundle::open(dir.path().join("half")).unwrap();
-        let total = |bundle: &Bundle| bundle.sizes().iter().sum::<usize>();
-        assert!(total(&half) < total(&open(bundle)) * 7 / 10);
+        for (storage, most, furthest) in [(Storage::F16, 0.7, 0.02), (Storage::Int4, 0.66, 0.5)] {
+            let dir = tempfile::tempdir().unwrap();
+            let [out, f32] = ["out", "f32"].map(|name| dir.path().join(name));
+            let (config, model) = model(bundle);
+            let worst = export(&model, &config, &about(bundle), storage, &out).unwrap();
+            assert!(worst.values().all(|worst| worst.encoder <= TOLERANCE && worst.logits <= TOLERANCE));
+            let small = Bundle::open(&out).unwrap();
+            let total = |bundle: &Bundle| bundle.sizes().iter().sum::<usize>() as f64;
+            assert!(total(&small) < total(&open(bundle)) * most, "{bundle} {storage:?}: {}", total(&small));
 
-        let logits = |bundle| {
-            let engine = load(bundle, Backend::Tract).unwrap();
-            engine.open(&[clip(TINY, 40, 1)]).unwrap().step(&[Token::PAD]).unwrap().to_owned()
-        };
-        let (half, whole) = (logits(&half), logits(&open(bundle)));
-        let far = half.iter().zip(&whole).map(|(half, whole)| (half - whole).abs()).fold(0.0, f32::max);
-        assert!(far > 0.0 && far < 0.02, "{far}");
+            let logits = |bundle| {
+                let engine = load(bundle, Backend::Tract).unwrap();
+                engine.open(&[clip(TINY, 40, 1)]).unwrap().step(&[Token::PAD]).unwrap().to_owned()
+            };
+            let (stored, exact) = (logits(&small), logits(&open(bundle)));
+            let far = stored.iter().zip(&exact).map(|(stored, exact)| (stored - exact).abs()).fold(0.0, f32::max);
+            assert!(far > 0.0 && far < furthest, "{bundle} {storage:?}: {far}");
+
+            // What is checked and read back is what is stored.
+            assert_eq!(check(&out, Some(&model)).problems, []);
+            let (_, back) = read_back(&out, None, &Device::flex()).unwrap();
+            export(&back, &config, &about(bundle), Storage::F32, &f32).unwrap();
+            assert_eq!(check(&f32, Some(&storage.stored(&model))).problems, []);
+        }
     }
+}
+
+#[test]
+fn storage_that_costs_too_much_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let note = |number: u32| Note {
+        start: number * 25,
+        end: number * 25 + 20,
+        pitch: Pitch::new(60 + number as u8 % 7).unwrap(),
+        velocity: 80,
+    };
+    let score = Score::new((0..80).map(note).collect(), Duration::from_secs(20)).unwrap();
+    fs::write(dir.path().join("a.mid"), midi::write(&score).unwrap()).unwrap();
+    let splits = Splits::Listed([("a".into(), Split::Test)].into());
+    let (config, model) = model("tiny-vmt");
+    let songs = HeldOut::open(dir.path(), Split::Test, &splits, &[config.geometry]).unwrap();
+    let cost = |storage, most| storage_cost(&model, &config, storage, &songs, 3, most);
+    let none = cost(Storage::F32, 0.0).unwrap();
+    assert!(none.stored == none.exact && none.exact > 3.0, "{none:?}");
+    let some = cost(Storage::Int4, 10.0).unwrap();
+    assert!(
+        some.exact == none.exact && some.stored != some.exact && (some.stored - some.exact).abs() < 0.2,
+        "{some:?}"
+    );
+    let refused = cost(Storage::Int4, -10.0).unwrap_err().to_string();
+    assert!(refused.starts_with("the storage must not cost more than -10 nats an event, but costs "), "{refused}");
 }
 
 /// In the committed bundles it is 0, as in every model that is untrained.

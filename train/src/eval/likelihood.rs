@@ -1,11 +1,13 @@
 //! The likelihood of held-out music under a model, with its own video and with others.
 
 use anyhow::{Result, bail};
-use vmt::{Clip, Conditions};
+use vmt::{Clip, Conditions, Geometry};
 
-use super::evaluation::{Candidate, Evaluation};
+use super::evaluation::{Candidate, Evaluation, spread};
+use super::held_out::HeldOut;
 use crate::data::{Batch, Fragment, MAX_TOKENS};
-use crate::fit::row_losses;
+use crate::fit::{on_threads, row_losses};
+use crate::model::Model;
 use crate::synth::Channels;
 
 /// Clips of a fragment that go through a model at once: what memory has room for at the paper's size.
@@ -27,6 +29,30 @@ pub struct Likelihood {
     pub swapped: Vec<f64>,
     /// With its own video rendered without one channel, as in [`Channels::all_but_one`]; none for a blind model.
     pub without: Vec<f64>,
+}
+
+/// The negative log-likelihood of the music of so many fragments, spread evenly over `held_out`, with their own videos and conditions: a
+/// mean over their events, in nats.
+pub fn mean_nll(
+    model: &Model,
+    geometry: &Geometry,
+    held_out: &HeldOut,
+    fragments: usize,
+    threads: usize,
+) -> Result<f64> {
+    let places = spread(held_out.count(), fragments);
+    let one = |place: usize| -> Result<(f64, usize)> {
+        let index = places[place];
+        let clip = held_out.clip(index, index as u64, Channels::all(), geometry)?;
+        let tokens = held_out.music(index);
+        let events = tokens.len().min(MAX_TOKENS);
+        let row = Fragment { clip: Some(clip), tokens, conditions: held_out.conditions(index) };
+        let losses = row_losses(&Batch::new(vec![row], geometry, MAX_TOKENS), model);
+        Ok((losses[0].0, events))
+    };
+    let parts = on_threads(places.len(), threads, |range| range.map(one).collect::<Result<Vec<_>>>());
+    let rows = parts.into_iter().collect::<Result<Vec<_>>>()?.concat();
+    Ok(rows.iter().map(|row| row.0).sum::<f64>() / rows.iter().map(|row| row.1).sum::<usize>() as f64)
 }
 
 impl Evaluation<'_> {

@@ -26,3 +26,4 @@ pub use corpus::Corpus;
 pub use evaluation::{Candidate, EvalOptions};
 pub use films::Film;
 pub use held_out::HeldOut;
+pub use likelihood::mean_nll;

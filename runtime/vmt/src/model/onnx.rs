@@ -5,6 +5,7 @@
 
 use std::iter::{repeat_n, zip};
 use std::sync::Arc;
+use std::{panic, thread};
 
 use ndarray::{
     Array, Array2, Array3, ArrayD, ArrayView, ArrayView2, ArrayViewD, ArrayViewMutD, Axis, Ix3, RemoveAxis, Slice, s,
@@ -75,9 +76,9 @@ pub struct OnnxEngine<G> {
 }
 
 impl<G: Graph> OnnxEngine<G> {
-    /// Loads both graphs with `load` (bytes, input names, output names), then tries two tokens with one picture and
-    /// without video, so that a graph that does not fit its manifest is refused here and not in the middle of a film. `library`
-    /// is the engine's [name](Engine::name).
+    /// Loads both graphs with `load` (bytes, input names, output names), at once on two threads, for libraries optimise a graph
+    /// on one. Then tries two tokens with one picture and without video, so that a graph that does not fit its manifest is
+    /// refused here and not in the middle of a film. `library` is the engine's [name](Engine::name).
     ///
     /// # Errors
     ///
@@ -85,7 +86,7 @@ impl<G: Graph> OnnxEngine<G> {
     pub fn load(
         bundle: &Bundle,
         library: &'static str,
-        load: impl Fn(&[u8], &[&str], &[&str]) -> Result<G>,
+        load: impl Fn(&[u8], &[&str], &[&str]) -> Result<G> + Sync,
     ) -> Result<Self> {
         let manifest = bundle.manifest.clone();
         let Manifest { encoder, decoder, context, state, .. } = &manifest;
@@ -93,19 +94,29 @@ impl<G: Graph> OnnxEngine<G> {
             load(bytes, inputs, outputs).map_err(in_file(file))
         };
 
-        let mut outputs: Vec<&str> = context.iter().map(|context| context.from.as_str()).collect();
-        outputs.extend(state.iter().filter_map(|state| match &state.first {
+        let mut encoded: Vec<&str> = context.iter().map(|context| context.from.as_str()).collect();
+        encoded.extend(state.iter().filter_map(|state| match &state.first {
             First::Encoder(from) => Some(from.as_str()),
             First::Empty(_) => None,
         }));
-        let encoder = load(&encoder.file, &bundle.encoder, &[&encoder.pixels, &encoder.frame_mask], &outputs)?;
-
         let mut inputs: Vec<&str> = decoder.inputs().map(String::as_str).collect();
         inputs.extend(context.iter().map(|context| context.to.as_str()));
         inputs.extend(state.iter().map(|state| state.to.as_str()));
         let mut outputs = vec![decoder.logits.as_str()];
         outputs.extend(state.iter().map(|state| state.from.as_str()));
-        let decoder = load(&decoder.file, &bundle.decoder, &inputs, &outputs)?;
+
+        let load_encoder = || load(&encoder.file, &bundle.encoder, &[&encoder.pixels, &encoder.frame_mask], &encoded);
+        let (encoder, decoder) = thread::scope(|scope| {
+            let beside = thread::Builder::new().spawn_scoped(scope, load_encoder);
+            let decoder = load(&decoder.file, &bundle.decoder, &inputs, &outputs);
+            let encoder = match beside {
+                Ok(thread) => thread.join().unwrap_or_else(|cause| panic::resume_unwind(cause)),
+                // No thread to be had.
+                Err(_) => load_encoder(),
+            };
+            (encoder, decoder)
+        });
+        let (encoder, decoder) = (encoder?, decoder?);
 
         let engine = Self { library, manifest, encoder, decoder };
         let geometry = engine.geometry();
