@@ -278,7 +278,7 @@ typedef struct vmt_composer_options {
    */
   uint32_t engine;
   /**
-   * Threads for the model, 1-1024: 1. More pay for large models and many takes only; the music does not depend on them.
+   * Threads for the model, at most four for each core: 1. More pay for large models and many takes only; the music does not depend on them.
    */
   uint32_t threads;
 } vmt_composer_options;

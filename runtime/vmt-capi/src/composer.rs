@@ -34,7 +34,7 @@ pub struct vmt_composer_options {
     pub struct_size: usize,
     /// A vmt_engine: VMT_ENGINE_AUTO.
     pub engine: u32,
-    /// Threads for the model, 1-1024: 1. More pay for large models and many takes only; the music does not depend on them.
+    /// Threads for the model, at most four for each core: 1. More pay for large models and many takes only; the music does not depend on them.
     pub threads: u32,
 }
 
@@ -90,9 +90,10 @@ pub unsafe extern "C" fn vmt_composer_new(
             let reason = format!("this library was built without {name}: its feature of this name is off");
             return Err(Failure::new(vmt_status::VMT_UNSUPPORTED, reason));
         }
-        let threads = NonZeroUsize::new(options.threads as usize).filter(|threads| threads.get() <= 1024);
-        let threads =
-            threads.ok_or_else(|| Failure::invalid(format!("threads must be 1-1024, but are {}", options.threads)))?;
+        let most = Backend::max_threads();
+        let threads = NonZeroUsize::new(options.threads as usize).filter(|threads| threads.get() <= most);
+        let threads = threads
+            .ok_or_else(|| Failure::invalid(format!("threads must be 1-{most}, but are {}", options.threads)))?;
         let composer = Composer::new(bundle, backend, Some(threads))?;
         *out = pointers::give(vmt_composer {
             model: bundle.into(),

@@ -61,11 +61,7 @@ impl ControlArgs {
     /// with.
     pub fn told_key(&self, scale: Option<Scale>, primer: &Score, seed: u64) -> Option<Key> {
         match self.key.as_deref() {
-            None | Some("auto") => {
-                let notes = primer.notes().iter();
-                let sounding = notes.map(|note| (note.pitch.get(), f64::from(note.end - note.start)));
-                Some(Key::of_pitches(sounding).unwrap_or_else(|| Key::drawn(seed)))
-            }
+            None | Some("auto") => Some(Key::of_beginning(primer, seed)),
             _ => scale?.key(),
         }
     }

@@ -99,11 +99,12 @@ impl GenerationArgs {
         matches!(self.intensity, None | Some(Intensity::Auto))
     }
 
-    /// What is drawn by hand is meant: at 6 the rank correlations of density and loudness with such a curve are .70 and .82; not
-    /// guided they were .37 and .38.
     fn intensity_guidance(&self) -> f32 {
-        let by_hand = matches!(self.intensity, Some(Intensity::Points(_) | Intensity::File(_)));
-        self.intensity_guidance.unwrap_or(if by_hand { 6.0 } else { 1.0 })
+        let usual = match self.intensity {
+            Some(Intensity::Points(_) | Intensity::File(_)) => Options::BY_HAND_INTENSITY_GUIDANCE,
+            _ => 1.0,
+        };
+        self.intensity_guidance.unwrap_or(usual)
     }
 
     /// The files and folders that are read.
@@ -170,21 +171,12 @@ impl GenerationArgs {
     }
 }
 
-/// More threads than this for each core only wait for each other.
-const THREADS_PER_CORE: usize = 4;
-
 fn threads() -> impl TypedValueParser<Value = NonZeroUsize> {
-    count(THREADS_PER_CORE * std::thread::available_parallelism().map_or(1, NonZeroUsize::get))
+    count(Backend::max_threads())
 }
 
 /// The beginning of a MIDI file, of at most half a window.
 fn primer(file: &Path, geometry: Geometry) -> Result<Vec<Token>> {
-    let name = || file.display().to_string();
     let score = midi_file::read(file, midi::Sustain::Apply, Duration::from_secs(24 * 3600))?;
-    let half = geometry.max_primer_steps();
-    let ends = score.notes().iter().filter(|note| note.start < half).map(|note| note.end.min(half));
-    let seconds = f64::from(half) / f64::from(vmt::STEPS_PER_SECOND);
-    let length =
-        ends.max().with_context(|| format!("{}: must have a note in its first {seconds} s, but has none", name()))?;
-    Ok(score.beginning(length))
+    geometry.primer(&score).with_context(|| file.display().to_string())
 }

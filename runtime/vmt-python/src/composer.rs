@@ -15,9 +15,6 @@ use crate::options::Wanted;
 use crate::running;
 use crate::stream::Stream;
 
-/// More threads than this for each core only wait for each other.
-const THREADS_PER_CORE: usize = 4;
-
 /// A model that is ready to compose.
 pub struct Model {
     pub composer: vmt::Composer,
@@ -37,7 +34,7 @@ impl Model {
                 return Err(Failure::value(format!("engine must be auto, tract, ort or cuda, but is {other}")));
             }
         };
-        let most = THREADS_PER_CORE * std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let most = Backend::max_threads();
         let wanted = threads.unwrap_or(1);
         let threads = NonZeroUsize::new(wanted).filter(|threads| threads.get() <= most);
         let threads = threads.ok_or_else(|| Failure::value(format!("threads must be 1-{most}, but is {wanted}")))?;

@@ -162,9 +162,7 @@ impl Wanted {
             (Some(off), None) if off == "off" => None,
             _ => {
                 let beginning = Score::decode(primer.iter().copied(), geometry.window()).score;
-                let notes = beginning.notes().iter();
-                let sounding = notes.map(|note| (note.pitch.get(), f64::from(note.end - note.start)));
-                Some(Key::of_pitches(sounding).unwrap_or_else(|| Key::drawn(seed)))
+                Some(Key::of_beginning(&beginning, seed))
             }
         };
         let conditions = Conditions {
@@ -173,12 +171,14 @@ impl Wanted {
             loudness: ranks,
             ..Conditions::default()
         };
-        // What is drawn by hand is meant, as in `vmt compose`.
-        let by_hand = matches!(curve, Some(Word::Other(_)));
+        let usual_guidance = match curve {
+            Some(Word::Other(_)) => Options::BY_HAND_INTENSITY_GUIDANCE,
+            _ => 1.0,
+        };
         let options = Options::default()
             .with_sampling(sampling)
             .with_guidance(guidance)
-            .with_intensity_guidance(intensity_guidance.unwrap_or(if by_hand { 6.0 } else { 1.0 }))
+            .with_intensity_guidance(intensity_guidance.unwrap_or(usual_guidance))
             .with_unconstrained(unconstrained)
             .with_strike_hits(strike_hits)
             .with_conditions(conditions)
@@ -262,12 +262,7 @@ fn beginning(file: &Path, geometry: Geometry) -> Result<Vec<Token>, Failure> {
     let named = |error: vmt::Error| Failure::value(format!("{}: {error}", file.display()));
     let notes = midi::read(&bytes, midi::Sustain::Apply).map_err(named)?;
     let score = Score::quantise(&notes, Duration::from_secs(24 * 3600));
-    let half = geometry.max_primer_steps();
-    let ends = score.notes().iter().filter(|note| note.start < half).map(|note| note.end.min(half));
-    let seconds = f64::from(half) / f64::from(vmt::STEPS_PER_SECOND);
-    let none =
-        || Failure::value(format!("{}: must have a note in its first {seconds} s, but has none", file.display()));
-    Ok(score.beginning(ends.max().ok_or_else(none)?))
+    geometry.primer(&score).map_err(named)
 }
 
 /// The keywords of a call.

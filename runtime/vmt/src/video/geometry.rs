@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
-use crate::music::{STEPS_PER_SECOND, steps};
+use crate::error::{Error, Result};
+use crate::music::{STEPS_PER_SECOND, Score, Token, steps};
 
 /// The shape of a model's input: windows of `frames` pictures of `height` x `width`, one every `frame_ms` milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +125,22 @@ impl Geometry {
     /// The most steps of [`Options::primer`](crate::Options::primer): half a window.
     pub fn max_primer_steps(&self) -> u32 {
         steps(self.lasts(self.frames / 2))
+    }
+
+    /// The beginning of `music`, of at most [so many](Self::max_primer_steps) steps, as [`Options::primer`](crate::Options::primer).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] if nothing sounds there.
+    pub fn primer(&self, music: &Score) -> Result<Vec<Token>> {
+        let most = self.max_primer_steps();
+        let ends = music.notes().iter().filter(|note| note.start < most).map(|note| note.end.min(most));
+        let silent = || Error::Option {
+            option: "primer",
+            want: "music with a note in the first half of a window",
+            got: "silent there".into(),
+        };
+        Ok(music.beginning(ends.max().ok_or_else(silent)?))
     }
 }
 
