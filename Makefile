@@ -73,6 +73,19 @@ wheel: build ## the Python package in target/wheels, tested: without FFmpeg for 
 		VMT_PYTHON_INSTALLED=1 PYTHONPATH=$$(dirname $$wheel)/installed $(PYTHON) -m pytest runtime/vmt-python/tests || exit 1; \
 	done
 
+# crt-static: no shared library is needed, not even glibc's. With --target, build scripts and macros are not static.
+HOST      := $(shell rustc -vV | sed -n 's/^host: //p')
+
+edge: ## the program on tract alone, built with nothing but cargo and cc, as one static file: target/edge/vmt
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked -p vmt-cli --no-default-features --features tract \
+		--target $(HOST) --target-dir target/edge
+	@ln -srf target/edge/$(HOST)/release/vmt target/edge/vmt
+
+web: ## a page that composes in a browser tab, served at http://127.0.0.1:8000/runtime/vmt-web/
+	@runtime/setup.sh packages web
+	@echo "Open http://127.0.0.1:8000/runtime/vmt-web/"
+	@$(PYTHON) -m http.server --bind 127.0.0.1 8000
+
 fuzz: setup ## a minute of fuzzing with coverage
 	tests/fuzz/run.sh 60
 
@@ -101,4 +114,4 @@ bench: setup ## speed of every engine at the paper's size, beside Python's ONNX 
 	@runtime/setup.sh checkers
 	PYTHON=$(CURDIR)/$(PYTHON) cargo bench --workspace --locked --bench ratios --bench engines
 
-.PHONY: help setup build demo test lint capi wheel fuzz sanitize bundles ci-export bench
+.PHONY: help setup build demo test lint capi wheel edge web fuzz sanitize bundles ci-export bench

@@ -17,7 +17,7 @@ use vmt::{Sampling, Tempo};
 use vmt_files::{print, warn};
 use vmt_train::data::prepared::{DATASET, Prepared};
 use vmt_train::data::{Augment, Fragments, PAPER_SPLITS, Split, Splits};
-use vmt_train::eval::{Candidate, Corpus, EvalOptions, Film, HeldOut, evaluate};
+use vmt_train::eval::{Candidate, EvalOptions, Film, HeldOut, evaluate, songs_for_training};
 use vmt_train::fit::checkpoint::load_model;
 use vmt_train::fit::{End, Recipe, Run, RunConfig};
 use vmt_train::synth::{Channels, Footage, PairOptions, Songs, write_pairs};
@@ -463,7 +463,7 @@ impl EvalArgs {
         let footage = self.footage.open(self.eval_split, height, 1.0)?;
         let held_out = HeldOut::open(&self.data, self.eval_split, &splits, &geometries)?.with_footage(footage);
 
-        let corpus = Corpus::open(&self.data, &splits)?;
+        let corpus = songs_for_training(&self.data, &splits)?;
         let films = self.footage.films()?;
 
         let Self { eval_split: split, fragments, generate: pieces, songs, song_seconds, guidance, tempo, seed, .. } =

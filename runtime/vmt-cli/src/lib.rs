@@ -21,6 +21,7 @@ mod plan;
 mod rerender;
 mod shard;
 mod shell;
+mod songs;
 mod summary;
 mod tokens;
 mod usage;

@@ -35,6 +35,10 @@ pub struct OutputArgs {
     /// Compose N takes side by side, 1-1024, and keep the best
     #[arg(long, value_name = "N", default_value = "1", value_parser = usage::count(vmt::MAX_TAKES))]
     pub takes: NonZeroUsize,
+    /// Rank takes last that copy: whose melody shares more than 10 notes in a row, in any key and tempo, with a MIDI file in this
+    /// folder, such as the songs that the model learned from. Says which
+    #[arg(long, value_name = "DIR")]
+    pub songs: Option<PathBuf>,
     /// Keep the other takes too, from the second best: FILE.2.mid, FILE.3.mid, ...
     #[arg(long)]
     keep_takes: bool,

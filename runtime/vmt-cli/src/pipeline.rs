@@ -6,14 +6,14 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use vmt::click::Click;
-use vmt::{Composition, Conditions};
+use vmt::{Composition, Conditions, Corpus};
 use vmt_render::{Film, HitPoint, Provenance};
 
 use crate::click_args::ClickArgs;
-use crate::event_lines;
 use crate::generation::{GenerationArgs, Loaded};
 use crate::input::InputArgs;
 use crate::outputs::{OutputArgs, Prepared};
+use crate::{event_lines, songs};
 
 /// A loaded model and the options of the call: composes for one film after the other.
 pub struct Pipeline<'a> {
@@ -23,14 +23,17 @@ pub struct Pipeline<'a> {
     range: Range<Duration>,
     /// Whether density and loudness are to follow how much the picture changes.
     follow: bool,
+    /// What takes must not copy.
+    pub songs: Option<Corpus>,
 }
 
 impl<'a> Pipeline<'a> {
     /// Checks the options, then loads the model.
     pub fn load(input: &'a InputArgs, outputs: &OutputArgs, generation: &'a GenerationArgs) -> Result<Self> {
         let range = input.range()?;
+        let songs = outputs.songs.as_deref().map(songs::read).transpose()?;
         let loaded = generation.load(outputs.snap)?;
-        Ok(Self { input, click: &generation.click, loaded, range, follow: generation.follows_film() })
+        Ok(Self { input, click: &generation.click, loaded, range, follow: generation.follows_film(), songs })
     }
 
     /// Composes for `film` and writes `outputs`.
@@ -72,6 +75,10 @@ impl<'a> Pipeline<'a> {
         if outputs.snap {
             let tempo = outputs.tempo()?;
             takes.iter_mut().for_each(|take| take.score.snap(tempo));
+        }
+        if let Some(songs) = &self.songs {
+            // The others keep their order.
+            takes.sort_by_key(|take| songs::near_copy(take, songs).is_some());
         }
         options.conditions.end_beats(takes[0].score.duration());
         let provenance = |take: &Composition| Provenance {

@@ -15,7 +15,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-pub use place::{is_same, parent, place};
+pub use place::{below, is_same, parent, place};
 pub use streams::{end, is_closed_output, print, print_bytes, warn};
 
 /// A file or folder could not be written.

@@ -1,8 +1,11 @@
 //! Where a path leads to.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Error, ErrorKind};
 use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 
 /// The folder that `path` lies in.
 pub fn parent(path: &Path) -> &Path {
@@ -27,6 +30,31 @@ pub fn place(path: &Path) -> io::Result<PathBuf> {
             Err(Error::new(ErrorKind::InvalidInput, "must be a file to write, but is a pipe or a device"))
         }
     }
+}
+
+/// All files below a folder with one of these extensions, in upper or lower case, sorted; hidden ones are skipped.
+///
+/// # Errors
+/// Where a folder cannot be read; names it.
+pub fn below(folder: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+    let place = || folder.display().to_string();
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(place)? {
+        let entry = entry.with_context(place)?;
+        let (path, kind) = (entry.path(), entry.file_type().with_context(place)?);
+        let wanted = |end: &OsStr| extensions.iter().any(|extension| end.eq_ignore_ascii_case(extension));
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        // Not through a link to a folder, which may lead back up.
+        if kind.is_dir() {
+            files.extend(below(&path, extensions)?);
+        } else if path.extension().is_some_and(wanted) && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Whether two paths lead to one file or folder: by their names, or by links of any kind.

@@ -144,3 +144,28 @@ fn films_and_results_in_one_folder() {
     place.ffmpeg("-i @many/b.mp4 -c copy @many/c.mp4");
     place.fails(2, call, "c.mkv");
 }
+
+#[test]
+fn takes_that_copy_a_song_come_last() {
+    let place = Place::new();
+    let compose = "compose %tests/data/demo.mp4 --takes 3 --keep-takes -o";
+    place.vmt(&format!("{compose} @first.mid"));
+    let read = |name: &str| fs::read(place.path(name)).unwrap();
+    fs::create_dir_all(place.path("songs/deep")).unwrap();
+    fs::write(place.path("songs/deep/best.MID"), read("first.mid")).unwrap();
+    fs::write(place.path("songs/broken.mid"), "no music").unwrap();
+
+    place.vmt(&format!("{compose} @second.mid --songs @songs"));
+    for (before, now) in [("first.2.mid", "second.mid"), ("first.3.mid", "second.2.mid"), ("first.mid", "second.3.mid")]
+    {
+        assert!(read(before) == read(now), "{before} is not {now}");
+    }
+
+    fs::remove_dir_all(place.path("songs/deep")).unwrap();
+    place.fails(
+        1,
+        &format!("{compose} @third.mid --songs @songs"),
+        "songs: must hold MIDI files, but has none that can be read",
+    );
+    place.fails(1, &format!("{compose} @third.mid --songs @nowhere"), "nowhere: No such file");
+}

@@ -85,10 +85,7 @@ impl Song {
 
     /// All `.mid` and `.midi` files below a folder, sorted; hidden ones are skipped.
     pub fn folder(folder: &Path) -> Result<Vec<PathBuf>> {
-        let mut files = Vec::new();
-        collect(folder, &mut files)?;
-        files.sort();
-        Ok(files)
+        vmt_files::below(folder, &["mid", "midi"])
     }
 
     /// When the last note ends, in seconds.
@@ -188,24 +185,4 @@ impl Song {
 
 fn last_end(notes: &[PerformedNote]) -> f64 {
     notes.iter().map(|note| note.end).fold(0.0, f64::max)
-}
-
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let context = || folder.display().to_string();
-    for entry in fs::read_dir(folder).with_context(context)? {
-        let entry = entry.with_context(context)?;
-        let path = entry.path();
-        let midi =
-            path.extension().is_some_and(|end| end.eq_ignore_ascii_case("mid") || end.eq_ignore_ascii_case("midi"));
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
-        }
-        // Not through a link, which may lead back up.
-        if entry.file_type().with_context(context)?.is_dir() {
-            collect(&path, files)?;
-        } else if midi && path.is_file() {
-            files.push(path);
-        }
-    }
-    Ok(())
 }

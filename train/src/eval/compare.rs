@@ -3,9 +3,8 @@
 use std::iter::zip;
 
 use anyhow::Result;
-use vmt::{Decoded, Score};
+use vmt::{Corpus, Decoded, Score};
 
-use super::corpus::Corpus;
 use super::evaluation::{Candidate, EvalOptions, Evaluation, Progress};
 use super::films::Film;
 use super::held_out::HeldOut;

@@ -1,11 +1,10 @@
 //! Pieces that are longer than a window: the beginnings of songs, and what models compose in their place.
 
 use anyhow::Result;
-use vmt::{Composer, Conditions, Score, Window, windows};
+use vmt::{Composer, Conditions, Melody, Score, Window, windows};
 
 use super::evaluation::{Candidate, Evaluation, spread};
 use super::held_out::HeldOut;
-use super::melody::Melody;
 use super::report::Unit;
 use super::statistics::Sample;
 use super::tables::{Outcome, Table};

@@ -28,7 +28,7 @@ pub fn of_windows(score: &Score) -> Vec<(u32, Key)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::melody::tests::score;
+    use super::super::motifs::tests::score;
     use super::*;
 
     #[test]

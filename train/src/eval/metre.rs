@@ -2,7 +2,6 @@
 
 use vmt::{Beat, STEPS_PER_SECOND, Score};
 
-use super::pulse::onsets;
 use super::statistics::mean;
 
 /// Off by so many steps, an onset is on a sixteenth: 25 ms.
@@ -23,7 +22,7 @@ pub struct OnGrid {
 /// beat; `None` without any.
 pub fn on_sixteenths(score: &Score, beats: &[Beat]) -> Option<OnGrid> {
     let mut found = OnGrid { near: 0.0, by_chance: 0.0, onsets: 0.0 };
-    for onset in onsets(score) {
+    for onset in score.onsets() {
         let step = onset * f64::from(STEPS_PER_SECOND);
         let next = beats.partition_point(|beat| beat.step <= step);
         let Some((from, to)) = next.checked_sub(1).and_then(|from| Some((beats.get(from)?, beats.get(next)?))) else {

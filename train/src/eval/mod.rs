@@ -1,7 +1,6 @@
 //! Trained models compared on held-out songs: `vmt-train eval`.
 
 mod compare;
-mod corpus;
 mod evaluation;
 mod excerpts;
 pub mod features;
@@ -11,7 +10,6 @@ mod held_out;
 mod hit_points;
 mod keys;
 mod likelihood;
-mod melody;
 mod metre;
 mod motifs;
 mod near_copies;
@@ -22,8 +20,8 @@ pub mod statistics;
 mod tables;
 
 pub use compare::{Piece, evaluate};
-pub use corpus::Corpus;
 pub use evaluation::{Candidate, EvalOptions};
 pub use films::Film;
 pub use held_out::HeldOut;
 pub use likelihood::mean_nll;
+pub use near_copies::songs_for_training;

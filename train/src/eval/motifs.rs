@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::melody::Melody;
+use vmt::Melody;
 
 /// A motif that begins so much later than before comes back; sooner, it goes on. In seconds.
 const APART: f32 = 10.0;
@@ -23,10 +23,19 @@ pub fn come_back(melody: &Melody, memory: &Melody, notes: usize) -> [usize; 2] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::melody::tests::score;
+pub mod tests {
+    use std::time::Duration;
+
+    use vmt::{Note, Pitch, Score};
+
     use super::*;
     use crate::random::Stream;
+
+    /// Notes as `(step, pitch)`, within a minute.
+    pub fn score(notes: impl IntoIterator<Item = (u32, u8)>) -> Score {
+        let note = |(start, pitch)| Note { start, end: start + 10, pitch: Pitch::new(pitch).unwrap(), velocity: 64 };
+        Score::new(notes.into_iter().map(note).collect(), Duration::from_secs(60)).unwrap()
+    }
 
     /// Notes every 0.3 s from so many seconds on.
     fn phrase(seconds: u32, pitches: &[u8]) -> Vec<(u32, u8)> {

@@ -1,13 +1,17 @@
 //! How much pieces share with the songs that models were trained on, beside what held-out songs do.
 
-use vmt::Score;
+use std::path::Path;
 
-use super::corpus::Corpus;
+use anyhow::Result;
+use vmt::{Corpus, Score};
+
 use super::evaluation::Evaluation;
-use super::melody::Melody;
 use super::report::{NearCopy, Unit, Value};
 use super::statistics::{Sample, quantile};
 use super::tables::{Outcome, Table};
+use crate::data::prepared::{DATASET, Prepared};
+use crate::data::song::Song;
+use crate::data::{Augment, Fragments as _, Split, Splits};
 
 /// What shares more with a song than this share of the fragments of held-out songs do is listed.
 const RARE: f64 = 0.99;
@@ -86,8 +90,37 @@ impl Evaluation<'_> {
     }
 }
 
+/// The songs for training of `data`, which is what `vmt-train run` takes; `None` if there are none.
+///
+/// # Errors
+///
+/// If the data cannot be read.
+pub fn songs_for_training(data: &Path, splits: &Splits) -> Result<Option<Corpus>> {
+    let corpus = if data.join(DATASET).exists() {
+        let prepared = Prepared::open(data, Split::Train, Augment::NONE)?;
+        Corpus::new((0..prepared.count()).map(|index| {
+            let (name, start) = prepared.place(index);
+            (name.to_owned(), start, Score::decode(prepared.music(index).iter().copied(), prepared.window()).score)
+        }))
+    } else {
+        let mut songs = Vec::new();
+        for path in Song::folder(data)? {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            if splits.split(&name) != Some(Split::Train) {
+                continue;
+            }
+            match Song::score(&path) {
+                Ok(score) => songs.push((name, score)),
+                Err(error) => vmt_files::warn(format_args!("skipped: {error:#}")),
+            }
+        }
+        Corpus::new(songs.into_iter().map(|(name, score)| (name, 0.0, score)))
+    };
+    Ok(Some(corpus).filter(|corpus| !corpus.is_empty()))
+}
+
 /// The longest run that a piece shares with any song.
 fn shared(corpus: &Corpus, piece: String, score: &Score) -> NearCopy {
-    let run = corpus.longest(&Melody::of(score)).unwrap_or_default();
+    let run = corpus.longest(score).unwrap_or_default();
     NearCopy { piece, at: run.at.into(), notes: run.notes, song: run.song.to_owned(), song_at: run.song_at.into() }
 }

@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use vmt::{STEPS_PER_SECOND, Score};
+use vmt::Score;
 
 use super::statistics::mean;
 use crate::random::Stream;
@@ -20,12 +20,7 @@ const APART: f64 = 0.02;
 /// Draws that chance is a mean of.
 const DRAWS: usize = 8;
 
-/// When onsets are, in seconds: of each note and all that begin up to 35 ms after it, the first.
-pub fn onsets(score: &Score) -> Vec<f64> {
-    let seconds = |step| f64::from(step) / f64::from(STEPS_PER_SECOND);
-    clusters(score.notes().iter().map(|note| seconds(note.start)))
-}
-
+/// Of moments, those that begin an onset, as [`Score::onsets`] has them.
 fn clusters(times: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut onsets: Vec<f64> = Vec::new();
     for time in times {
@@ -42,7 +37,7 @@ fn clusters(times: impl Iterator<Item = f64>) -> Vec<f64> {
 /// Pulse is the mean resultant length of onset times (Mardia 1972) over the period within 0.10-0.36 s that suits them best: 1
 /// if all lie on one grid. Windows lie side by side; the last is at least half full.
 pub fn pulses(score: &Score, random: &mut Stream) -> Vec<[f64; 2]> {
-    let onsets = onsets(score);
+    let onsets = score.onsets();
     let last = onsets.last().copied().unwrap_or(0.0);
     let starts = (0u32..).map(|number| f64::from(number) * WINDOW);
     let windows = starts.take_while(|&start| start < (last - WINDOW / 2.0).max(1e-9));
@@ -136,7 +131,7 @@ mod tests {
 
     #[test]
     fn chords_are_one_onset_and_few_onsets_have_no_pulse() {
-        assert_eq!(onsets(&score([100, 103, 104, 107, 120], 10)), [1.0, 1.04, 1.2]);
+        assert_eq!(score([100, 103, 104, 107, 120], 10).onsets(), [1.0, 1.04, 1.2]);
         assert!(of((0..7).map(|number| 100 * number), 10).is_empty());
         assert!(of([], 10).is_empty());
     }

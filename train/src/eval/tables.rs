@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::f64::consts::LN_2;
 use std::iter::zip;
 
-use vmt::{Decoded, STEPS_PER_SECOND, Score};
+use vmt::{Corpus, Decoded, STEPS_PER_SECOND, Score};
 
-use super::corpus::Corpus;
 use super::evaluation::{Candidate, Evaluation, SWAPS};
 use super::features;
 use super::likelihood::Likelihood;
@@ -543,9 +542,7 @@ mod tests {
             let notes = [0, 7, 3, 12, 5, 1, 9, 4, 20, 2, 15, 6].into_iter().enumerate().map(note).collect();
             Score::new(notes, Duration::from_secs(10)).unwrap()
         };
-        let mut corpus = Corpus::default();
-        corpus.add("some song", 20.0, &tune(0));
-        corpus.sort();
+        let corpus = Corpus::new([("some song".into(), 20.0, tune(0))]);
         let other = || decoded(notes([0, 100, 200], 60, 64));
         let pieces = vec![other(), other(), decoded(tune(9)), other()];
         let candidate = Candidate {

@@ -2,7 +2,9 @@
 
 mod bars;
 mod conditions;
+mod corpus;
 mod event;
+mod melody;
 pub mod midi;
 mod note;
 mod player;
@@ -15,9 +17,12 @@ pub use bars::{BarLines, Conductor, Marker};
 pub use conditions::{
     Beat, Condition, ConditionRow, Conditions, INTENSITY_RANKS, Key, UNKNOWN, intensity_curve, intensity_ranks,
 };
+pub use corpus::{Corpus, SharedRun};
 pub use event::steps;
 pub(crate) use event::time;
 pub use event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
+#[cfg_attr(not(feature = "training"), expect(unused_imports))]
+pub use melody::Melody;
 pub use note::{Note, PerformedNote};
 pub(crate) use player::Player;
 pub use scale::Scale;

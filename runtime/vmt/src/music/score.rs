@@ -120,6 +120,18 @@ impl Score {
         untangle(&mut self.notes);
     }
 
+    /// When something is struck, in seconds: of each note and all that begin up to 35 ms after it, the first.
+    pub fn onsets(&self) -> Vec<f64> {
+        const SPREAD: u32 = 3;
+        let mut onsets: Vec<u32> = Vec::new();
+        for note in &self.notes {
+            if onsets.last().is_none_or(|last| note.start - last > SPREAD) {
+                onsets.push(note.start);
+            }
+        }
+        onsets.into_iter().map(|step| f64::from(step) / f64::from(STEPS_PER_SECOND)).collect()
+    }
+
     /// The longest time without a sound, in seconds; the beginning and the end count.
     pub fn longest_silence(&self) -> f64 {
         let (mut longest, mut sounded) = (0.0_f64, 0.0_f64);

@@ -1,16 +1,9 @@
-//! Near copies: the longest run of notes that a piece shares with a song that models were trained on.
-
-use std::path::Path;
-
-use anyhow::Result;
-use vmt::Score;
+//! Near copies: the longest run of notes that a piece shares with one of many songs, such as those that a model was trained on.
 
 use super::melody::Melody;
-use crate::data::prepared::{DATASET, Prepared};
-use crate::data::song::Song;
-use crate::data::{Augment, Fragments as _, Split, Splits};
+use super::score::Score;
 
-/// The melodies of all songs that models were trained on.
+/// The melodies of songs that music must not copy.
 ///
 /// Melodies rather than all notes, for a melody is what a song is known by, and one inner voice that differs would hide that it
 /// is copied. They are compared by intervals and ratios of durations, so in any key and tempo, as training moves songs. Runs are
@@ -29,7 +22,7 @@ pub struct Corpus {
 
 /// Notes that a piece shares with a song.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Run<'c> {
+pub struct SharedRun<'c> {
     /// How many: their intervals are the same, and so is their rhythm.
     pub notes: usize,
     /// When they begin in the piece, in seconds.
@@ -41,51 +34,34 @@ pub struct Run<'c> {
 }
 
 impl Corpus {
-    /// The songs for training of `data`, which is what `vmt-train run` takes; `None` if there are none.
-    ///
-    /// # Errors
-    ///
-    /// If the data cannot be read.
-    pub fn open(data: &Path, splits: &Splits) -> Result<Option<Self>> {
+    /// Of the melodies of 10-s fragments of songs that a model had not heard, one in a hundred shares a longer run with a song that it had
+    /// (POP909, 760 songs); longer music shares longer runs by chance.
+    pub const USUAL: usize = 10;
+
+    /// Of songs, or parts of them: a name, when the part begins in the song, in seconds, and its music.
+    pub fn new(parts: impl IntoIterator<Item = (String, f64, Score)>) -> Self {
         let mut corpus = Self::default();
-        if data.join(DATASET).exists() {
-            let prepared = Prepared::open(data, Split::Train, Augment::NONE)?;
-            for index in 0..prepared.count() {
-                let (name, start) = prepared.place(index);
-                let score = Score::decode(prepared.music(index).iter().copied(), prepared.window()).score;
-                corpus.add(name, start, &score);
-            }
-        } else {
-            for path in Song::folder(data)? {
-                let name = path.file_stem().unwrap_or_default().to_string_lossy();
-                if splits.split(&name) != Some(Split::Train) {
-                    continue;
-                }
-                match Song::score(&path) {
-                    Ok(score) => corpus.add(&name, 0.0, &score),
-                    Err(error) => vmt_files::warn(format_args!("skipped: {error:#}")),
-                }
-            }
-        }
-        corpus.sort();
-        Ok(Some(corpus).filter(|corpus| !corpus.songs.is_empty()))
+        parts.into_iter().for_each(|(name, start, score)| corpus.add(name, start, &score));
+        corpus.order = (0..corpus.text.len() as u32).collect();
+        corpus.order.sort_unstable_by(|&a, &b| corpus.text[a as usize..].cmp(&corpus.text[b as usize..]));
+        corpus
     }
 
-    /// Adds a part of a song that begins `start` seconds into it. [`Self::sort`] makes it known.
-    pub(super) fn add(&mut self, name: &str, start: f64, score: &Score) {
+    fn add(&mut self, name: String, start: f64, score: &Score) {
         let Melody { intervals, times } = Melody::of(score);
-        self.songs.push((self.text.len(), name.to_owned()));
+        self.songs.push((self.text.len(), name));
         self.times.extend(times.iter().map(|time| time + start as f32).chain([0.0]));
         self.text.extend(intervals.into_iter().chain([Melody::BETWEEN]));
     }
 
-    pub(super) fn sort(&mut self) {
-        self.order = (0..self.text.len() as u32).collect();
-        self.order.sort_unstable_by(|&a, &b| self.text[a as usize..].cmp(&self.text[b as usize..]));
+    /// Whether there is no song.
+    pub fn is_empty(&self) -> bool {
+        self.songs.is_empty()
     }
 
-    /// The longest run that a melody shares with any song, the first of several; `None` where there is none.
-    pub fn longest(&self, melody: &Melody) -> Option<Run<'_>> {
+    /// The longest run that the melody of `music` shares with any song, the first of several; `None` where there is none.
+    pub fn longest(&self, music: &Score) -> Option<SharedRun<'_>> {
+        let melody = Melody::of(music);
         let mut longest: Option<(usize, usize, usize)> = None;
         for begin in 0..melody.intervals.len() {
             let rest = &melody.intervals[begin..];
@@ -101,7 +77,12 @@ impl Corpus {
         let (same, begin, start) = longest?;
         let song = self.songs.partition_point(|&(first, _)| first <= start) - 1;
         // A note more than intervals.
-        Some(Run { notes: same + 1, at: melody.times[begin], song: &self.songs[song].1, song_at: self.times[start] })
+        Some(SharedRun {
+            notes: same + 1,
+            at: melody.times[begin],
+            song: &self.songs[song].1,
+            song_at: self.times[start],
+        })
     }
 }
 
@@ -109,26 +90,23 @@ impl Corpus {
 mod tests {
     use super::super::melody::tests::score;
     use super::*;
-    use crate::random::Stream;
+    use rand::seq::SliceRandom as _;
+    use rand::{RngExt as _, SeedableRng as _};
+    use rand_chacha::ChaCha8Rng;
 
     /// A song of random pitches and durations.
     fn song(number: u64) -> Vec<(u32, u8)> {
-        let mut random = Stream::new(1, "song", &[number]);
+        let mut random = ChaCha8Rng::seed_from_u64(number);
         let mut step = 0;
         let note = |_| {
-            step += [12, 25, 50, 100][random.below(4)];
-            (step, 48 + random.below(36) as u8)
+            step += [12, 25, 50, 100][random.random_range(0..4)];
+            (step, random.random_range(48..84))
         };
         (0..80).map(note).collect()
     }
 
     fn corpus() -> Corpus {
-        let mut corpus = Corpus::default();
-        for number in 0..50 {
-            corpus.add(&format!("song {number}"), 0.0, &score(song(number)));
-        }
-        corpus.sort();
-        corpus
+        Corpus::new((0..50).map(|number| (format!("song {number}"), 0.0, score(song(number)))))
     }
 
     #[test]
@@ -140,7 +118,7 @@ mod tests {
             .to_vec()
             .into_iter()
             .chain(copied.iter().map(|&(step, pitch)| (3000 + (step - copied[0].0) * 11 / 10, pitch - 5)));
-        let run = corpus.longest(&Melody::of(&score(piece))).unwrap();
+        let run = corpus.longest(&score(piece)).unwrap();
         // The first note has nothing before it that would tell its duration's ratio, the last is that of the last interval.
         assert_eq!((run.notes, run.song), (19, "song 17"));
         assert!((run.song_at - begin as f32 / 100.0).abs() < 1e-3, "{run:?}");
@@ -151,23 +129,20 @@ mod tests {
     fn what_is_shuffled_or_new_is_not_found() {
         let corpus = corpus();
         let mut pitches: Vec<u8> = song(17).iter().map(|&(_, pitch)| pitch).collect();
-        Stream::new(1, "test", &[]).shuffle(&mut pitches);
+        pitches.shuffle(&mut ChaCha8Rng::seed_from_u64(1));
         let shuffled = song(17).into_iter().zip(pitches).map(|((step, _), pitch)| (step, pitch));
         for piece in [shuffled.collect(), song(1001)] {
-            let run = corpus.longest(&Melody::of(&score(piece))).unwrap();
+            let run = corpus.longest(&score(piece)).unwrap();
             assert!(run.notes <= 4, "{run:?}");
         }
-        assert_eq!(corpus.longest(&Melody::default()), None);
+        assert_eq!(corpus.longest(&score([])), None);
     }
 
     #[test]
     fn no_run_goes_from_song_to_song() {
-        let mut corpus = Corpus::default();
-        let [first, second] = [&song(1)[..40], &song(1)[40..]];
-        corpus.add("first", 0.0, &score(first.iter().copied()));
-        corpus.add("second", 100.0, &score(second.iter().copied()));
-        corpus.sort();
-        let run = corpus.longest(&Melody::of(&score(song(1)))).unwrap();
+        let [first, second] = [&song(1)[..40], &song(1)[40..]].map(|part| score(part.iter().copied()));
+        let corpus = Corpus::new([("first".into(), 0.0, first), ("second".into(), 100.0, second)]);
+        let run = corpus.longest(&score(song(1))).unwrap();
         assert!(run.notes == 39, "{run:?}");
     }
 }

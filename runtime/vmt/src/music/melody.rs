@@ -1,8 +1,7 @@
 //! The melody of a piece, written so that it is the same in every key and tempo.
 
-use vmt::{STEPS_PER_SECOND, Score};
-
-use super::pulse::onsets;
+use super::event::STEPS_PER_SECOND;
+use super::score::Score;
 
 /// Classes of the ratio of two distances between onsets: octaves are halved, so that 10 ms more or less change few classes, and
 /// beyond three octaves all is one.
@@ -25,7 +24,7 @@ impl Melody {
 
     /// The melody of `score`.
     pub fn of(score: &Score) -> Self {
-        let times = onsets(score);
+        let times = score.onsets();
         let mut highest = vec![0; times.len()];
         for note in score.notes() {
             let start = f64::from(note.start) / f64::from(STEPS_PER_SECOND);
@@ -47,12 +46,11 @@ impl Melody {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
-    use vmt::{Note, Pitch};
-
     use super::*;
+    use crate::music::{Note, Pitch};
 
     /// Notes as `(step, pitch)`, within a minute.
     pub fn score(notes: impl IntoIterator<Item = (u32, u8)>) -> Score {
