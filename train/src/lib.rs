@@ -15,7 +15,8 @@ pub mod data;
 pub mod eval;
 pub mod fit;
 pub mod model;
-pub mod random;
 pub mod synth;
+
+pub use vmt_statistics::random;
 
 pub use model::{Architecture, BurnEngine, EncoderDecoder, Feed, Model, ModelConfig, Seq2Seq, Vmt};

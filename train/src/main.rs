@@ -41,6 +41,10 @@ enum Command {
     Run(RunArgs),
     Eval(EvalArgs),
     Synth(SynthArgs),
+    #[cfg(feature = "video")]
+    Study(vmt_study::StudyArgs),
+    #[cfg(feature = "video")]
+    CaseStudy(vmt_study::CaseStudyArgs),
 }
 
 /// Cuts videos and their MIDI files into fragments to train on
@@ -344,8 +348,16 @@ fn main() -> ExitCode {
         Command::Run(args) => args.run(),
         Command::Eval(args) => args.run(),
         Command::Synth(args) => args.run(),
+        #[cfg(feature = "video")]
+        Command::Study(args) => args.run().map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "video")]
+        Command::CaseStudy(args) => args.run().map(|()| ExitCode::SUCCESS),
     };
-    done.unwrap_or_else(|error| vmt_files::end("vmt-train", Err(error)))
+    // A wrong call ends with exit code 2.
+    done.unwrap_or_else(|error| match error.downcast::<clap::Error>() {
+        Ok(wrong) => wrong.exit(),
+        Err(error) => vmt_files::end("vmt-train", Err(error)),
+    })
 }
 
 #[cfg(feature = "video")]

@@ -1,8 +1,9 @@
 //! Renders a [`Score`](vmt::Score) as sound ([`wav`]), piano roll ([`piano_roll_svg`], [`piano_roll_png`]), sheet music
-//! ([`musicxml`]), and a [`Record`] of how it was made.
+//! ([`musicxml`]), and a [`Record`] of how it was made; several piano rolls side by side are a [`case_study`].
 //!
 //! MIDI is in [`vmt::midi`]; films with a new soundtrack are in `vmt-video`.
 
+mod case_study;
 mod error;
 mod lettering;
 mod notation;
@@ -11,9 +12,11 @@ mod record;
 mod roll;
 mod sound;
 
+pub use case_study::{Column, case_study, case_study_png};
 pub use error::{Error, Result};
+pub use lettering::{text, width as text_width};
 pub use notation::{hands, musicxml, musicxml_with, mxl};
 pub use phrases::{Phrase, phrases};
 pub use record::{Film, HitPoint, Model, Provenance, Record};
-pub use roll::{piano_roll_png, piano_roll_svg, thumbnails};
+pub use roll::{piano_roll_png, piano_roll_svg, png, thumbnails};
 pub use sound::{SoundFont, stem, wav};

@@ -15,21 +15,21 @@ use crate::{Error, Result, lettering};
 const PHRASES: [&str; 6] = ["#ffb347", "#56c8f0", "#ff7d95", "#3fd6a3", "#c79bff", "#ece06a"];
 /// Notes of no phrase.
 const NOTE: &str = "#9db0d3";
-const CARD: &str = "#12161f";
+pub const CARD: &str = "#12161f";
 const BLACK_KEYS: &str = "#0d1018";
 const SECONDS: &str = "#1f2634";
 const OCTAVES: &str = "#364158";
 const BARS: &str = "#4f6285";
-const MARKERS: &str = "#ffffff";
-const LABELS: &str = "#93a0b8";
+pub const MARKERS: &str = "#ffffff";
+pub const LABELS: &str = "#93a0b8";
 
 /// A semitone's height.
-const ROW: f64 = 7.0;
-const LEFT: f64 = 46.0;
+pub const ROW: f64 = 7.0;
+pub const LEFT: f64 = 46.0;
 const RIGHT: f64 = 30.0;
-const TOP: f64 = 20.0;
+pub const TOP: f64 = 20.0;
 /// Under the roll, for the seconds.
-const AXIS: f64 = 32.0;
+pub const AXIS: f64 = 32.0;
 /// Between two bar lines, at least.
 const BAR_ROOM: f64 = 8.0;
 /// The height of the film strip.
@@ -60,21 +60,35 @@ pub fn piano_roll_svg(score: &Score, film: Option<&Clip>, conductor: Option<&Con
 /// # Errors
 /// Where a thumbnail cannot be encoded, or the picture cannot be drawn.
 pub fn piano_roll_png(score: &Score, film: Option<&Clip>, conductor: Option<&Conductor>) -> Result<Vec<u8>> {
+    let Drawing { size, opening, parts } = Drawing::new(score, film, conductor)?;
+    draw(size, parts.into_iter().map(|part| [&opening, &part, CLOSING].concat()))
+}
+
+/// An SVG document that draws with paths alone, such as one with [`text`](crate::text), as PNG: two pixels to a unit.
+///
+/// # Errors
+/// Where it cannot be drawn.
+pub fn png(svg: &str) -> Result<Vec<u8>> {
+    let tree =
+        usvg::Tree::from_str(svg, &usvg::Options::default()).map_err(|error| Error::Picture(error.to_string()))?;
+    draw([tree.size().width(), tree.size().height()].map(f64::from), [svg.to_owned()].into_iter())
+}
+
+/// Draws SVG documents of this width and height one upon the other as PNG: two pixels to a unit, or fewer where they are wide.
+pub fn draw([width, height]: [f64; 2], documents: impl Iterator<Item = String>) -> Result<Vec<u8>> {
     let broken = |reason: &dyn ToString| Error::Picture(reason.to_string());
-    let Drawing { size: [width, height], opening, parts } = Drawing::new(score, film, conductor)?;
     let scale = (SHARP / width as f32).clamp(1.0, SCALE);
     let size = usvg::Size::from_wh(width as f32, height as f32).and_then(|size| size.to_int_size().scale_by(scale));
     let size = size.ok_or_else(|| broken(&"it has no size"))?;
     let mut picture = tiny_skia::Pixmap::new(size.width(), size.height()).ok_or_else(|| broken(&"it is too large"))?;
-    for part in parts {
-        let svg = [&opening, &part, CLOSING].concat();
+    for svg in documents {
         let tree = usvg::Tree::from_str(&svg, &usvg::Options::default()).map_err(|error| broken(&error))?;
         resvg::render(&tree, tiny_skia::Transform::from_scale(scale, scale), &mut picture.as_mut());
     }
     picture.encode_png().map_err(|error| broken(&error))
 }
 
-const CLOSING: &str = "</svg>\n";
+pub const CLOSING: &str = "</svg>\n";
 
 /// Notes in a part of a drawing: each takes 2 kB while it becomes pixels.
 const PART: usize = 10_000;
@@ -117,16 +131,16 @@ impl Drawing {
 }
 
 /// Where things are in the picture.
-struct Layout {
+pub struct Layout {
     /// MIDI note numbers, both of a C.
-    low: u8,
-    high: u8,
-    seconds: f64,
-    width: f64,
+    pub low: u8,
+    pub high: u8,
+    pub seconds: f64,
+    pub width: f64,
 }
 
 impl Layout {
-    fn new(score: &Score) -> Self {
+    pub fn new(score: &Score) -> Self {
         let pitches = || score.notes().iter().map(|note| note.pitch.get());
         let low = pitches().min().map_or(36, |low| low / 12 * 12).min(36);
         let high = pitches().max().map_or(96, |high| high.div_ceil(12) * 12).max(96);
@@ -139,29 +153,29 @@ impl Layout {
         (100.0 * seconds).clamp(600.0, 1200.0).max((25.0 * seconds).min(6000.0)).round()
     }
 
-    fn right(&self) -> f64 {
+    pub fn right(&self) -> f64 {
         LEFT + self.width
     }
 
-    fn bottom(&self) -> f64 {
+    pub fn bottom(&self) -> f64 {
         TOP + f64::from(self.high - self.low + 1) * ROW
     }
 
-    fn x(&self, seconds: f64) -> f64 {
+    pub fn x(&self, seconds: f64) -> f64 {
         LEFT + self.width * (seconds / self.seconds.max(1e-3)).min(1.0)
     }
 
-    fn x_of(&self, step: u32) -> f64 {
+    pub fn x_of(&self, step: u32) -> f64 {
         self.x(f64::from(step) / f64::from(STEPS_PER_SECOND))
     }
 
     /// The top of a pitch's row.
-    fn y(&self, pitch: u8) -> f64 {
+    pub fn y(&self, pitch: u8) -> f64 {
         TOP + f64::from(self.high - pitch) * ROW
     }
 
     /// Left, top, width and height.
-    fn note(&self, note: &Note) -> [f64; 4] {
+    pub fn note(&self, note: &Note) -> [f64; 4] {
         let [left, right] = [note.start, note.end].map(|step| self.x_of(step));
         // A small gap separates a repeated note from a long one.
         [left, self.y(note.pitch.get()) + 0.5, (right - left - 0.6).max(1.0), ROW - 1.0]
@@ -173,7 +187,7 @@ impl Layout {
         [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0].into_iter().find(room).unwrap_or(600.0)
     }
 
-    fn draw_grid(&self, svg: &mut String) -> std::fmt::Result {
+    pub fn draw_grid(&self, svg: &mut String) -> std::fmt::Result {
         let (right, bottom) = (self.right(), self.bottom());
         writeln!(svg, r#"<g fill="{BLACK_KEYS}">"#)?;
         for pitch in (self.low..=self.high).filter(|pitch| [1, 3, 6, 8, 10].contains(&(pitch % 12))) {
@@ -225,7 +239,7 @@ impl Layout {
         Ok(())
     }
 
-    fn draw_notes(&self, parts: &mut Vec<String>, score: &Score) -> std::fmt::Result {
+    pub fn draw_notes(&self, parts: &mut Vec<String>, score: &Score) -> std::fmt::Result {
         let phrases = phrases(score, PHRASES.len());
         let mut colours = vec![NOTE; score.notes().len()];
         let mut boxes = String::new();
@@ -287,7 +301,7 @@ impl Layout {
 }
 
 /// Text as XML has it; what XML cannot have is left out.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let text: String = text.chars().filter(|character| !character.is_control()).collect();
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

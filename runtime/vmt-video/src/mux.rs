@@ -107,7 +107,7 @@ pub fn mux(film: &Path, start: Duration, music: &Path, out: &Path, original_volu
     run(command, out, out).inspect_err(|_| drop(std::fs::remove_file(out)))
 }
 
-const FORM: &str = "aformat=sample_rates=48000:channel_layouts=stereo";
+pub const FORM: &str = "aformat=sample_rates=48000:channel_layouts=stereo";
 
 /// The metadata that names us in the films that we write, and our name.
 const COMPOSER: &str = "composer";
@@ -246,21 +246,12 @@ fn soundtrack(
     let mut command = ffmpeg();
     command.args(["-copyts", "-protocol_whitelist", "file", "-i"]).arg(url(music));
     let stream = if original_volume == 0.0 { None } else { sound(film)? };
-    let begins = seconds(zero, index.tick);
-    let mut joined = None;
-    let filters = match stream {
+    let own = stream.map(|stream| OwnSound::of(film, stream, index, zero, out)).transpose()?;
+    let filters = match &own {
         None => format!("[0:a:0]{FORM}[sound]"),
-        Some(stream) => {
-            let offsets = index.sound(film, stream)?;
-            if let [(_, offset)] = offsets[..] {
-                let begins = format!("{begins}-({})", seconds(offset, sound_tick(film, stream)?));
-                command.args(["-protocol_whitelist", "file", "-i"]).arg(url(&real(film)));
-                mixed(&format!("1:{stream}"), &begins, original_volume)
-            } else {
-                let path = joined.insert(joined_sound(film, stream, &offsets, out)?);
-                command.args(["-protocol_whitelist", "file", "-i"]).arg(url(path));
-                mixed("1:a:0", &format!("{begins}+{AHEAD}"), original_volume)
-            }
+        Some(own) => {
+            command.args(["-protocol_whitelist", "file", "-i"]).arg(url(&own.path()));
+            mixed(&own.at("1"), original_volume)
         }
     };
     command.args(["-filter_complex", &filters, "-map", "[sound]", "-c:a", "aac", "-b:a", "192k"]);
@@ -283,7 +274,7 @@ fn joined_sound(film: &Path, stream: usize, offsets: &[(usize, i64)], out: &Path
 }
 
 /// A file beside `out` that is removed in the end.
-fn scratch(out: &Path, extension: &str) -> Result<TempPath, Error> {
+pub fn scratch(out: &Path, extension: &str) -> Result<TempPath, Error> {
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let file = tempfile::Builder::new().prefix(".").suffix(extension).tempfile_in(folder);
     Ok(file.map_err(|error| Error::Mux { path: out.to_owned(), reason: error.to_string() })?.into_temp_path())
@@ -302,17 +293,53 @@ fn sound_tick(film: &Path, stream: usize) -> Result<Rational, Error> {
     Ok(Input::open(film)?.reader.input.stream(stream).map_or(Rational(1, 1), |stream| stream.time_base()))
 }
 
-/// The filter graph from the music and the film's `sound`, whose pictures begin at the second `begins`, to `[sound]`.
-fn mixed(sound: &str, begins: &str, volume: f32) -> String {
-    // aresample fills gaps with silence; the limiter keeps the sum from clipping.
+/// The sound of a film, in one count of time.
+pub struct OwnSound {
+    film: PathBuf,
+    /// A scratch file that holds it, where its clock jumps in the film.
+    joined: Option<TempPath>,
+    /// Which stream of the file it is.
+    stream: String,
+    /// The second in which the pictures begin.
+    begins: String,
+}
+
+impl OwnSound {
+    /// The `stream` of a film whose pictures begin at the timestamp `zero`; a scratch file is made beside `out`.
+    pub fn of(film: &Path, stream: usize, index: &Index, zero: i64, out: &Path) -> Result<Self, Error> {
+        let (offsets, begins) = (index.sound(film, stream)?, seconds(zero, index.tick));
+        let film = film.to_owned();
+        if let [(_, offset)] = offsets[..] {
+            let begins = format!("{begins}-({})", seconds(offset, sound_tick(&film, stream)?));
+            return Ok(Self { film, joined: None, stream: stream.to_string(), begins });
+        }
+        let joined = Some(joined_sound(&film, stream, &offsets, out)?);
+        Ok(Self { film, joined, stream: "a:0".to_owned(), begins: format!("{begins}+{AHEAD}") })
+    }
+
+    /// The file.
+    pub fn path(&self) -> PathBuf {
+        self.joined.as_ref().map_or_else(|| real(&self.film), |joined| joined.to_path_buf())
+    }
+
+    /// Filters that take it from this `input` of `ffmpeg` and let it begin with the pictures; gaps become silence.
+    pub fn at(&self, input: &str) -> String {
+        let Self { stream, begins, .. } = self;
+        format!("[{input}:{stream}]asetpts=PTS-({begins})/TB,atrim=start=0,aresample=async=1:first_pts=0,{FORM}")
+    }
+}
+
+/// The filter graph from the music and the film's own sound to `[sound]`.
+fn mixed(own: &str, volume: f32) -> String {
+    // The limiter keeps the sum from clipping.
     format!(
-        "[{sound}]asetpts=PTS-({begins})/TB,atrim=start=0,aresample=async=1:first_pts=0,{FORM},volume={volume}[film];\
+        "{own},volume={volume}[film];\
          [0:a:0]{FORM}[music];[music][film]amix=duration=first:normalize=0,alimiter=limit=0.9:attack=1:level=0[sound]"
     )
 }
 
 /// The first stream of sound that `ffmpeg` can decode, if there is one.
-fn sound(film: &Path) -> Result<Option<usize>, Error> {
+pub fn sound(film: &Path) -> Result<Option<usize>, Error> {
     Ok(sounds(film)?.into_iter().find(|stream| {
         let mut command = copying(film);
         command.args(["-map", &format!("0:{stream}"), "-frames:a", "1", "-f", "framecrc", "-"]);
@@ -323,7 +350,7 @@ fn sound(film: &Path) -> Result<Option<usize>, Error> {
 }
 
 /// What ffmpeg has logged, without its own addresses and the name of the file that it was to write.
-fn said(done: &Output, out: &Path) -> String {
+pub fn said(done: &Output, out: &Path) -> String {
     let log = String::from_utf8_lossy(&done.stderr);
     let own = |line: &str| {
         let line = line.strip_prefix('[').and_then(|line| line.split_once("] ")).map_or(line, |(_, line)| line);
@@ -341,7 +368,7 @@ fn container(out: &Path) -> String {
     out.extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
-fn missing(path: &Path, error: &std::io::Error) -> Error {
+pub fn missing(path: &Path, error: &std::io::Error) -> Error {
     let reason = format!("the program `ffmpeg` must be installed, but: {error}");
     Error::Mux { path: path.to_owned(), reason }
 }

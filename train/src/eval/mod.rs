@@ -16,7 +16,6 @@ mod near_copies;
 mod pulse;
 pub mod report;
 mod rhythm;
-pub mod statistics;
 mod tables;
 
 pub use compare::{Piece, evaluate};
@@ -25,3 +24,4 @@ pub use films::Film;
 pub use held_out::HeldOut;
 pub use likelihood::mean_nll;
 pub use near_copies::songs_for_training;
+pub use vmt_statistics::summary as statistics;
