@@ -113,6 +113,10 @@ class Browser:
     def shot(self, name, full=True):
         if SHOTS:
             SHOTS.mkdir(exist_ok=True)
+            if full:
+                self.run("scrollTo(0, 0)")
+            self.run("Promise.race([new Promise(done => setTimeout(done, 2000)), (async () => { for (const video of "
+                     "document.querySelectorAll('video')) while (video.readyState < 2) await new Promise(requestAnimationFrame) })()])")
             picture = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=full)["data"]
             (SHOTS / f"{name}.png").write_bytes(base64.b64decode(picture))
 
@@ -297,7 +301,7 @@ def main(place):
             browser.shot(f"rated-{width}")
             browser.click("#pause")
             browser.shot(f"paused-{width}")
-            browser.open("about:blank#" if False else f"{url}?rater={rater}")
+            browser.open(f"{url}?rater={rater}")
             assert rated.heading() == "Welcome back"
             browser.shot(f"back-{width}")
             browser.click("#resume")

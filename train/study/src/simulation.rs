@@ -39,6 +39,31 @@ fn normal(random: &mut Stream) -> f64 {
 }
 
 impl Preferences {
+    /// The paper's means (table 2), with a spread as in other listening studies of generated music.
+    pub fn paper() -> Self {
+        let system = |(name, means): (&str, [f64; 2])| (name.to_owned(), means);
+        let systems = [("original", [3.60, 3.05]), ("VMT", [3.11, 2.36]), ("SEQ2SEQ", [2.74, 2.13])].map(system);
+        let (of_people, of_films, of_pieces, of_ratings, skips) = (0.5, 0.3, 0.4, 1.0, 0.05);
+        Self { systems: systems.to_vec(), of_people, of_films, of_pieces, of_ratings, skips }
+    }
+
+    /// What the mean rating of a system would be over all people and films that there could be: what is thought, rounded to the
+    /// scale and kept within it.
+    pub fn truth(&self, system: usize, measure: usize) -> f64 {
+        let parts = [self.of_people, self.of_films, self.of_pieces, self.of_ratings];
+        let deviation = parts.iter().map(|part| part * part).sum::<f64>().sqrt();
+        let middle = self.systems[system].1[measure];
+        // The normal distribution in steps of a thousandth of its deviation.
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for step in -6000..=6000 {
+            let z = f64::from(step) / 1000.0;
+            let density = (-z * z / 2.0).exp();
+            sum += density * (middle + deviation * z).round().clamp(0.0, HIGHEST.into());
+            weight += density;
+        }
+        sum / weight
+    }
+
     /// The key of a study of so many films.
     pub fn key(&self, films: usize, per_rater: usize, seed: u64) -> Key {
         let film = |number: usize| {
@@ -137,5 +162,65 @@ impl Simulated {
             answers.checks.iter_mut().for_each(|check| check.smoothness = (check.smoothness + 1) % HIGHEST);
         }
         self.answers.push(answers);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::Report;
+
+    /// The scores of all systems, smoothness then relevance, with their intervals.
+    fn scores(report: &Report) -> Vec<(f64, [f64; 2])> {
+        let scores = report.systems.iter().flat_map(|system| &system.scores);
+        scores.map(|score| (score.mean, score.interval.unwrap())).collect()
+    }
+
+    #[test]
+    fn known_preferences_are_found() {
+        let preferences = Preferences::paper();
+        let truths: Vec<f64> = (0..6).map(|index| preferences.truth(index / 2, index % 2)).collect();
+        let (mut held, mut all) = (0, 0);
+        for seed in 0..25 {
+            let Simulated { key, answers } = preferences.simulate(60, 12, 6, seed);
+            let report = Report::new(&key, &answers, Vec::new(), seed).unwrap();
+            for ((_, [low, high]), truth) in scores(&report).into_iter().zip(&truths) {
+                held += usize::from((low..=high).contains(truth));
+                all += 1;
+            }
+        }
+        // 95 % of 150, which are not independent.
+        assert!(held * 100 >= all * 90, "{held} of {all}");
+    }
+
+    #[test]
+    fn who_rates_at_random_changes_little_and_is_found_out() {
+        let mut study = Preferences::paper().simulate(100, 10, 10, 1);
+        let report = |study: &Simulated| Report::new(&study.key, &study.answers, Vec::new(), 1).unwrap();
+        let before = report(&study);
+        study.add_random_rater(false, 2);
+        let found_out = report(&study);
+        assert_eq!((scores(&found_out), found_out.failed.len()), (scores(&before), 1));
+        study.answers.pop();
+        study.add_random_rater(true, 2);
+        let lucky = report(&study);
+        assert!(lucky.failed.is_empty() && lucky.people == 101);
+        for ((mean, _), (before, [low, high])) in scores(&lucky).into_iter().zip(scores(&before)) {
+            assert!(mean != before && (low..=high).contains(&mean), "{mean} in [{low}, {high}]");
+        }
+    }
+
+    #[test]
+    fn differences_are_tested() {
+        let Simulated { key, answers } = Preferences::paper().simulate(60, 30, 10, 3);
+        let report = Report::new(&key, &answers, Vec::new(), 1).unwrap();
+        assert!(report.comparisons.iter().any(|comparison| comparison.is_significant()));
+        let same = Preferences { systems: vec![("A".into(), [3.0; 2]), ("B".into(), [3.0; 2])], ..Preferences::paper() };
+        let found = (0..20).filter(|&seed| {
+            let Simulated { key, answers } = same.simulate(30, 12, 6, seed);
+            let report = Report::new(&key, &answers, Vec::new(), 1).unwrap();
+            report.comparisons.iter().any(|comparison| comparison.is_significant())
+        });
+        assert!(found.count() <= 3, "systems that are alike differ seldom");
     }
 }
