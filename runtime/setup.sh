@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches what the build needs and cargo cannot; does nothing, and needs no network, where it is there already.
-# Usage: setup.sh packages|library|compilers|checkers|packagers|linters|web ...
+# Usage: setup.sh packages|library|compilers|checkers|browser|packagers|linters|web ...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -107,6 +107,15 @@ checkers() {
     command -v strace >/dev/null || { command -v apt-get >/dev/null && install strace; } || stop "install strace by hand"
 }
 
+# Chromium, for tests/study_page.py; any that is there will do.
+browser() {
+    local name
+    for name in chromium chromium-browser google-chrome google-chrome-stable; do
+        if command -v $name >/dev/null; then return; fi
+    done
+    { command -v apt-get >/dev/null && install chromium; } || stop "install Chromium or Google Chrome by hand"
+}
+
 # maturin and zig, in target/python.
 packagers() {
     wheels "maturin and zig" packagers runtime/vmt-python/requirements.txt
@@ -145,7 +154,7 @@ wheels() {
 
 for part in "$@"; do
     case $part in
-        packages | library | compilers | checkers | packagers | linters | web) "$part" ;;
+        packages | library | compilers | checkers | browser | packagers | linters | web) "$part" ;;
         *) stop "no such part: $part" ;;
     esac
 done

@@ -66,7 +66,10 @@ impl Figure {
         let length = f64::from(steps) / f64::from(STEPS_PER_SECOND);
         let seconds = length.max(duration.as_secs_f64());
         let low = layouts.iter().map(|layout| layout.low).min().ok_or_else(|| broken(&"there is no piece"))?;
-        let high = layouts.iter().map(|layout| layout.high).max().unwrap_or(96);
+        let high = layouts.iter().map(|layout| layout.high).max().unwrap_or(low);
+        let marked = || columns.iter().flat_map(|column| &column.unmatched).map(|(_, pitch)| pitch.get());
+        let low = marked().min().map_or(low, |lowest| low.min(lowest / 12 * 12));
+        let high = marked().max().map_or(high, |highest| high.max(highest.div_ceil(12) * 12));
         let room = columns.iter().flat_map(|column| &column.lines).map(|line| width(line)).fold(240.0, f64::max);
         let layout = Layout { low, high, seconds, width: (SECOND * seconds).clamp(room, 1500.0).round() };
         let lines = columns.iter().map(|column| column.lines.len()).max().unwrap_or(0);
@@ -143,7 +146,7 @@ mod tests {
                 title: "A & <b>".into(),
                 score: &long,
                 unclosed: vec![1],
-                unmatched: vec![(120, Pitch::new(70).unwrap())],
+                unmatched: vec![(120, Pitch::new(24).unwrap())],
                 lines: vec!["ends 3.50 s".into()],
             },
             Column { title: "B".into(), score: &empty, unclosed: Vec::new(), unmatched: Vec::new(), lines: Vec::new() },
@@ -153,6 +156,11 @@ mod tests {
         let red = document.descendants().find(|it| it.attribute("stroke") == Some(WRONG)).unwrap();
         let marks: Vec<_> = red.children().filter(|it| it.is_element()).map(|it| it.tag_name().name()).collect();
         assert_eq!(marks, ["rect", "path"]);
+        // The mark is on the lowest line, an octave below C2.
+        let [cross, frame] = [red.children().filter(|it| it.is_element()).nth(1).unwrap(), document.root_element()];
+        let y: f64 = cross.attribute("d").unwrap().split([' ', 'l']).nth(1).unwrap().parse().unwrap();
+        let tall: f64 = frame.attribute("height").unwrap().parse().unwrap();
+        assert!((y - (TOP + 72.5 * ROW - 3.0)).abs() < 0.1 && tall > TITLE + TOP + 73.0 * ROW, "{y} of {tall}");
         // The film's end is where two of the three and a half seconds are over, in both.
         let ends: Vec<_> = document.descendants().filter(|it| it.attribute("stroke-dasharray").is_some()).collect();
         let room = ends[0].attribute("d").unwrap().strip_prefix('M').unwrap().split(' ').next().unwrap();

@@ -33,7 +33,9 @@ fn main() {
     let preferences = Preferences::paper();
     let [films, each] = FILMS;
     println!("{runs} studies of {people} people, {films} films, {each} for each person");
-    println!("| | truth | within the interval | mean length | with one who rates at random | moved by, of half the interval |");
+    println!(
+        "| | truth | within the interval | mean length | with one who rates at random | moved by, of half the interval |"
+    );
     println!("|---|---|---|---|---|---|");
     let names = preferences.systems.iter().map(|system| &system.0);
     for (system, name) in names.enumerate() {
@@ -60,7 +62,9 @@ fn main() {
             let share = |count: u64| 100.0 * count as f64 / runs as f64;
             let [without, with] = held[measure].map(share);
             let (length, moved) = (lengths[measure], 100.0 * moved[measure]);
-            println!("| {name}, {what} | {truth:.3} | {without:.1} % | {length:.3} | {with:.1} % | at most {moved:.1} % |");
+            println!(
+                "| {name}, {what} | {truth:.3} | {without:.1} % | {length:.3} | {with:.1} % | at most {moved:.1} % |"
+            );
         }
     }
     let Simulated { key, answers } = preferences.simulate(23, 30, 30, 1);

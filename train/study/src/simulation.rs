@@ -215,7 +215,8 @@ mod tests {
         let Simulated { key, answers } = Preferences::paper().simulate(60, 30, 10, 3);
         let report = Report::new(&key, &answers, Vec::new(), 1).unwrap();
         assert!(report.comparisons.iter().any(|comparison| comparison.is_significant()));
-        let same = Preferences { systems: vec![("A".into(), [3.0; 2]), ("B".into(), [3.0; 2])], ..Preferences::paper() };
+        let same =
+            Preferences { systems: vec![("A".into(), [3.0; 2]), ("B".into(), [3.0; 2])], ..Preferences::paper() };
         let found = (0..20).filter(|&seed| {
             let Simulated { key, answers } = same.simulate(30, 12, 6, seed);
             let report = Report::new(&key, &answers, Vec::new(), 1).unwrap();

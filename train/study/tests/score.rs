@@ -42,7 +42,10 @@ fn a_report_in_four_forms() {
     assert!(markdown.contains("| smoothness | original - VMT | +0."), "{markdown}");
     let json: serde_json::Value = serde_json::from_str(&read("scores.json")).unwrap();
     assert_eq!((json["people"].as_u64(), json["films"].as_u64()), (Some(23), Some(30)));
-    assert!(read("scores.svg").starts_with("<svg") && fs::read(place.path().join("scores.png")).unwrap().starts_with(b"\x89PNG"));
+    assert!(
+        read("scores.svg").starts_with("<svg")
+            && fs::read(place.path().join("scores.png")).unwrap().starts_with(b"\x89PNG")
+    );
     // The same again.
     score(place.path(), "answers", "again.md").unwrap();
     assert_eq!(markdown, read("again.md"));
@@ -63,9 +66,21 @@ fn bad_files_are_named_and_left_out() {
         ("a", String::new(), "must be answers of a study"),
         ("b", "[1, 2]".into(), "must be answers of a study"),
         ("c", fresh.replace("\"format\":1", "\"format\":9"), "must have format 1, but has 9"),
-        ("d", fresh.replace("0123456789ab", "ba9876543210"), "must be of study \"0123456789ab\", but is of \"ba9876543210\""),
-        ("e", fresh.replacen(&format!("\"smoothness\":{smoothness}"), "\"smoothness\":6", 1), "must be 0 to 5, but is 6"),
-        ("f", fresh.replacen(&format!("\"smoothness\":{smoothness}"), "\"smoothness\":-1", 1), "must be answers of a study"),
+        (
+            "d",
+            fresh.replace("0123456789ab", "ba9876543210"),
+            "must be of study \"0123456789ab\", but is of \"ba9876543210\"",
+        ),
+        (
+            "e",
+            fresh.replacen(&format!("\"smoothness\":{smoothness}"), "\"smoothness\":6", 1),
+            "must be 0 to 5, but is 6",
+        ),
+        (
+            "f",
+            fresh.replacen(&format!("\"smoothness\":{smoothness}"), "\"smoothness\":-1", 1),
+            "must be answers of a study",
+        ),
         ("g", fresh.replace("\"films\":[", &format!("\"films\":[{film},")), "film \"nothing\" is not in the study"),
         ("h", fresh.replace("feedfeedfeedfeed", "../../x"), "`session` must be 8 to 32 hexadecimal digits"),
         ("i", fresh.replace("\"rater\"", "\"racer\""), "must be answers of a study"),
