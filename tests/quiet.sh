@@ -43,6 +43,10 @@ quiet vmt compose --from "$place/out/a.json" -o "$place/out/b.wav"
 quiet vmt doctor
 quiet vmt inspect
 
+systems=(--system "beat=onnx/tiny-vmt" --system "other=onnx/tiny-seq2seq")
+quiet vmt-train study make tests/data/demo.mp4 "${systems[@]}" --seconds 2 -o "$place/out/study"
+quiet vmt-train case-study tests/data/demo.mp4 "${systems[@]}" -o "$place/out/figure.png"
+
 # The Python package, as its tests lay it out.
 for engine in auto tract; do
     quiet target/python/bin/python -I -B -c "

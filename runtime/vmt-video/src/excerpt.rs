@@ -49,6 +49,15 @@ pub fn film_sound(film: &Path, near: &Path) -> Result<Vec<[f32; 2]>, Error> {
     samples(command, film)
 }
 
+/// Checks, before any work, that a film or a sound file has sound that FFmpeg decodes.
+///
+/// # Errors
+/// [`Error::Unfit`] where it has none; where it cannot be read.
+pub fn check_sound(path: &Path) -> Result<(), Error> {
+    let unfit = || Error::Unfit { path: path.to_owned(), reason: "has no sound that FFmpeg can decode".to_owned() };
+    sound_stream(path)?.map(drop).ok_or_else(unfit)
+}
+
 /// Lets `ffmpeg` write samples, and reads them.
 fn samples(mut command: Command, path: &Path) -> Result<Vec<[f32; 2]>, Error> {
     command.args(["-ar", &SAMPLE_RATE.to_string(), "-ac", "2", "-f", "f32le", "pipe:1"]);

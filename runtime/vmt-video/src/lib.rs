@@ -17,7 +17,7 @@ mod timestamps;
 mod video;
 
 pub use error::Error;
-pub use excerpt::{SAMPLE_RATE, check_excerpt, encode_excerpt, encode_pictures, film_sound, sound};
+pub use excerpt::{SAMPLE_RATE, check_excerpt, check_sound, encode_excerpt, encode_pictures, film_sound, sound};
 pub use index::duration;
 pub use mp3::{check_mp3, encode_mp3};
 pub use mux::{CONTAINERS, can_be_read_again, check_mux, mux};

@@ -119,7 +119,10 @@ impl System {
     /// # Errors
     /// Where the bundle cannot be loaded, or a film has no file.
     pub fn open(arg: &SystemArg, films: &[Film]) -> Result<Self> {
-        let Some(path) = &arg.source else { return Ok(Self::Original) };
+        let Some(path) = &arg.source else {
+            films.iter().try_for_each(|film| vmt_video::check_sound(&film.path))?;
+            return Ok(Self::Original);
+        };
         let at = || format!("{}: {}", arg.name, path.display());
         ensure(path.is_dir(), format!("{}: must be a bundle, or a folder of MIDI or sound files", at()))?;
         if path.join("manifest.yaml").exists() {
@@ -148,6 +151,14 @@ impl System {
             missing.is_empty(),
             format!("{}: must have a file (NAME.{{{kinds}}}) for each film, but has none for {missing}", at()),
         )?;
+        // Before the work for any of them.
+        for file in found.values() {
+            if has_extension(file, &SCORES) {
+                read_score(file, Duration::MAX)?;
+            } else {
+                vmt_video::check_sound(file)?;
+            }
+        }
         Ok(Self::Files(found))
     }
 
@@ -242,9 +253,11 @@ mod tests {
     #[test]
     fn a_file_for_each_film() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["one.mid", "two.WAV", "two.txt", "three.mid", "three.mp3"] {
-            fs::write(folder.path().join(name), "").unwrap();
+        let music = midi::write(&Score::default()).unwrap();
+        for name in ["one.mid", "two.MIDI", "two.txt", "three.mid", "three.mp3"] {
+            fs::write(folder.path().join(name), &music).unwrap();
         }
+        fs::write(folder.path().join("four.mid"), "no music").unwrap();
         let film = |name: &str| Film { name: name.into(), path: name.into(), length: Duration::from_secs(1) };
         let open = |names: &[&str]| {
             let films: Vec<_> = names.iter().map(|name| film(name)).collect();
@@ -252,9 +265,11 @@ mod tests {
             System::open(&arg, &films).map_err(|error| error.to_string())
         };
         let Ok(System::Files(found)) = open(&["one", "two"]) else { panic!("both are there") };
-        assert_eq!(found["two"], folder.path().join("two.WAV"));
-        let error = open(&["one", "four", "five"]).err().unwrap();
-        assert!(error.contains("has none for four, five"), "{error}");
+        assert_eq!(found["two"], folder.path().join("two.MIDI"));
+        let error = open(&["one", "five", "six"]).err().unwrap();
+        assert!(error.contains("has none for five, six"), "{error}");
+        let error = open(&["one", "four"]).err().unwrap();
+        assert!(error.contains("four.mid"), "{error}");
         let error = open(&["three"]).err().unwrap();
         assert!(error.contains("must have one file for three"), "{error}");
     }
