@@ -323,3 +323,63 @@ fn power(measure: &'static str, ratings: &Ratings) -> Power {
         people: pairs_needed(DIFFERENCE, of_people),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::FilmAnswer;
+    use crate::simulation::Preferences;
+
+    /// Two systems and three films; `ratings` has a row for each person, with what was given to both pieces of each film, or nothing
+    /// where it was skipped.
+    fn report(ratings: &[[Option<[u8; 2]>; 3]], fail: &[usize]) -> Report {
+        let systems = ["A", "B"].map(|name| (name.to_owned(), [3.0; 2])).to_vec();
+        let mut study = Preferences { systems, ..Preferences::paper() }.simulate(ratings.len(), 3, 3, 1);
+        for (person, (answers, row)) in study.answers.iter_mut().zip(ratings).enumerate() {
+            let films = study.key.films.iter().zip(row).map(|(film, given)| {
+                let rate = |(piece, it): (&String, &crate::format::KeyPiece)| {
+                    given.map(|given| Rated {
+                        piece: piece.clone(),
+                        smoothness: given[it.system],
+                        relevance: 5 - given[it.system],
+                        plays: 1,
+                    })
+                };
+                FilmAnswer {
+                    film: film.id.clone(),
+                    skipped: given.is_none(),
+                    ratings: film.pieces.iter().filter_map(rate).collect(),
+                }
+            });
+            answers.films = films.collect();
+            if fail.contains(&person) {
+                answers.checks[0].relevance += 1;
+            }
+        }
+        Report::new(&study.key, &study.answers, Vec::new(), 1).unwrap()
+    }
+
+    #[test]
+    fn a_small_study_by_hand() {
+        let (s, o) = (Some, None);
+        let rows = [[s([4, 2]), s([5, 1]), o], [s([3, 3]), s([4, 2]), s([5, 0])], [s([0, 5]), s([0, 5]), s([0, 5])]];
+        let Report { people, films, ratings, systems, comparisons, skips, failed, agreement, .. } = report(&rows, &[2]);
+        assert_eq!((people, films, ratings), (2, 3, 10));
+        let mean = |system: usize, measure: usize| systems[system].scores[measure].mean;
+        assert_eq!([mean(0, 0), mean(1, 0), mean(0, 1), mean(1, 1)], [21.0 / 5.0, 8.0 / 5.0, 4.0 / 5.0, 17.0 / 5.0]);
+        let [smoothness, relevance] = &comparisons[..] else { panic!("one pair, two measures") };
+        assert_eq!((smoothness.difference.mean, relevance.difference.mean), (13.0 / 5.0, -13.0 / 5.0));
+        // Means of people: 3 and 7/3, of films: 1, 3 and 5; all above zero.
+        assert_eq!((smoothness.by_people.count, smoothness.by_people.p), (2, 0.5));
+        assert_eq!((smoothness.by_films.count, smoothness.by_films.p), (3, 0.25));
+        let skipped: Vec<_> = skips.iter().map(|film| (film.shown, film.skipped)).collect();
+        assert_eq!(skipped, [(2, 0), (2, 0), (2, 1)], "who is left out does not count");
+        assert_eq!((failed.len(), failed[0].rater, failed[0].right, failed[0].checks), (1, 2, 1, 2));
+        assert!(agreement[0].alpha.unwrap() > 0.5 && agreement[0].alpha == agreement[1].alpha);
+    }
+
+    #[test]
+    fn comments_are_lines() {
+        assert_eq!(one_line(" a\n\n# b\tc\u{7} "), "a # b c");
+    }
+}
