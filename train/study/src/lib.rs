@@ -45,7 +45,6 @@ pub struct StudyArgs {
 }
 
 #[derive(Debug, clap::Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each process")]
 enum Command {
     Make(make::MakeArgs),
     Serve(serve::ServeArgs),

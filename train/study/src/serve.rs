@@ -239,7 +239,7 @@ fn send(path: &Path, request: &Request) -> Result<ResponseBox> {
 fn part(range: &str, size: u64) -> Option<(u64, u64)> {
     let (from, to) = range.strip_prefix("bytes=")?.split_once('-')?;
     let (begin, end) = match (from, to) {
-        ("", last) => (size.checked_sub(last.parse().ok()?).unwrap_or(0), size),
+        ("", last) => (size.saturating_sub(last.parse().ok()?), size),
         (from, "") => (from.parse().ok()?, size),
         (from, to) => (from.parse().ok()?, to.parse::<u64>().ok()?.checked_add(1)?.min(size)),
     };
