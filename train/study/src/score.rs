@@ -47,7 +47,7 @@ impl ScoreArgs {
         ensure(is_markdown, format!("{}: must end in .md, but does not", out.display()))?;
         let others = ["json", "svg", "png"].map(|extension| out.with_extension(extension));
         let inputs: Vec<_> = self.answers.iter().chain([&self.key]).map(PathBuf::as_path).collect();
-        for path in others.iter().chain([out]) {
+        for path in [out].into_iter().chain(&others) {
             check_output(path, &inputs)?;
             // A report among the answers would be read as one the next time.
             let folder =
