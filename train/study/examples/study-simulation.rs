@@ -67,7 +67,7 @@ fn main() {
             );
         }
     }
-    let Simulated { key, answers } = preferences.simulate(23, 30, 30, 1);
+    let Simulated { key, answers } = preferences.simulate(23, films, each, 1);
     match Report::new(&key, &answers, Vec::new(), 1) {
         Some(report) => println!("\nA study of the paper's size, simulated:\n\n{report}"),
         None => println!("nobody rated anything"),
