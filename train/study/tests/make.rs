@@ -11,6 +11,8 @@ use vmt::{Note, Pitch, Score, midi};
 use vmt_study::format::Key;
 use vmt_study::loudness::Loudness;
 use vmt_study::make::read_page;
+use vmt_study::model::Model;
+use vmt_study::sources::{Film, read_score};
 use vmt_study::{CaseStudyArgs, StudyArgs};
 
 /// Runs a command with these arguments; the error, and whether the call was wrong.
@@ -148,6 +150,26 @@ fn wrong_calls_are_refused_before_the_work() {
     let (is_wrong, said) = place.study("make @mute --system original --system soft=@music -o @study").unwrap_err();
     assert!(!is_wrong && said.contains("c.mp4: has no sound"), "{said}");
     assert!(!files(place.0.path()).contains("study") && !place.path("study.key.json").exists());
+}
+
+/// A bundle's piece is what `vmt compose` writes.
+#[test]
+fn bundles_compose_as_the_program_does() {
+    let place = Place::new();
+    let film = Film::open(&place.path("films/b.mp4"), Duration::MAX).unwrap();
+    for bundle in ["vmt-beat", "tiny-vmt"] {
+        let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../onnx").join(bundle);
+        let out = place.path("music.mid");
+        let paths = [&film.path, &bundle, &out].map(|path| path.display().to_string());
+        let [film_name, bundle_name, out_name] = paths.each_ref().map(|path| &path[..]);
+        let call = ["vmt", "compose", film_name, "--bundle", bundle_name, "--seed", "5", "-o", out_name, "--quiet"];
+        vmt_cli::execute(call).unwrap();
+        let want = read_score(&out, film.length).unwrap();
+        let model = Model::load(&bundle).unwrap();
+        let (got, _) = model.compose(&film.path, Duration::ZERO..film.length, 5, false).unwrap();
+        assert!(!want.notes().is_empty());
+        assert_eq!(got.score.notes(), want.notes(), "{bundle_name}");
+    }
 }
 
 #[test]
