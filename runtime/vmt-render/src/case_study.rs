@@ -6,7 +6,7 @@ use std::time::Duration;
 use vmt::{Pitch, STEPS_PER_SECOND, Score};
 
 use crate::lettering::{text, width};
-use crate::roll::{AXIS, CARD, CLOSING, LABELS, LEFT, Layout, MARKERS, ROW, TOP, draw};
+use crate::roll::{AXIS, CARD, CLOSING, LABELS, LEFT, Layout, MARKERS, ROW, TOP, rasterise};
 use crate::{Error, Result};
 
 /// What is wrong with a piece.
@@ -49,7 +49,7 @@ pub fn case_study(columns: &[Column], duration: Duration) -> Result<String> {
 /// As [`case_study`], and where the picture cannot be drawn.
 pub fn case_study_png(columns: &[Column], duration: Duration) -> Result<Vec<u8>> {
     let Figure { size, svg } = Figure::new(columns, duration)?;
-    draw(size, [svg].into_iter())
+    rasterise(size, [svg])
 }
 
 struct Figure {

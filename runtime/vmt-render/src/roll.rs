@@ -12,13 +12,13 @@ use crate::phrases::{Extent, Phrase, extent, phrases};
 use crate::{Error, Result, lettering};
 
 /// A colour for each phrase; they can be told apart with colour blindness too (after Okabe and Ito).
-const PHRASES: [&str; 6] = ["#ffb347", "#56c8f0", "#ff7d95", "#3fd6a3", "#c79bff", "#ece06a"];
+pub const PHRASES: [&str; 6] = ["#ffb347", "#56c8f0", "#ff7d95", "#3fd6a3", "#c79bff", "#ece06a"];
 /// Notes of no phrase.
 const NOTE: &str = "#9db0d3";
 pub const CARD: &str = "#12161f";
 const BLACK_KEYS: &str = "#0d1018";
-const SECONDS: &str = "#1f2634";
-const OCTAVES: &str = "#364158";
+pub const SECONDS: &str = "#1f2634";
+pub const OCTAVES: &str = "#364158";
 const BARS: &str = "#4f6285";
 pub const MARKERS: &str = "#ffffff";
 pub const LABELS: &str = "#93a0b8";
@@ -61,7 +61,7 @@ pub fn piano_roll_svg(score: &Score, film: Option<&Clip>, conductor: Option<&Con
 /// Where a thumbnail cannot be encoded, or the picture cannot be drawn.
 pub fn piano_roll_png(score: &Score, film: Option<&Clip>, conductor: Option<&Conductor>) -> Result<Vec<u8>> {
     let Drawing { size, opening, parts } = Drawing::new(score, film, conductor)?;
-    draw(size, parts.into_iter().map(|part| [&opening, &part, CLOSING].concat()))
+    rasterise(size, parts.iter().map(|part| [&opening, part, CLOSING].concat()))
 }
 
 /// An SVG document that draws with paths alone, such as one with [`text`](crate::text), as PNG: two pixels to a unit.
@@ -71,11 +71,11 @@ pub fn piano_roll_png(score: &Score, film: Option<&Clip>, conductor: Option<&Con
 pub fn png(svg: &str) -> Result<Vec<u8>> {
     let tree =
         usvg::Tree::from_str(svg, &usvg::Options::default()).map_err(|error| Error::Picture(error.to_string()))?;
-    draw([tree.size().width(), tree.size().height()].map(f64::from), [svg.to_owned()].into_iter())
+    rasterise([tree.size().width(), tree.size().height()].map(f64::from), [svg.to_owned()])
 }
 
-/// Draws SVG documents of this width and height one upon the other as PNG: two pixels to a unit, or fewer where they are wide.
-pub fn draw([width, height]: [f64; 2], documents: impl Iterator<Item = String>) -> Result<Vec<u8>> {
+/// SVG documents of one size, one upon the other, as PNG.
+pub fn rasterise([width, height]: [f64; 2], documents: impl IntoIterator<Item = String>) -> Result<Vec<u8>> {
     let broken = |reason: &dyn ToString| Error::Picture(reason.to_string());
     let scale = (SHARP / width as f32).clamp(1.0, SCALE);
     let size = usvg::Size::from_wh(width as f32, height as f32).and_then(|size| size.to_int_size().scale_by(scale));

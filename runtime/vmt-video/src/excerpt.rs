@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::index::Index;
 use crate::input::{ffmpeg, url};
-use crate::mux::{FORM, OwnSound, missing, run, said, scratch, sound as sound_stream};
+use crate::mux::{FORM, missing, original, real, run, said, scratch, sound as sound_stream};
 
 /// Samples a second of [`sound`] and [`film_sound`].
 pub const SAMPLE_RATE: u32 = 48_000;
@@ -42,10 +42,12 @@ pub fn film_sound(film: &Path, near: &Path) -> Result<Vec<[f32; 2]>, Error> {
     let unfit = || Error::Unfit { path: film.to_owned(), reason: "has no sound that FFmpeg can decode".to_owned() };
     let stream = sound_stream(film)?.ok_or_else(unfit)?;
     let index = Index::of(film)?;
-    let own = OwnSound::of(film, stream, &index, index.zero, near)?;
+    let (joined, begins) = original(film, &index, stream, index.zero, near)?;
+    let (input, stream) = joined.as_ref().map_or((real(film), stream), |joined| (joined.to_path_buf(), 0));
     let mut command = ffmpeg();
-    command.args(["-copyts", "-protocol_whitelist", "file", "-i"]).arg(url(&own.path()));
-    command.args(["-filter_complex", &format!("{}[sound]", own.at("0")), "-map", "[sound]"]);
+    command.args(["-copyts", "-protocol_whitelist", "file", "-i"]).arg(url(&input));
+    let filters = format!("asetpts=PTS-({begins})/TB,atrim=start=0,aresample=async=1:first_pts=0,{FORM}");
+    command.args(["-map", &format!("0:{stream}"), "-af", &filters]);
     samples(command, film)
 }
 

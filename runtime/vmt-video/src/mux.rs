@@ -165,7 +165,7 @@ fn copying(film: &Path) -> Command {
 }
 
 /// The film as `ffmpeg` finds it, whose `/dev/stdin` is another file.
-fn real(film: &Path) -> PathBuf {
+pub fn real(film: &Path) -> PathBuf {
     film.canonicalize().unwrap_or_else(|_| film.to_owned())
 }
 
@@ -246,12 +246,15 @@ fn soundtrack(
     let mut command = ffmpeg();
     command.args(["-copyts", "-protocol_whitelist", "file", "-i"]).arg(url(music));
     let stream = if original_volume == 0.0 { None } else { sound(film)? };
-    let own = stream.map(|stream| OwnSound::of(film, stream, index, zero, out)).transpose()?;
-    let filters = match &own {
+    let mut kept = None;
+    let filters = match stream {
         None => format!("[0:a:0]{FORM}[sound]"),
-        Some(own) => {
-            command.args(["-protocol_whitelist", "file", "-i"]).arg(url(&own.path()));
-            mixed(&own.at("1"), original_volume)
+        Some(stream) => {
+            let (joined, begins) = original(film, index, stream, zero, out)?;
+            let (input, stream) =
+                kept.insert(joined).as_ref().map_or((real(film), stream), |joined| (joined.to_path_buf(), 0));
+            command.args(["-protocol_whitelist", "file", "-i"]).arg(url(&input));
+            mixed(&format!("1:{stream}"), &begins, original_volume)
         }
     };
     command.args(["-filter_complex", &filters, "-map", "[sound]", "-c:a", "aac", "-b:a", "192k"]);
@@ -259,6 +262,23 @@ fn soundtrack(
     let scratch = scratch(out, ".m4a")?;
     run(command, &scratch, out)?;
     Ok(scratch)
+}
+
+/// The second at which the pictures begin, `zero`, as `ffmpeg` counts in a stream of the film's sound; or in a scratch file
+/// beside `out` with nothing but that, where the film's clock jumps.
+pub fn original(
+    film: &Path,
+    index: &Index,
+    stream: usize,
+    zero: i64,
+    out: &Path,
+) -> Result<(Option<TempPath>, String), Error> {
+    let begins = seconds(zero, index.tick);
+    let offsets = index.sound(film, stream)?;
+    if let [(_, offset)] = offsets[..] {
+        return Ok((None, format!("{begins}-({})", seconds(offset, sound_tick(film, stream)?))));
+    }
+    Ok((Some(joined_sound(film, stream, &offsets, out)?), format!("{begins}+{AHEAD}")))
 }
 
 /// The film's sound in one count of time, in a scratch file beside `out`, where it comes [`AHEAD`] seconds later.
@@ -293,47 +313,11 @@ fn sound_tick(film: &Path, stream: usize) -> Result<Rational, Error> {
     Ok(Input::open(film)?.reader.input.stream(stream).map_or(Rational(1, 1), |stream| stream.time_base()))
 }
 
-/// The sound of a film, in one count of time.
-pub struct OwnSound {
-    film: PathBuf,
-    /// A scratch file that holds it, where its clock jumps in the film.
-    joined: Option<TempPath>,
-    /// Which stream of the file it is.
-    stream: String,
-    /// The second in which the pictures begin.
-    begins: String,
-}
-
-impl OwnSound {
-    /// The `stream` of a film whose pictures begin at the timestamp `zero`; a scratch file is made beside `out`.
-    pub fn of(film: &Path, stream: usize, index: &Index, zero: i64, out: &Path) -> Result<Self, Error> {
-        let (offsets, begins) = (index.sound(film, stream)?, seconds(zero, index.tick));
-        let film = film.to_owned();
-        if let [(_, offset)] = offsets[..] {
-            let begins = format!("{begins}-({})", seconds(offset, sound_tick(&film, stream)?));
-            return Ok(Self { film, joined: None, stream: stream.to_string(), begins });
-        }
-        let joined = Some(joined_sound(&film, stream, &offsets, out)?);
-        Ok(Self { film, joined, stream: "a:0".to_owned(), begins: format!("{begins}+{AHEAD}") })
-    }
-
-    /// The file.
-    pub fn path(&self) -> PathBuf {
-        self.joined.as_ref().map_or_else(|| real(&self.film), |joined| joined.to_path_buf())
-    }
-
-    /// Filters that take it from this `input` of `ffmpeg` and let it begin with the pictures; gaps become silence.
-    pub fn at(&self, input: &str) -> String {
-        let Self { stream, begins, .. } = self;
-        format!("[{input}:{stream}]asetpts=PTS-({begins})/TB,atrim=start=0,aresample=async=1:first_pts=0,{FORM}")
-    }
-}
-
-/// The filter graph from the music and the film's own sound to `[sound]`.
-fn mixed(own: &str, volume: f32) -> String {
-    // The limiter keeps the sum from clipping.
+/// The filter graph from the music and the film's `sound`, whose pictures begin at the second `begins`, to `[sound]`.
+fn mixed(sound: &str, begins: &str, volume: f32) -> String {
+    // aresample fills gaps with silence; the limiter keeps the sum from clipping.
     format!(
-        "{own},volume={volume}[film];\
+        "[{sound}]asetpts=PTS-({begins})/TB,atrim=start=0,aresample=async=1:first_pts=0,{FORM},volume={volume}[film];\
          [0:a:0]{FORM}[music];[music][film]amix=duration=first:normalize=0,alimiter=limit=0.9:attack=1:level=0[sound]"
     )
 }
