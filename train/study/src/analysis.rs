@@ -8,7 +8,7 @@ use vmt_statistics::paired::{holm, pairs_needed, wilcoxon};
 use vmt_statistics::random::Stream;
 use vmt_statistics::summary::mean;
 
-use crate::format::{Answers, Key, Rated};
+use crate::formats::{Answers, Key, Rated};
 
 /// What is rated.
 pub const MEASURES: [&str; 2] = ["smoothness", "relevance"];
@@ -327,7 +327,7 @@ fn power(measure: &'static str, ratings: &Ratings) -> Power {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::FilmAnswer;
+    use crate::formats::FilmAnswer;
     use crate::simulation::Preferences;
 
     /// Two systems and three films; `ratings` has a row for each person, with what was given to both pieces of each film, or nothing
@@ -337,7 +337,7 @@ mod tests {
         let mut study = Preferences { systems, ..Preferences::paper() }.simulate(ratings.len(), 3, 3, 1);
         for (person, (answers, row)) in study.answers.iter_mut().zip(ratings).enumerate() {
             let films = study.key.films.iter().zip(row).map(|(film, given)| {
-                let rate = |(piece, it): (&String, &crate::format::KeyPiece)| {
+                let rate = |(piece, it): (&String, &crate::formats::KeyPiece)| {
                     given.map(|given| Rated {
                         piece: piece.clone(),
                         smoothness: given[it.system],

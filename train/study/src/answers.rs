@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::format::{Answers, FORMAT, Key};
+use crate::formats::{Answers, FORMAT, Key};
 
 /// A file of answers is at most so large, in bytes: 200 films with 8 pieces take a quarter of that.
 pub const LARGEST: u64 = 1 << 20;

@@ -4,7 +4,7 @@
 //! | module | what is there |
 //! |---|---|
 //! | [`design`] | who hears what in which order |
-//! | [`format`] | the page's data, the key, the answers |
+//! | [`formats`] | the page's data, the key, the answers |
 //! | [`loudness`] | equal loudness, beeps |
 //! | [`sources`], [`model`] | films and systems, and bundles that compose for films |
 //! | [`make`] | the folder with the page |
@@ -18,7 +18,7 @@ pub mod answers;
 mod call;
 pub mod case_study;
 pub mod design;
-pub mod format;
+pub mod formats;
 pub mod loudness;
 pub mod make;
 pub mod model;

@@ -12,7 +12,7 @@ use vmt_statistics::random::Stream;
 
 use crate::call::{check_output, ensure, wrong};
 use crate::design::Design;
-use crate::format::{FILMS, FORMAT, HIGHEST, Key, KeyFilm, KeyPiece, Page, PageFilm};
+use crate::formats::{FILMS, FORMAT, HIGHEST, Key, KeyFilm, KeyPiece, Page, PageFilm};
 use crate::loudness::{Loudness, Sound, beeps, equalise};
 use crate::sources::{Film, System, SystemArg, font, play};
 

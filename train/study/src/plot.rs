@@ -5,7 +5,7 @@ use std::fmt::Write;
 use vmt_render::{text, text_width};
 
 use crate::analysis::Report;
-use crate::format::HIGHEST;
+use crate::formats::HIGHEST;
 use crate::report::headings;
 
 /// Colours that can be told apart with colour blindness (Okabe and Ito), dark enough on white.

@@ -14,7 +14,7 @@ use vmt_files::{print, warn};
 
 use crate::answers::LARGEST;
 use crate::call::{ensure, wrong};
-use crate::format::{Answers, Page};
+use crate::formats::{Answers, Page};
 use crate::make::read_page;
 
 /// Requests that are answered at the same time.
@@ -252,7 +252,7 @@ mod tests {
     use std::net::TcpStream;
 
     use super::*;
-    use crate::format::{FORMAT, PageFilm};
+    use crate::formats::{FORMAT, PageFilm};
     use crate::make::html;
 
     /// A study of one film, without music.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use vmt_statistics::random::Stream;
 
 use crate::design::Design;
-use crate::format::{Answers, FORMAT, FilmAnswer, HIGHEST, Key, KeyFilm, KeyPiece, Rated};
+use crate::formats::{Answers, FORMAT, FilmAnswer, HIGHEST, Key, KeyFilm, KeyPiece, Rated};
 
 /// What people think, on the scale from 0 to 5.
 #[derive(Clone, Debug)]

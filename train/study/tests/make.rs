@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
 use vmt::{Note, Pitch, Score, midi};
-use vmt_study::format::Key;
+use vmt_study::formats::Key;
 use vmt_study::loudness::Loudness;
 use vmt_study::make::read_page;
 use vmt_study::model::Model;
