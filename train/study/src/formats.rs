@@ -247,3 +247,31 @@ impl Answers {
         format!("rater {} ({})", self.rater, self.session)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::simulation::Preferences;
+
+    proptest! {
+        /// Whatever is sent: what is taken for answers can be written, read again and checked.
+        #[test]
+        fn no_bytes_make_it_panic(place in 0_usize..900, with in prop::collection::vec(any::<u8>(), 0..6), cut in 0_usize..6) {
+            let study = Preferences::paper().simulate(1, 3, 2, 1);
+            let mut json = serde_json::to_vec(&study.answers[0]).unwrap();
+            prop_assert_eq!(Answers::parse(&json).unwrap(), study.answers[0].clone());
+            let end = (place + cut).min(json.len());
+            json.splice(place.min(end)..end, with);
+            match Answers::parse(&json) {
+                Ok(answers) => {
+                    let again = serde_json::to_vec(&answers).unwrap();
+                    prop_assert_eq!(Answers::parse(&again).unwrap(), answers.clone());
+                    let _ = (answers.check(&study.key), answers.failed(&study.key), answers.name());
+                }
+                Err(fault) => prop_assert!(!fault.contains('\n'), "{}", fault),
+            }
+        }
+    }
+}
