@@ -1,7 +1,7 @@
 //! Whether a listening study finds what is true: simulates studies whose raters' preferences are known, and counts how often they lie
 //! within the intervals of `study score`; then prints a study of the paper's size.
 //!
-//! cargo run --release --workspace --example study-simulation [PEOPLE [RUNS]]
+//! `cargo run --release --workspace --example study-simulation PEOPLE RUNS`, by default 1000 200
 
 use vmt_statistics::crossed::{BOOTSTRAPS, Rating, bootstrap};
 use vmt_statistics::random::Stream;
