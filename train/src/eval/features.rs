@@ -1,8 +1,6 @@
 //! Features of music that is compared.
 
-use std::collections::BTreeSet;
-
-use vmt::{Note, STEPS_PER_SECOND, Score};
+use vmt::{Note, Score};
 
 use super::statistics::mean;
 
@@ -63,22 +61,9 @@ fn mean_of_notes(score: &Score, value: impl Fn(&Note) -> u8) -> Option<f64> {
     (!score.notes().is_empty()).then(|| mean(score.notes().iter().map(|note| f64::from(value(note)))))
 }
 
-/// Notes that begin this soon after the first of an onset belong to it, in steps of 10 ms.
-const ONSET: u32 = 3 * STEPS_PER_SECOND / 100;
-
-/// The share of onsets that strike just the keys of the onset before, of all onsets but the first; `None` under two.
-///
-/// An onset is a note and all that begin less than 30 ms after it: a chord is not played at once.
+/// The share of onsets that strike just the keys of the onset before ([`Score::onset_repetition`]).
 pub fn onset_repetition(score: &Score) -> Option<f64> {
-    let mut onsets: Vec<(u32, BTreeSet<_>)> = Vec::new();
-    for note in score.notes() {
-        match onsets.last_mut().filter(|(start, _)| note.start < start + ONSET) {
-            Some((_, keys)) => drop(keys.insert(note.pitch)),
-            None => onsets.push((note.start, [note.pitch].into())),
-        }
-    }
-    let pairs = onsets.windows(2);
-    (onsets.len() > 1).then(|| mean(pairs.map(|pair| f64::from(pair[0].1 == pair[1].1))))
+    score.onset_repetition()
 }
 
 #[cfg(test)]

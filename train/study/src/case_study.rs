@@ -16,9 +16,6 @@ use crate::sources::{ORIGINAL, SystemArg, read_score};
 
 /// Phrases that are boxed, at most, as the piano roll has colours for them.
 const PHRASES: usize = 6;
-/// Notes that begin this soon after the first of an onset belong to it, in steps of 10 ms.
-const ONSET: u32 = 3;
-
 /// Draws the paper's figure 4: pieces for one film side by side
 ///
 /// Each column is a piano roll, C2 to C7 over seconds, with a dashed line at the end of the film and repeated phrases in boxes. Notes that
@@ -202,27 +199,13 @@ impl Played {
         let end = f64::from(self.end) / f64::from(STEPS_PER_SECOND);
         let late = end - film.as_secs_f64();
         let boxed: usize = phrases(&self.score, PHRASES).iter().map(Vec::len).sum();
-        let repetition = repetition(&self.score).map_or("-".into(), |share| format!("{:.0} %", 100.0 * share));
+        let repetition = self.score.onset_repetition().map_or("-".into(), |share| format!("{:.0} %", 100.0 * share));
         vec![
             format!("{} notes, ends at {end:.2} s ({late:+.2} s)", self.score.notes().len()),
             format!("{} unclosed, {} unmatched", self.unclosed.len(), self.unmatched.len()),
             format!("{boxed} boxes, {repetition} of onsets repeated"),
         ]
     }
-}
-
-/// The share of onsets that strike just the keys of the onset before, of all but the first: a note and all that begin less than
-/// 30 ms after it are one onset.
-fn repetition(score: &Score) -> Option<f64> {
-    let mut onsets: Vec<(u32, BTreeSet<Pitch>)> = Vec::new();
-    for note in score.notes() {
-        match onsets.last_mut().filter(|(start, _)| note.start < start + ONSET) {
-            Some((_, keys)) => drop(keys.insert(note.pitch)),
-            None => onsets.push((note.start, [note.pitch].into())),
-        }
-    }
-    let again = onsets.windows(2).filter(|pair| pair[0].1 == pair[1].1).count();
-    (onsets.len() > 1).then(|| again as f64 / (onsets.len() - 1) as f64)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Notes on the grid of 10 ms, and their way to tokens and back (Oore et al. 2018; Magenta's performance encoding).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
 
@@ -141,6 +141,22 @@ impl Score {
             sounded = sounded.max(seconds(note.end));
         }
         longest.max(self.duration.as_secs_f64() - sounded)
+    }
+
+    /// The share of onsets that strike just the keys of the onset before, of all onsets but the first; `None` under two.
+    ///
+    /// An onset is a note and all that begin less than 30 ms after it: a chord is not played at once.
+    pub fn onset_repetition(&self) -> Option<f64> {
+        const ONSET: u32 = 3 * STEPS_PER_SECOND / 100;
+        let mut onsets: Vec<(u32, BTreeSet<Pitch>)> = Vec::new();
+        for note in &self.notes {
+            match onsets.last_mut().filter(|(start, _)| note.start < start + ONSET) {
+                Some((_, keys)) => drop(keys.insert(note.pitch)),
+                None => onsets.push((note.start, [note.pitch].into())),
+            }
+        }
+        let again = onsets.windows(2).filter(|pair| pair[0].1 == pair[1].1).count();
+        (onsets.len() > 1).then(|| again as f64 / (onsets.len() - 1) as f64)
     }
 
     /// Reads `tokens` up to [`Event::End`] as a piece of length `duration`.
