@@ -268,7 +268,17 @@ function generator(seed) {
  * conditions are told neither tempo nor key.
  */
 export async function* compose(bundle, pictures, seconds, { seed = 0, tempo = 90, key = 0, topP = 0.9 } = {}) {
-  const { frames, frame_ms } = bundle.geometry;
+  const { frames, frame_ms, height, width } = bundle.geometry;
+  if (!(seconds > 0)) throw new RangeError(`seconds must be above 0, but are ${seconds}`);
+  const [wanted, bytes] = [Math.ceil((seconds * 1000) / frame_ms), 3 * height * width];
+  const wrong = pictures.find((picture) => picture.length !== bytes);
+  if (pictures.length !== wanted || wrong) {
+    const got = wrong ? `one has ${wrong.length}` : `there are ${pictures.length}`;
+    throw new RangeError(`there must be ${wanted} pictures, one for each ${frame_ms} ms, of ${bytes} bytes each, but ${got}`);
+  }
+  for (const [name, value, low, high] of [["tempo", tempo, 20, 400], ["key", key, 0, 24], ["topP", topP, Number.MIN_VALUE, 1]]) {
+    if (!(value >= low && value <= high)) throw new RangeError(`${name} must be ${low} to ${high}, but is ${value}`);
+  }
   const random = generator(seed);
   const end = Math.round(seconds * STEPS_PER_SECOND);
   const window = (frames * frame_ms * STEPS_PER_SECOND) / 1000;

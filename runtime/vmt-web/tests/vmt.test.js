@@ -51,6 +51,17 @@ for (const name of ["tiny-vmt", "tiny-seq2seq", "vmt-beat"]) {
   });
 }
 
+test("wrong calls are refused before any work", async () => {
+  const model = await bundle("tiny-vmt");
+  const seen = pictures(model, 2);
+  const refused = (want, ...call) => assert.rejects(compose(model, ...call).next(), { name: "RangeError", message: want });
+  await refused("there must be 12 pictures, one for each 250 ms, of 3072 bytes each, but there are 8", seen, 3);
+  await refused("there must be 8 pictures, one for each 250 ms, of 3072 bytes each, but one has 5", seen.with(3, new Uint8Array(5)), 2);
+  await refused("seconds must be above 0, but are NaN", seen, NaN);
+  await refused("tempo must be 20 to 400, but is 0", seen, 2, { tempo: 0 });
+  await refused("key must be 0 to 24, but is 25", seen, 2, { key: 25 });
+});
+
 test("a MIDI file holds each note", () => {
   const file = midi([{ start: 0, end: 1, pitch: 60, velocity: 80 }, { start: 1, end: 1.5, pitch: 60, velocity: 81 }], 120);
   const text = Buffer.from(file).toString("hex");
