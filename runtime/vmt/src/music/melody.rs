@@ -49,8 +49,9 @@ impl Melody {
 pub(super) mod tests {
     use std::time::Duration;
 
+    use super::super::event::Pitch;
+    use super::super::note::Note;
     use super::*;
-    use crate::music::{Note, Pitch};
 
     /// Notes as `(step, pitch)`, within a minute.
     pub fn score(notes: impl IntoIterator<Item = (u32, u8)>) -> Score {
