@@ -15,8 +15,21 @@ pub const SAMPLE_RATE: u32 = 48_000;
 /// Pictures are at most so large, so that phones play them: 720p. Square pixels, and even sides, as the colours of H.264 want.
 const FIT: &str = "setpts=PTS-STARTPTS,scale=trunc(iw*sar/2)*2:trunc(ih/2)*2,setsar=1,\
     scale='min(1280,iw)':'min(1280,ih)':force_original_aspect_ratio=decrease:force_divisible_by=2";
-const H264: [&str; 10] =
-    ["-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-pix_fmt", "yuv420p", "-profile:v", "high"];
+/// In one thread: what libx264 writes depends on how many there are, and their usual number on the processor.
+const H264: [&str; 12] = [
+    "-c:v",
+    "libx264",
+    "-threads",
+    "1",
+    "-preset",
+    "veryfast",
+    "-crf",
+    "21",
+    "-pix_fmt",
+    "yuv420p",
+    "-profile:v",
+    "high",
+];
 const AAC: [&str; 4] = ["-c:a", "aac", "-b:a", "192k"];
 /// No metadata: it may name what is heard.
 const PLAIN: [&str; 10] =
