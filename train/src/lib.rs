@@ -10,7 +10,9 @@
 //! | [`synth`] | video rendered from music, where there is none to train on |
 //! | [`fit`] | losses, updates, checkpoints, recipes, and [`fit::Run`], which puts them together |
 //! | [`eval`] | trained models compared on held-out songs |
+//! | [`align`] | where the notes of a score are in a film's sound |
 
+pub mod align;
 pub mod data;
 pub mod eval;
 pub mod fit;

@@ -1,5 +1,8 @@
 //! The `vmt-train` command.
 
+#[cfg(feature = "video")]
+mod align_command;
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,7 +27,7 @@ use vmt_train::synth::{Channels, Footage, PairOptions, Songs, write_pairs};
 
 /// Trains models that compose piano music for video.
 ///
-/// `prepare` cuts your videos and their MIDI files into fragments of ten seconds, `run` trains a model on them, and `eval`
+/// `align` puts MIDI files where their music is in a video's sound. `prepare` cuts your videos and their MIDI files into fragments of ten seconds, `run` trains a model on them, and `eval`
 /// compares trained models. Where there is music but no video, `run` and `eval` render video from the music; `synth` writes
 /// such videos for you to look at.
 #[derive(Parser)]
@@ -36,6 +39,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    #[cfg(feature = "video")]
+    Align(align_command::AlignArgs),
     #[cfg(feature = "video")]
     Prepare(PrepareArgs),
     Run(RunArgs),
@@ -50,7 +55,8 @@ enum Command {
 /// Cuts videos and their MIDI files into fragments to train on
 ///
 /// FOLDER holds pairs: NAME.mp4 (or .mkv, .mov, .webm) and NAME.mid, a piano version of the music in the video that
-/// begins when the video does. Each song goes to training, validation or test as a whole. What cannot be used is
+/// begins when the video does: `align` makes one of a MIDI file of another tempo, key or order of parts. What that has
+/// marked as without counterpart is left out. Each song goes to training, validation or test as a whole. What cannot be used is
 /// reported and skipped; the exit code is 1 only if nothing is left.
 ///
 /// Pictures are stored as they are: 0.18 GB for an hour at 64 pixels, 0.7 GB at 128.
@@ -59,6 +65,9 @@ enum Command {
 struct PrepareArgs {
     /// The folder with the pairs
     folder: PathBuf,
+    /// The folder with the MIDI files, such as one that `align` wrote [default: FOLDER]
+    #[arg(long, value_name = "DIR")]
+    scores: Option<PathBuf>,
     /// The folder to write
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
@@ -344,6 +353,8 @@ impl SynthArgs {
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         #[cfg(feature = "video")]
+        Command::Align(args) => args.run(),
+        #[cfg(feature = "video")]
         Command::Prepare(args) => args.run(),
         Command::Run(args) => args.run(),
         Command::Eval(args) => args.run(),
@@ -373,7 +384,8 @@ impl PrepareArgs {
             tolerance: self.tolerance,
         };
         let bar = indicatif::ProgressBar::new(0);
-        let report = prepare(&self.folder, &self.out, &options, |name, number, count| {
+        let scores = self.scores.as_ref().unwrap_or(&self.folder);
+        let report = prepare(&self.folder, scores, &self.out, &options, |name, number, count| {
             bar.set_length(count as u64);
             bar.set_position(number as u64);
             bar.set_message(name.to_owned());

@@ -50,7 +50,7 @@ impl Pairs {
 
     fn prepare(&self, splits: Splits) -> anyhow::Result<PrepareReport> {
         let options = PrepareOptions { geometry: GEOMETRY, splits, sustain: true, tolerance: 3.0 };
-        prepare(&self.folder(), &self.out(), &options, |_, _, _| {})
+        prepare(&self.folder(), &self.folder(), &self.out(), &options, |_, _, _| {})
     }
 }
 

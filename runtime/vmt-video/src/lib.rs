@@ -13,6 +13,7 @@ mod matroska;
 mod mp3;
 mod mux;
 mod pixels;
+mod sound;
 mod timestamps;
 mod video;
 
@@ -21,4 +22,5 @@ pub use excerpt::{SAMPLE_RATE, check_excerpt, check_sound, encode_excerpt, encod
 pub use index::duration;
 pub use mp3::{check_mp3, encode_mp3};
 pub use mux::{CONTAINERS, can_be_read_again, check_mux, mux};
+pub use sound::read_sound;
 pub use video::Video;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use vmt::click::{ClickTrack, Hit, HitKind, Options};
 use vmt::midi::{self, Sustain};
-use vmt::{Conductor, Marker, Note, Pitch, Score};
+use vmt::{BarLines, Conductor, Key, Marker, Note, Pitch, Score};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data");
 
@@ -300,6 +300,11 @@ fn reads(bytes: &[u8]) -> Result<(), TestCaseError> {
             prop_assert!(note.pitch < 128 && (1..128).contains(&note.velocity));
         }
     }
+    if let Ok(conductor) = midi::conductor(bytes) {
+        prop_assert!(midi::read(bytes, Sustain::Ignore).is_ok());
+        prop_assert!(conductor.beats.windows(2).all(|pair| pair[0].step < pair[1].step), "{:?}", conductor.beats);
+        prop_assert!(conductor.beats.iter().all(|beat| beat.in_bar <= beat.per_bar));
+    }
     Ok(())
 }
 
@@ -329,6 +334,32 @@ fn on_click_tracks() -> impl Strategy<Value = (Vec<Hit>, f64, Vec<Note>)> {
     })
 }
 
+#[test]
+fn a_conductor_is_read() {
+    // At 60 bpm and from the fifth quarter on at 120; a bar of 3/4, then 6/8; two flats, minor.
+    let events = [
+        &[0, 0xff, 0x51, 3, 0x0f, 0x42, 0x40, 0, 0xff, 0x58, 4, 3, 2, 24, 8, 0, 0xff, 0x59, 2, 0xfe, 1][..],
+        &[
+            0x8b, 0x5c, 0xff, 0x58, 4, 6, 3, 24, 8, 0x83, 0x74, 0xff, 0x51, 3, 0x07, 0xa1, 0x20, 0, 0xff, 0x06, 2,
+            b'h', b'i',
+        ],
+        &[0x87, 0x68, 0xff, 0x2f, 0],
+    ];
+    let conductor = midi::conductor(&single(&events.concat())).unwrap();
+    let beats: Vec<_> = conductor.beats.iter().map(|beat| (beat.step.round(), beat.in_bar, beat.per_bar)).collect();
+    let want = [(0, 1, 3), (100, 2, 3), (200, 3, 3), (300, 1, 3), (400, 2, 3), (450, 3, 3), (500, 1, 3)];
+    assert_eq!(beats, want.map(|(step, in_bar, per_bar)| (f64::from(step), in_bar, per_bar)));
+    assert_eq!(conductor.key, Some(Key { tonic: 7, minor: true }));
+    assert_eq!(conductor.markers, [Marker { step: 400.0, text: "hi".into() }]);
+
+    // No tempo is named, or time is counted in frames.
+    let note = [0, 0x90, 60, 64, 0x83, 0x74, 0x80, 60, 0];
+    assert_eq!(midi::conductor(&single(&note)).unwrap(), Conductor::default());
+    let tempo = [&[0, 0xff, 0x51, 3, 0x0f, 0x42, 0x40], &note[..]].concat();
+    assert_eq!(midi::conductor(&file(0, [0xe7, 40], &[&tempo])).unwrap(), Conductor::default());
+    assert_eq!(midi::conductor(&single(&tempo)).unwrap().beats.len(), 3);
+}
+
 proptest! {
     #[test]
     fn a_tempo_map_changes_no_moment((hits, end, mut notes) in on_click_tracks(), bpm in prop::option::of(40.0..200.0_f64)) {
@@ -347,6 +378,22 @@ proptest! {
         let bytes = midi::write_parts(&[("", &score)], &conductor).unwrap();
         let again = Score::quantise(&midi::read(&bytes, Sustain::Apply).unwrap(), Duration::from_secs(100));
         prop_assert_eq!(again.to_string(), score.to_string());
+
+        let read = midi::conductor(&bytes).unwrap();
+        let mut markers = conductor.markers.clone();
+        markers.retain(|marker| marker.step <= 1e4);
+        markers.sort_by(|a, b| a.step.total_cmp(&b.step));
+        prop_assert_eq!(read.markers.len(), markers.len());
+        for (read, marker) in read.markers.iter().zip(&markers) {
+            prop_assert!((read.step - marker.step).abs() < 0.1 && read.text == marker.text, "{read:?} {marker:?}");
+        }
+        // From the second bar on: the first may be a part of one.
+        let bars = BarLines::new(&conductor.beats);
+        let second = bars.step(bars.bars()[1]);
+        for beat in conductor.beats.iter().filter(|beat| beat.step >= second && beat.step < 9e3) {
+            let near = read.beats.iter().min_by(|a, b| (a.step - beat.step).abs().total_cmp(&(b.step - beat.step).abs())).unwrap();
+            prop_assert!((near.step - beat.step).abs() < 0.1 && near.in_bar == beat.in_bar, "{near:?} {beat:?}");
+        }
     }
 
     #[test]

@@ -8,6 +8,9 @@ use vmt::{Note, Score, Tempo};
 
 /// What is read is a score, and what is written of it is read back.
 pub fn run(bytes: &[u8]) {
+    if let Ok(conductor) = midi::conductor(bytes) {
+        assert!(conductor.beats.windows(2).all(|pair| pair[0].step < pair[1].step), "beats must rise");
+    }
     let tempo = Tempo::new(20.0 + (bytes.len() % 381) as f64).unwrap();
     for sustain in [Sustain::Apply, Sustain::Ignore] {
         let Ok((performed, warnings)) = midi::read_with_warnings(bytes, sustain) else { return };

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use vmt::{Clip, Geometry, PerformedNote, Score, midi};
 use vmt_files::Drafts;
 use vmt_video::Video;
@@ -14,6 +14,7 @@ use vmt_video::Video;
 use super::prepared::{DATASET, Dataset, FORMAT, PreparedSong, frames_path, tokens_path};
 use super::split::{Split, Splits};
 use super::targets::targets;
+use super::unmatched::unmatched;
 
 /// Extensions of videos.
 const VIDEOS: [&str; 4] = ["mp4", "mkv", "mov", "webm"];
@@ -40,45 +41,44 @@ pub struct PrepareReport {
     pub skipped: Vec<(String, String)>,
     /// Windows without a note.
     pub silent: usize,
+    /// Windows of which a part has no counterpart in the score, by the marks of `vmt-train align`.
+    pub unmatched: usize,
     /// Ends of songs, shorter than a window.
     pub rests: usize,
 }
 
-/// Prepares all songs of `folder` and writes them to `out`. `progress` is told each song's name, its number and how many
+/// Prepares all songs of `folder`, whose MIDI files are in `scores`, and writes them to `out`. `progress` is told each song's name, its number and how many
 /// there are.
 ///
 /// A song that cannot be used is skipped and reported. It is an error if none could be used.
 pub fn prepare(
     folder: &Path,
+    scores: &Path,
     out: &Path,
     options: &PrepareOptions,
     mut progress: impl FnMut(&str, usize, usize),
 ) -> Result<PrepareReport> {
-    let (videos, scores) = files(folder).with_context(|| folder.display().to_string())?;
+    let pairs = pairs(folder, scores)?;
     fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     let dataset = Dataset { format: FORMAT, geometry: options.geometry, songs: Vec::new() };
-    let mut report = PrepareReport { dataset, skipped: Vec::new(), silent: 0, rests: 0 };
+    let mut report = PrepareReport { dataset, skipped: Vec::new(), silent: 0, unmatched: 0, rests: 0 };
 
-    let names: BTreeSet<_> = videos.keys().chain(scores.keys()).collect();
-    for (number, name) in names.iter().enumerate() {
-        progress(name, number, names.len());
+    let count = pairs.len();
+    for (number, (name, found)) in pairs.into_iter().enumerate() {
+        progress(&name, number, count);
         let song = || -> Result<_> {
-            let score = scores.get(*name).context("there is no MIDI file of that name")?;
-            let video = match videos.get(*name).map(Vec::as_slice) {
-                Some([video]) => video,
-                Some(several) => bail!("there must be one video of that name, but there are {}", several.len()),
-                None => bail!("there is no video of that name"),
-            };
-            let split = options.splits.split(name).context("the split does not name it")?;
-            pair(name, split, video, score, out, options)
+            let (video, score) = found?;
+            let split = options.splits.split(&name).context("the split does not name it")?;
+            pair(&name, split, &video, &score, out, options)
         };
         match song() {
-            Ok((song, silent, rest)) => {
+            Ok((song, left_out)) => {
                 report.dataset.songs.push(song);
-                report.silent += silent;
-                report.rests += usize::from(rest);
+                report.silent += left_out.silent;
+                report.unmatched += left_out.unmatched;
+                report.rests += usize::from(left_out.rest);
             }
-            Err(error) => report.skipped.push((name.to_string(), format!("{error:#}"))),
+            Err(error) => report.skipped.push((name, format!("{error:#}"))),
         }
     }
     if report.dataset.songs.is_empty() {
@@ -86,6 +86,32 @@ pub fn prepare(
     }
     vmt_files::write(&out.join(DATASET), serde_yaml::to_string(&report.dataset)?.as_bytes())?;
     Ok(report)
+}
+
+/// A name, and its video and MIDI file.
+pub type Pair = (String, Result<(PathBuf, PathBuf)>);
+
+/// The videos of `folder` and the MIDI files of `scores` by their names, sorted; an error where one of both is missing or not
+/// the only one.
+///
+/// # Errors
+/// Where a folder cannot be read.
+pub fn pairs(folder: &Path, scores: &Path) -> Result<Vec<Pair>> {
+    let of = |folder: &Path| files(folder).with_context(|| folder.display().to_string());
+    let ((mut videos, _), (_, mut scores)) = (of(folder)?, of(scores)?);
+    let names: BTreeSet<String> = videos.keys().chain(scores.keys()).cloned().collect();
+    let pair = |name: String| {
+        let mut found = || -> Result<_> {
+            let score = scores.remove(&name).context("there is no MIDI file of that name")?;
+            let videos = videos.remove(&name).context("there is no video of that name")?;
+            let [video] = <[PathBuf; 1]>::try_from(videos)
+                .map_err(|several| anyhow!("there must be one video of that name, but there are {}", several.len()))?;
+            Ok((video, score))
+        };
+        let found = found();
+        (name, found)
+    };
+    Ok(names.into_iter().map(pair).collect())
 }
 
 /// The videos and the MIDI files of a folder, by name.
@@ -106,7 +132,18 @@ fn files(folder: &Path) -> Result<Files> {
     Ok((videos, scores))
 }
 
-/// Prepares one song; returns what it holds, its windows without a note, and whether some of it is too short for one.
+/// What of a song is in no fragment.
+#[derive(Default)]
+struct LeftOut {
+    /// Windows without a note.
+    silent: usize,
+    /// Windows with seconds that have no counterpart.
+    unmatched: usize,
+    /// Its end is too short for a window.
+    rest: bool,
+}
+
+/// Prepares one song; returns what it holds and what not.
 fn pair(
     name: &str,
     split: Split,
@@ -114,10 +151,11 @@ fn pair(
     score: &Path,
     out: &Path,
     options: &PrepareOptions,
-) -> Result<(PreparedSong, usize, bool)> {
+) -> Result<(PreparedSong, LeftOut)> {
     let bytes = fs::read(score).with_context(|| score.display().to_string())?;
     let performed = midi::read(&bytes, if options.sustain { midi::Sustain::Apply } else { midi::Sustain::Ignore })?;
     ensure!(!performed.is_empty(), "its MIDI file holds no notes");
+    let gaps = unmatched(&midi::conductor(&bytes)?);
     let music = performed.iter().map(|note| note.end).fold(0.0, f64::max);
 
     let mut drafts = Drafts::default();
@@ -127,18 +165,22 @@ fn pair(
     let mut write = || -> Result<_> {
         let (mut tokens, mut song) =
             (Vec::new(), PreparedSong { name: name.to_owned(), split, fragments: 0, notes: 0 });
-        let (mut silent, mut rest, mut length) = (0, false, 0.0);
+        let (mut left_out, mut length) = (LeftOut::default(), 0.0);
         for window in Video::open(video)?.windows(options.geometry) {
             let window = window?;
             let start = window.start.as_secs_f64();
             length = start + window.duration.as_secs_f64();
             if window.duration < options.geometry.window() {
-                rest = true;
+                left_out.rest = true;
+                continue;
+            }
+            if gaps.iter().flatten().any(|&(from, to)| from < length && start < to) {
+                left_out.unmatched += 1;
                 continue;
             }
             let fragment = fragment(&performed, start, &options.geometry);
             if fragment.notes().is_empty() {
-                silent += 1;
+                left_out.silent += 1;
                 continue;
             }
             song.fragments += 1;
@@ -147,19 +189,20 @@ fn pair(
             write_clip(&mut frames, &window.clip)?;
         }
         ensure!(
-            (length - music).abs() <= options.tolerance,
+            gaps.is_some() || (length - music).abs() <= options.tolerance,
             "the video must be as long as its music to {} s, but is {length:.1} s for {music:.1} s of music",
             options.tolerance
         );
-        ensure!(song.fragments > 0, "it has no full window with a note");
+        let which = if gaps.is_some() { "a note and a counterpart throughout" } else { "a note" };
+        ensure!(song.fragments > 0, "it has no full window with {which}");
         frames.flush()?;
-        Ok((tokens, song, silent, rest))
+        Ok((tokens, song, left_out))
     };
-    let (tokens, song, silent, rest) = write()?;
+    let (tokens, song, left_out) = write()?;
     let place = tokens_path(out, name);
     drafts.of(&place).and_then(|draft| fs::write(draft, tokens)).with_context(|| place.display().to_string())?;
     drafts.finish()?;
-    Ok((song, silent, rest))
+    Ok((song, left_out))
 }
 
 /// The music of the window that begins at `start` seconds.
@@ -191,7 +234,12 @@ impl fmt::Display for PrepareReport {
             row(f, name, songs.iter().filter(|song| song.split == split).collect())?;
         }
         row(f, "all", songs.iter().collect())?;
-        writeln!(f, "left out: {} silent windows, {} ends of songs shorter than a window", self.silent, self.rests)?;
+        let Self { silent, unmatched, rests, .. } = self;
+        write!(f, "left out: {silent} silent windows, {rests} ends of songs shorter than a window")?;
+        if *unmatched > 0 {
+            write!(f, ", {unmatched} windows without counterpart")?;
+        }
+        writeln!(f)?;
         for (name, reason) in &self.skipped {
             writeln!(f, "skipped {name}: {reason}")?;
         }

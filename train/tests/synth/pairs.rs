@@ -66,7 +66,7 @@ fn what_is_drawn_can_be_prepared() {
     let options = PairOptions { rate: 8, side: 64, ..PairOptions::default() };
     write_pairs(songs.path(), out.path(), &options, |_| {}).unwrap();
     let how = PrepareOptions { geometry: SMALL, splits: Splits::Hashed([1, 0, 0]), sustain: true, tolerance: 10.0 };
-    let report = prepare(out.path(), data.path(), &how, |_, _, _| {}).unwrap();
+    let report = prepare(out.path(), out.path(), data.path(), &how, |_, _, _| {}).unwrap();
     assert_eq!((report.skipped.len(), report.dataset.songs.len()), (0, 2));
 
     let prepared = Prepared::open(data.path(), Split::Train, Augment::NONE).unwrap();

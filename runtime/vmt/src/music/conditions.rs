@@ -245,6 +245,12 @@ impl Key {
         ((major * 7 + 5) % 12) as i8 - 5
     }
 
+    /// The key with this key signature: sharps, or flats below 0.
+    pub(super) fn of_fifths(fifths: i8, minor: bool) -> Self {
+        let tonic = (i16::from(fifths) * 7 + if minor { 9 } else { 0 }).rem_euclid(12) as u8;
+        Self { tonic, minor }
+    }
+
     /// The key, higher by so many semitones.
     pub fn transposed(self, semitones: i8) -> Self {
         Self { tonic: (i16::from(self.tonic) + i16::from(semitones)).rem_euclid(12) as u8, ..self }

@@ -6,6 +6,7 @@ use midly::num::{u15, u28};
 use midly::{Format, Header, MetaMessage, MidiMessage, Smf, Timing, TrackEvent, TrackEventKind};
 
 use super::bars::{BarLines, Conductor, Marker};
+use super::conditions::{Beat, Key};
 use super::event::STEPS_PER_SECOND;
 use super::note::PerformedNote;
 use super::score::Score;
@@ -69,6 +70,59 @@ pub fn read_with_warnings(bytes: &[u8], sustain: Sustain) -> Result<(Vec<Perform
         }));
     }
     Ok((performed, warnings))
+}
+
+/// The most beats of a [`conductor`], so that memory does not grow with what a file says of its length.
+const MAX_BEATS: usize = 1 << 18;
+
+/// The tempo map of a file as beats, its first key signature, and its markers: what [`write_parts`] is told. Beats are quarter notes,
+/// counted from each time signature, and go on to the first behind the last event, or until there are 262,144; without a
+/// time signature there are four in a bar. A file that names no tempo, or counts time without one (SMPTE), has no beats.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn conductor(bytes: &[u8]) -> Result<Conductor> {
+    let File { format, division, tracks, .. } = parse(bytes)?;
+    let tracks = if format == 2 { &tracks[..tracks.len().min(1)] } else { &tracks };
+    let clock = Clock::new(division, tracks)?;
+    let step = |tick| clock.seconds(tick) * f64::from(STEPS_PER_SECOND);
+    let messages = || tracks.iter().flatten();
+    let mut conductor = Conductor::default();
+    let (mut signatures, mut has_tempo) = (vec![(0, 4, 2)], division[0] < 0x80);
+    has_tempo &= messages().any(|(_, message)| matches!(message, Message::Tempo(_)));
+    for &(tick, message) in messages() {
+        match message {
+            Message::TimeSignature(numerator, power) => signatures.push((tick, numerator, power)),
+            Message::Key(key) => _ = conductor.key.get_or_insert(key),
+            Message::Marker(text) => {
+                let text = String::from_utf8_lossy(text).into_owned();
+                conductor.markers.push(Marker { step: step(tick), text });
+            }
+            _ => {}
+        }
+    }
+    signatures.sort_by_key(|&(tick, ..)| tick);
+    let quarter = usize::from(u16::from_be_bytes(division).max(1));
+    let last = messages().map(|&(tick, _)| tick).max().unwrap_or(0);
+    let ends = signatures.iter().skip(1).map(|&(tick, ..)| tick).chain([last.saturating_add(1 + quarter as u64)]);
+    for (&(begin, numerator, power), end) in signatures.iter().zip(ends).filter(|_| has_tempo) {
+        // A bar that is no whole number of quarters is counted in no bar.
+        let quarters = (4 * u32::from(numerator)) >> power.min(16);
+        let per_bar = if quarters << power.min(16) == 4 * u32::from(numerator) { quarters as u8 } else { 0 };
+        for (number, tick) in (begin..end).step_by(quarter).take(MAX_BEATS - conductor.beats.len()).enumerate() {
+            let in_bar = if per_bar == 0 { 0 } else { (number % usize::from(per_bar)) as u8 + 1 };
+            conductor.beats.push(Beat { step: step(tick), in_bar, per_bar });
+        }
+    }
+    // Two at one moment: a signature ends the bar before it.
+    conductor.beats.dedup_by(|next, before| {
+        next.step <= before.step && {
+            *before = *next;
+            true
+        }
+    });
+    Ok(conductor)
 }
 
 /// A file of one track: 120 bpm, one tick a millisecond, an acoustic grand; it ends when the piece does.
@@ -248,28 +302,32 @@ fn bad<T>(reason: impl Into<String>) -> Result<T> {
     Err(Error::Midi(reason.into()))
 }
 
-/// What the notes of a file depend on.
+/// What the notes of a file depend on, and what a [`Conductor`] says.
 #[derive(Clone, Copy, PartialEq)]
-enum Message {
+enum Message<'b> {
     /// The status and two bytes of data, of which some kinds have one.
     Channel(u8, u8, u8),
     /// Microseconds in a quarter note.
     Tempo(u32),
+    /// Numerator, and the denominator as a power of two.
+    TimeSignature(u8, u8),
+    Key(Key),
+    Marker(&'b [u8]),
     EndOfTrack,
     Other,
 }
 
 /// Messages, each with its tick from the start.
-type Track = Vec<(u64, Message)>;
+type Track<'b> = Vec<(u64, Message<'b>)>;
 
-struct File {
+struct File<'b> {
     format: u16,
     division: [u8; 2],
-    tracks: Vec<Track>,
+    tracks: Vec<Track<'b>>,
     warnings: Vec<String>,
 }
 
-fn parse(bytes: &[u8]) -> Result<File> {
+fn parse(bytes: &[u8]) -> Result<File<'_>> {
     let Some(mut rest) = after(bytes, b"MThd") else { return bad("it has no header") };
     let Ok([_, _, _, _, format_high, format_low, count_high, count_low, division @ ..]) = take_array::<10>(&mut rest)
     else {
@@ -311,7 +369,7 @@ const CUT: &str = "is cut short";
 ///
 /// As mido, it reads on after an end of track that comes before the stated length. Where that length cannot be right,
 /// the end of track counts.
-fn track(rest: &mut &[u8]) -> Result<Track, String> {
+fn track<'b>(rest: &mut &'b [u8]) -> Result<Track<'b>, String> {
     let length = u32::from_be_bytes(take_array(rest)?) as usize;
     let available = rest.len();
     let (mut track, mut tick, mut status, mut ended) = (Track::new(), 0, None, false);
@@ -339,7 +397,7 @@ fn track(rest: &mut &[u8]) -> Result<Track, String> {
 }
 
 /// Takes the ticks since the event before and an event from the front of `rest`; `running` is the last channel status.
-fn event(rest: &mut &[u8], running: &mut Option<u8>) -> Result<(u32, Message), &'static str> {
+fn event<'b>(rest: &mut &'b [u8], running: &mut Option<u8>) -> Result<(u32, Message<'b>), &'static str> {
     let delta = number(rest)?;
     let status = match rest.first() {
         Some(0x80..) => take_array::<1>(rest)?[0],
@@ -362,6 +420,9 @@ fn event(rest: &mut &[u8], running: &mut Option<u8>) -> Result<(u32, Message), &
                 (0x2f, _) => Message::EndOfTrack,
                 (0x51, &[high, middle, low, ..]) => Message::Tempo(u32::from_be_bytes([0, high, middle, low])),
                 (0x51, _) => return Err("has a tempo of less than three bytes"),
+                (0x58, &[numerator, power, ..]) if numerator > 0 => Message::TimeSignature(numerator, power),
+                (0x59, &[fifths, minor, ..]) => Message::Key(Key::of_fifths(fifths as i8, minor == 1)),
+                (0x06, text) => Message::Marker(text),
                 _ => Message::Other,
             }
         }

@@ -1,0 +1,227 @@
+//! What film and score are compared by: for each pitch class, how much of it sounds (chroma) and how much of it begins
+//! (onsets), after Ewert, Müller and Grosche 2009, "High resolution audio synchronization using chroma onset features".
+
+use realfft::RealFftPlanner;
+use vmt::PerformedNote;
+
+/// Samples a second of the sound.
+pub const RATE: u32 = 16_000;
+/// Frames a second of the features.
+pub const FRAMES: usize = 100;
+/// Frames a second for finding sections.
+pub const COARSE: usize = 10;
+
+const HOP: usize = RATE as usize / FRAMES;
+/// The lowest pitch and how many there are: C2..E7.
+const LOWEST: u8 = 36;
+const PITCHES: usize = 65;
+/// From this pitch on, a window of half the length tells semitones apart, and says better when they begin.
+const SHORT_FROM: u8 = 67;
+const LONG: usize = 4096;
+const SHORT: usize = 2048;
+/// A frame's value for each pitch class.
+pub type Chroma = [f32; 12];
+/// Sounding pitch classes, then onsets; each part of length 1 or less.
+pub type Frame = [f32; 24];
+
+/// Features of a film or a score.
+#[derive(Clone, Debug)]
+pub struct Features {
+    /// Onsets of each pitch class, `0.0..=1.0`, at [`FRAMES`] a second; none for a score.
+    pub onsets: Vec<Chroma>,
+    /// At [`COARSE`] a second.
+    pub coarse: Vec<Frame>,
+}
+
+impl Features {
+    /// Of a film's sound, mono at [`RATE`].
+    pub fn of_sound(samples: &[f32]) -> Self {
+        let levels = levels(samples);
+        let mut sounding = vec![[0.0; 12]; levels.len()];
+        let mut onsets = vec![[0.0; 12]; levels.len()];
+        for (frame, level) in levels.iter().enumerate() {
+            let near = |by: i64| &levels[(frame as i64 + by).clamp(0, levels.len() as i64 - 1) as usize];
+            let (before, after) = ([near(-3), near(-1)], [near(1), near(3)]);
+            let rise: [f32; PITCHES] = std::array::from_fn(|pitch| {
+                (after[0][pitch] + after[1][pitch] - before[0][pitch] - before[1][pitch]).max(0.0)
+            });
+            fold(&contrast(level, 4), &mut sounding[frame]);
+            fold(&contrast(&rise, 6), &mut onsets[frame]);
+        }
+        normalise_locally(&mut onsets);
+        let coarse_onsets =
+            binned(&onsets, |bin, frame| std::array::from_fn(|class| f32::max(bin[class], frame[class])));
+        let coarse_sounding =
+            smoothed(&sounding, FRAMES / 4).into_iter().skip(FRAMES / COARSE / 2).step_by(FRAMES / COARSE).collect();
+        let coarse = coarse(coarse_sounding, decaying(coarse_onsets));
+        Self { onsets, coarse }
+    }
+
+    /// Of a score's notes, as a piano would sound that plays them so many times slower.
+    pub fn of_notes(notes: &[PerformedNote], slower: f64) -> Self {
+        let end = notes.iter().map(|note| note.end).fold(0.0, f64::max) * slower;
+        let rate = 4 * COARSE;
+        let mut sounding = vec![[0.0_f32; 12]; (end * rate as f64) as usize + 1];
+        let mut onsets = vec![[0.0_f32; 12]; (end * COARSE as f64) as usize + 1];
+        for note in notes {
+            let loudness = f32::from(note.velocity) / 127.0;
+            let first = (note.start * slower * rate as f64) as usize;
+            let last = ((note.end * slower * rate as f64) as usize).clamp(first, end_of(&sounding));
+            for (age, frame) in sounding[first..=last].iter_mut().enumerate() {
+                let level = loudness * (-(age as f32) / (1.2 * rate as f32)).exp();
+                // Harmonics: the third is a fifth above, the fifth a major third.
+                for (interval, share) in [(0, 1.0), (7, 0.25), (4, 0.1)] {
+                    frame[usize::from(note.pitch + interval) % 12] += level * share;
+                }
+            }
+            let frame = ((note.start * slower * COARSE as f64) as usize).min(end_of(&onsets));
+            let onset = &mut onsets[frame][usize::from(note.pitch) % 12];
+            *onset = onset.max(loudness.sqrt());
+        }
+        for frame in &mut sounding {
+            frame.iter_mut().for_each(|value| *value = value.sqrt());
+        }
+        let sounding = smoothed(&sounding, rate / 4);
+        let count = onsets.len();
+        let sounding = sounding
+            .into_iter()
+            .skip(rate / COARSE / 2)
+            .step_by(rate / COARSE)
+            .chain(std::iter::repeat([0.0; 12]))
+            .take(count)
+            .collect();
+        Self { onsets: Vec::new(), coarse: coarse(sounding, decaying(onsets)) }
+    }
+}
+
+fn end_of<T>(items: &[T]) -> usize {
+    items.len() - 1
+}
+
+/// Logarithmic energies of each pitch, [`FRAMES`] a second.
+fn levels(samples: &[f32]) -> Vec<[f32; PITCHES]> {
+    let count = samples.len() / HOP + 1;
+    let mut levels = vec![[0.0; PITCHES]; count];
+    for (size, range) in [(LONG, LOWEST..SHORT_FROM), (SHORT, SHORT_FROM..LOWEST + PITCHES as u8)] {
+        let transform = RealFftPlanner::<f32>::new().plan_fft_forward(size);
+        let (mut input, mut spectrum) = (transform.make_input_vec(), transform.make_output_vec());
+        let mut scratch = transform.make_scratch_vec();
+        let window: Vec<f32> = (0..size)
+            .map(|index| (0.5 - 0.5 * (std::f32::consts::TAU * index as f32 / size as f32).cos()) * 2.0 / size as f32)
+            .collect();
+        let filters: Vec<_> = range.map(|pitch| filter(pitch, size)).collect();
+        let mut power = vec![0.0; spectrum.len()];
+        for (frame, level) in levels.iter_mut().enumerate() {
+            for (index, (value, weight)) in input.iter_mut().zip(&window).enumerate() {
+                let sample = (frame * HOP + index).checked_sub(size / 2).and_then(|at| samples.get(at));
+                *value = sample.map_or(0.0, |sample| sample * weight);
+            }
+            // It fails for buffers of other lengths only.
+            let _ = transform.process_with_scratch(&mut input, &mut spectrum, &mut scratch);
+            power.iter_mut().zip(&spectrum).for_each(|(power, bin)| *power = bin.norm_sqr());
+            for (pitch, first, weights) in &filters {
+                let energy: f32 = weights.iter().zip(&power[*first..]).map(|(weight, power)| weight * power).sum();
+                level[usize::from(pitch - LOWEST)] = energy;
+            }
+        }
+    }
+    // Relative to the mean, so that loudness is of no concern.
+    let mean = levels.as_flattened().iter().map(|&energy| f64::from(energy)).sum::<f64>() / (count * PITCHES) as f64;
+    let scale = (30.0 / mean.max(1e-20)) as f32;
+    levels.as_flattened_mut().iter_mut().for_each(|energy| *energy = (1.0 + *energy * scale).ln());
+    levels
+}
+
+/// Weights of the bins around a pitch, from which bin on.
+fn filter(pitch: u8, size: usize) -> (u8, usize, Vec<f32>) {
+    let bin = |pitch: f64| 440.0 * ((pitch - 69.0) / 12.0).exp2() * size as f64 / f64::from(RATE);
+    let centre = bin(pitch.into());
+    let half = (bin(f64::from(pitch) + 0.75) - centre).max(1.0);
+    let first = (centre - half).ceil() as usize;
+    let weights =
+        (first..=(centre + half) as usize).map(|at| (1.0 - (at as f64 - centre).abs() / half).max(0.0) as f32);
+    (pitch, first, weights.collect())
+}
+
+/// What stands out from the pitches nearby: drums and speech are in all of them.
+fn contrast(values: &[f32; PITCHES], reach: usize) -> [f32; PITCHES] {
+    std::array::from_fn(|pitch| {
+        let near = &values[pitch.saturating_sub(reach)..(pitch + reach + 1).min(PITCHES)];
+        (values[pitch] - near.iter().sum::<f32>() / near.len() as f32).max(0.0)
+    })
+}
+
+fn fold(values: &[f32; PITCHES], chroma: &mut Chroma) {
+    for (value, pitch) in values.iter().zip(usize::from(LOWEST)..) {
+        chroma[pitch % 12] += value;
+    }
+}
+
+fn length(values: &[f32]) -> f32 {
+    values.iter().map(|value| value * value).sum::<f32>().sqrt()
+}
+
+/// Divides by the largest value within half a second.
+fn normalise_locally(onsets: &mut [Chroma]) {
+    let largest: Vec<f32> = onsets.iter().map(|frame| frame.iter().copied().fold(0.0, f32::max)).collect();
+    let mean = largest.iter().sum::<f32>() / largest.len().max(1) as f32;
+    let reach = FRAMES / 2;
+    for (index, frame) in onsets.iter_mut().enumerate() {
+        let near = &largest[index.saturating_sub(reach)..(index + reach + 1).min(largest.len())];
+        let norm = near.iter().copied().fold(0.3 * mean, f32::max).max(1e-9);
+        frame.iter_mut().for_each(|value| *value /= norm);
+    }
+}
+
+/// The mean over `reach` frames on both sides.
+fn smoothed(frames: &[Chroma], reach: usize) -> Vec<Chroma> {
+    let mut sums = vec![[0.0_f64; 12]];
+    for frame in frames {
+        let last = sums[sums.len() - 1];
+        sums.push(std::array::from_fn(|class| last[class] + f64::from(frame[class])));
+    }
+    let mean = |index: usize| {
+        let (from, to) = (index.saturating_sub(reach), (index + reach + 1).min(frames.len()));
+        std::array::from_fn(|class| ((sums[to][class] - sums[from][class]) / (to - from) as f64) as f32)
+    };
+    (0..frames.len()).map(mean).collect()
+}
+
+fn binned(frames: &[Chroma], join: impl Fn(Chroma, &Chroma) -> Chroma) -> Vec<Chroma> {
+    frames.chunks(FRAMES / COARSE).map(|bin| bin.iter().fold([0.0; 12], &join)).collect()
+}
+
+/// Lets each onset die away, so that one a little early or late is met too.
+fn decaying(mut onsets: Vec<Chroma>) -> Vec<Chroma> {
+    for index in 1..onsets.len() {
+        for class in 0..12 {
+            onsets[index][class] = onsets[index][class].max(0.7 * onsets[index - 1][class]);
+        }
+    }
+    onsets
+}
+
+/// Less the mean over all frames, which is the key; of length 1, or less where little sounds.
+fn centred(mut frames: Vec<Chroma>) -> Vec<Chroma> {
+    let count = frames.len().max(1) as f32;
+    let quiet = (0.3 * frames.iter().map(|frame| length(frame)).sum::<f32>() / count).max(1e-9);
+    let shares: Vec<f32> = frames.iter().map(|frame| (length(frame) / quiet).min(1.0)).collect();
+    for frame in &mut frames {
+        let norm = length(frame).max(quiet);
+        frame.iter_mut().for_each(|value| *value /= norm);
+    }
+    let mean: Chroma = std::array::from_fn(|class| frames.iter().map(|frame| frame[class]).sum::<f32>() / count);
+    for (frame, share) in frames.iter_mut().zip(shares) {
+        frame.iter_mut().zip(mean).for_each(|(value, mean)| *value -= mean);
+        let norm = length(frame).max(0.3);
+        frame.iter_mut().for_each(|value| *value *= share / norm);
+    }
+    frames
+}
+
+fn coarse(sounding: Vec<Chroma>, onsets: Vec<Chroma>) -> Vec<Frame> {
+    let join = |(sounding, onsets): (Chroma, Chroma)| {
+        std::array::from_fn(|index| if index < 12 { sounding[index] } else { onsets[index - 12] })
+    };
+    centred(sounding).into_iter().zip(centred(onsets)).map(join).collect()
+}
