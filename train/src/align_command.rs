@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use vmt::midi;
 use vmt_files::{Drafts, is_same, place, print, warn};
 use vmt_render::{SoundFont, Warping, WarpingSection};
-use vmt_train::align::{AlignOptions, Alignment, BELIEVED, Piece, RATE, align, clock};
+use vmt_train::align::{AlignOptions, Alignment, Piece, RATE, SECTION_BELIEVED, align, clock};
 use vmt_train::data::prepare::pairs;
 use vmt_video::{CONTAINERS, check_mux, mux, read_sound};
 
@@ -188,7 +188,7 @@ fn row(alignment: &Alignment) -> String {
         sections.iter().map(|section| seconds(section) * value(section)).sum::<f64>() / matched
     };
     let (count, film, semitones) = (sections.len(), clock(alignment.seconds), alignment.semitones);
-    let (tempo, strength) = (mean(&|section| section.tempo()), mean(&|section| section.strength()));
+    let (tempo, strength) = (mean(&|section| section.tempo()), alignment.strength());
     let matched = format!("{} ({:.0} %)", clock(matched), 100.0 * matched / alignment.seconds);
     format!("{count:>10}{film:>15}{matched:>14}  x {tempo:.3}{semitones:>11}{strength:>10.2}")
 }
@@ -220,7 +220,7 @@ fn report(alignment: &Alignment, is_png: bool) -> Result<Vec<u8>> {
         similarity: alignment.similarity(COLUMNS, rows),
         columns: COLUMNS,
         sections: alignment.sections.iter().map(section).collect(),
-        believed: BELIEVED,
+        believed: SECTION_BELIEVED,
     };
     Ok(if is_png { vmt_render::warping_png(&warping)? } else { vmt_render::warping_svg(&warping)?.into_bytes() })
 }

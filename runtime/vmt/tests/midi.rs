@@ -347,7 +347,7 @@ fn a_conductor_is_read() {
     ];
     let conductor = midi::conductor(&single(&events.concat())).unwrap();
     let beats: Vec<_> = conductor.beats.iter().map(|beat| (beat.step.round(), beat.in_bar, beat.per_bar)).collect();
-    let want = [(0, 1, 3), (100, 2, 3), (200, 3, 3), (300, 1, 3), (400, 2, 3), (450, 3, 3), (500, 1, 3)];
+    let want = [(0, 1, 3), (100, 2, 3), (200, 3, 3), (300, 1, 3), (400, 2, 3), (450, 3, 3), (500, 1, 3), (550, 2, 3)];
     assert_eq!(beats, want.map(|(step, in_bar, per_bar)| (f64::from(step), in_bar, per_bar)));
     assert_eq!(conductor.key, Some(Key { tonic: 7, minor: true }));
     assert_eq!(conductor.markers, [Marker { step: 400.0, text: "hi".into() }]);

@@ -1,7 +1,11 @@
 //! What film and score are compared by: for each pitch class, how much of it sounds (chroma) and how much of it begins
 //! (onsets), after Ewert, Müller and Grosche 2009, "High resolution audio synchronization using chroma onset features".
 
-use realfft::RealFftPlanner;
+use std::f32::consts::TAU;
+use std::sync::Arc;
+
+use realfft::num_complex::Complex;
+use realfft::{RealFftPlanner, RealToComplex};
 use vmt::PerformedNote;
 
 /// Samples a second of the sound.
@@ -101,24 +105,13 @@ fn end_of<T>(items: &[T]) -> usize {
 /// Logarithmic energies of each pitch, [`FRAMES`] a second.
 fn levels(samples: &[f32]) -> Vec<[f32; PITCHES]> {
     let count = samples.len() / HOP + 1;
+    let tuning = tuning(samples);
     let mut levels = vec![[0.0; PITCHES]; count];
     for (size, range) in [(LONG, LOWEST..SHORT_FROM), (SHORT, SHORT_FROM..LOWEST + PITCHES as u8)] {
-        let transform = RealFftPlanner::<f32>::new().plan_fft_forward(size);
-        let (mut input, mut spectrum) = (transform.make_input_vec(), transform.make_output_vec());
-        let mut scratch = transform.make_scratch_vec();
-        let window: Vec<f32> = (0..size)
-            .map(|index| (0.5 - 0.5 * (std::f32::consts::TAU * index as f32 / size as f32).cos()) * 2.0 / size as f32)
-            .collect();
-        let filters: Vec<_> = range.map(|pitch| filter(pitch, size)).collect();
-        let mut power = vec![0.0; spectrum.len()];
+        let mut spectrum = Spectrum::new(size);
+        let filters: Vec<_> = range.map(|pitch| filter(pitch, tuning, size)).collect();
         for (frame, level) in levels.iter_mut().enumerate() {
-            for (index, (value, weight)) in input.iter_mut().zip(&window).enumerate() {
-                let sample = (frame * HOP + index).checked_sub(size / 2).and_then(|at| samples.get(at));
-                *value = sample.map_or(0.0, |sample| sample * weight);
-            }
-            // It fails for buffers of other lengths only.
-            let _ = transform.process_with_scratch(&mut input, &mut spectrum, &mut scratch);
-            power.iter_mut().zip(&spectrum).for_each(|(power, bin)| *power = bin.norm_sqr());
+            let power = spectrum.at(samples, frame * HOP);
             for (pitch, first, weights) in &filters {
                 let energy: f32 = weights.iter().zip(&power[*first..]).map(|(weight, power)| weight * power).sum();
                 level[usize::from(pitch - LOWEST)] = energy;
@@ -132,9 +125,65 @@ fn levels(samples: &[f32]) -> Vec<[f32; PITCHES]> {
     levels
 }
 
+/// Power spectra.
+struct Spectrum {
+    transform: Arc<dyn RealToComplex<f32>>,
+    window: Vec<f32>,
+    input: Vec<f32>,
+    output: Vec<Complex<f32>>,
+    scratch: Vec<Complex<f32>>,
+    power: Vec<f32>,
+}
+
+impl Spectrum {
+    fn new(size: usize) -> Self {
+        let transform = RealFftPlanner::new().plan_fft_forward(size);
+        let hann = |index| (0.5 - 0.5 * (TAU * index as f32 / size as f32).cos()) * 2.0 / size as f32;
+        let (input, output) = (transform.make_input_vec(), transform.make_output_vec());
+        let (scratch, power) = (transform.make_scratch_vec(), vec![0.0; output.len()]);
+        Self { transform, window: (0..size).map(hann).collect(), input, output, scratch, power }
+    }
+
+    /// Around a sample.
+    fn at(&mut self, samples: &[f32], centre: usize) -> &[f32] {
+        let half = self.window.len() / 2;
+        for (index, (value, weight)) in self.input.iter_mut().zip(&self.window).enumerate() {
+            let sample = (centre + index).checked_sub(half).and_then(|at| samples.get(at));
+            *value = sample.map_or(0.0, |sample| sample * weight);
+        }
+        // It fails for buffers of other lengths only.
+        let _ = self.transform.process_with_scratch(&mut self.input, &mut self.output, &mut self.scratch);
+        self.power.iter_mut().zip(&self.output).for_each(|(power, bin)| *power = bin.norm_sqr());
+        &self.power
+    }
+}
+
+/// How much higher than a' = 440 Hz the sound is tuned, in semitones, -0.5..0.5: the circular mean over the peaks of spectra.
+fn tuning(samples: &[f32]) -> f64 {
+    let mut spectrum = Spectrum::new(LONG);
+    let (mut east, mut north) = (0.0, 0.0);
+    for frame in (0..samples.len()).step_by(RATE as usize / COARSE) {
+        let power = spectrum.at(samples, frame);
+        // 250 to 2000 Hz: lower peaks are too broad.
+        for bin in LONG * 250 / RATE as usize..LONG * 2000 / RATE as usize {
+            let [below, here, above] = [bin - 1, bin, bin + 1].map(|bin| f64::from(power[bin]).max(1e-20).ln());
+            if here <= below || here < above {
+                continue;
+            }
+            // The vertex of a parabola through the three.
+            let peak = bin as f64 + 0.5 * (below - above) / (below - 2.0 * here + above);
+            let semitone = 12.0 * (peak * f64::from(RATE) / LONG as f64 / 440.0).log2();
+            let weight = f64::from(power[bin]).sqrt();
+            let (sine, cosine) = (std::f64::consts::TAU * semitone).sin_cos();
+            (east, north) = (east + weight * cosine, north + weight * sine);
+        }
+    }
+    north.atan2(east) / std::f64::consts::TAU
+}
+
 /// Weights of the bins around a pitch, from which bin on.
-fn filter(pitch: u8, size: usize) -> (u8, usize, Vec<f32>) {
-    let bin = |pitch: f64| 440.0 * ((pitch - 69.0) / 12.0).exp2() * size as f64 / f64::from(RATE);
+fn filter(pitch: u8, tuning: f64, size: usize) -> (u8, usize, Vec<f32>) {
+    let bin = |pitch: f64| 440.0 * ((pitch + tuning - 69.0) / 12.0).exp2() * size as f64 / f64::from(RATE);
     let centre = bin(pitch.into());
     let half = (bin(f64::from(pitch) + 0.75) - centre).max(1.0);
     let first = (centre - half).ceil() as usize;

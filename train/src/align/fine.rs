@@ -54,6 +54,13 @@ pub struct Heard {
     pub alike: f64,
 }
 
+impl Heard {
+    /// How much more alike film and score are than what is in no section.
+    pub fn alike_by(&self) -> f64 {
+        self.alike - ENOUGH
+    }
+}
+
 impl Section {
     /// How sure it is that this part of the score is there: about 0.2 by chance, 0.6 and more in clear sound.
     pub fn strength(&self) -> f64 {

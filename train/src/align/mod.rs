@@ -14,7 +14,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use vmt::{Beat, Conductor, Marker, PerformedNote, STEPS_PER_SECOND, Score, midi};
 
 pub use self::features::RATE;
@@ -29,11 +29,10 @@ const SHORTEST: f64 = 4.0;
 /// The most pairs of a frame of film and one of score: two hours and one. Each takes a byte.
 const MOST_PAIRS: usize = 2 * 36_000 * 36_000;
 
-/// What the strongest section of a piece must reach: [`Section::strength`]. Below it, the piece is refused. `examples/align.rs`
-/// measures what wrong songs reach.
-pub const BELIEVED: f64 = 0.34;
-/// And each other one.
-const ALSO_BELIEVED: f64 = 0.24;
+/// What an alignment must reach: [`Alignment::strength`]. `examples/align.rs` measures what wrong songs reach.
+pub const BELIEVED: f64 = 0.55;
+/// What each section must reach: [`Section::strength`].
+pub const SECTION_BELIEVED: f64 = 0.24;
 
 /// A score, in its own time.
 #[derive(Clone, Debug, PartialEq)]
@@ -220,23 +219,16 @@ impl Search<'_> {
             self.options.anchors.iter().any(|anchor| in_film(&anchor))
         };
         // Those that do not last would take seconds from the others.
-        let believe = |sections: &mut Vec<Section>| {
-            let best = sections.iter().map(Section::strength).fold(f64::NEG_INFINITY, f64::max);
-            let least = if best >= BELIEVED || sections.iter().any(anchored) { ALSO_BELIEVED } else { f64::INFINITY };
-            sections.retain(|section| anchored(section) || section.strength() >= least);
-            best
-        };
-        let mut best = believe(&mut sections);
-        if !sections.is_empty() {
-            onsets.cut(&mut sections, self.seconds);
-            sections.retain(|section| section.film.1 - section.film.0 >= SHORTEST / 2.0 && section.heard.notes > 0);
-            best = believe(&mut sections);
-        }
+        let believe = |section: &Section| anchored(section) || section.strength() >= SECTION_BELIEVED;
+        sections.retain(believe);
+        onsets.cut(&mut sections, self.seconds);
+        let long_enough = |section: &Section| section.film.1 - section.film.0 >= SHORTEST / 2.0;
+        sections.retain(|section| long_enough(section) && believe(section));
+        let strength = strength(&sections);
         ensure!(
-            !sections.is_empty(),
-            "the score does not match the film's sound: its best part reaches a strength of {:.2}, and a match needs {BELIEVED} (a \
-             wrong song, another tempo than 0.7 to 1.4 times the score's without --bpm, or too little music)",
-            best.max(0.0)
+            strength >= BELIEVED || sections.iter().any(anchored),
+            "the score does not match the film's sound: it reaches a strength of {strength:.2}, and a match needs {BELIEVED} (a wrong \
+             song, another tempo than 0.7 to 1.4 times the score's without --bpm, or too little music)"
         );
         for section in &mut sections {
             section.beats.iter_mut().for_each(|beat| beat.0 /= slower);
@@ -245,7 +237,29 @@ impl Search<'_> {
     }
 }
 
+/// [`Alignment::strength`].
+fn strength(sections: &[Section]) -> f64 {
+    let strongest = sections.iter().map(Section::strength).fold(0.0, f64::max);
+    let range = |section: &Section| (section.to_score(section.film.0), section.to_score(section.film.1));
+    let mut covered = 0.0;
+    for (index, section) in sections.iter().enumerate() {
+        let (from, to) = range(section);
+        // How much of it no section before has.
+        let repeated = |&(begin, end): &(f64, f64)| (end.min(to) - begin.max(from)).max(0.0);
+        let repeated = sections[..index].iter().map(range).map(|range| repeated(&range)).fold(0.0, f64::max);
+        covered += (1.0 - repeated / (to - from)) * (section.film.1 - section.film.0) * section.heard.alike_by();
+    }
+    strongest + covered / 100.0
+}
+
 impl Alignment {
+    /// How sure the match is: the strength of the strongest section, and 0.01 for each second of film by which film and score
+    /// are perfectly alike, where no part of the score counts twice. Wrong songs have reached 0.5; right
+    /// ones in clear sound reach 1 and more.
+    pub fn strength(&self) -> f64 {
+        strength(&self.sections)
+    }
+
     /// The music of the film: the notes of the sections, as high as the film's.
     pub fn score(&self) -> Score {
         Score::quantise(&self.notes, Duration::from_secs_f64(self.seconds))
@@ -380,6 +394,7 @@ impl fmt::Display for Alignment {
             let (tempo, strength) = (section.tempo(), section.strength());
             writeln!(f, "{number:<9}{:>17}{score:>19}  x {tempo:.3}{onsets:>24}{strength:>10.2}", range(from, to))?;
         }
+        writeln!(f, "strength of the match: {:.2} (needed: {BELIEVED})", self.strength())?;
         if self.semitones != 0 {
             writeln!(
                 f,
