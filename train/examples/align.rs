@@ -4,15 +4,19 @@
 //! cargo run --release --workspace --example align -- POP909 PIANO.sf2 500-549
 //! ```
 //!
-//! Each song is rendered with a soundfont (best another than the program's own, such as Debian's `timgm6mb-soundfont`), with one difficulty
-//! at a time, with all of them, and with more than that. The score that is aligned is the song's MIDI file. For each note
-//! of the score that is in the film, the error is the distance to the moment at which the same note was aligned; where it was not, the
-//! error is infinite. `extra` are aligned notes that are not in the film within 60 ms. A song counts as good with 95 % of
-//! its notes within 60 ms. The sound of each film is compared with the score of another song too, which should be refused.
+//! Each song is rendered with a soundfont (best another than the program's own, such as Debian's `timgm6mb-soundfont`),
+//! with one difficulty at a time, with all of them, and with more than that. The score that is aligned is the song's MIDI
+//! file. For each note of the score that is in the film, the error is the distance to the moment at which the same note was
+//! aligned; where it was not, the error is infinite. `extra` are aligned notes that are not in the film within 60 ms. A
+//! song counts as good with 95 % of its notes within 60 ms. The sound of two films of each song is compared with the
+//! score of another song too, which should be refused.
 
 use std::fs::File;
 use std::io::Cursor;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -40,7 +44,8 @@ struct Difficulty {
     key: bool,
     /// Played faster by 2.3 %, and so 40 cents higher.
     detuned: bool,
-    /// Another arrangement: 35 % of the notes left out, 30 % an octave off, 30 % more notes, moved by 12 ms (standard deviation).
+    /// Another arrangement: 35 % of the notes are left out, 30 % are an octave off, all are moved by 12 ms (standard
+    /// deviation), and there are 30 % more.
     arrangement: bool,
     /// Only so much of the song, since it is rendered for this alone.
     seconds: Option<f64>,
@@ -102,107 +107,125 @@ fn main() -> Result<()> {
     ensure!(numbers.iter().all(|number| (1..=909).contains(number)), "songs are 1-909");
 
     let begin = Instant::now();
-    let mut errors = vec![Vec::new(); DIFFICULTIES.len()];
-    let mut counts = vec![(0, 0, 0, 0.0_f64); DIFFICULTIES.len()];
-    let mut refused = vec![0; DIFFICULTIES.len()];
-    let mut right = vec![0; DIFFICULTIES.len()];
-    let mut aligning = Duration::ZERO;
-    let mut sound_seconds = 0.0;
-    for &number in &numbers {
-        let path = |number: u32| Path::new(folder).join(format!("{number:03}/{number:03}.mid"));
-        let (song, piece) = (Song::read(&path(number))?, Piece::read(&path(number))?);
-        let other = Piece::read(&path(number % 909 + 1))?;
-        // Neither the one before nor that of the intro.
-        let wrong = Piece::read(&path((number + 6) % 909 + 1))?;
-        let plain = render(&song.notes, song.duration() + 1.0, &font)?;
-        for (index, difficulty) in DIFFICULTIES.iter().enumerate() {
-            let film = film(&song, &other, &plain, difficulty, &font, u64::from(number))?;
-            let mut piece = piece.clone();
-            if difficulty.key {
-                piece.notes.iter_mut().for_each(|note| note.pitch -= 2);
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        let work = || {
+            while let Some(&number) = numbers.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let result = song(Path::new(folder), number, &font);
+                results.lock().expect("no thread panics").push(result);
             }
-            let start = Instant::now();
-            let found = align(&film.sound, &piece, &AlignOptions::default());
-            aligning += start.elapsed();
-            sound_seconds += film.sound.len() as f64 / f64::from(RATE);
-            let mut aligned: Vec<Vec<f64>> = vec![Vec::new(); piece.notes.len()];
-            for section in found.iter().flat_map(|alignment| &alignment.sections) {
-                for (note, times) in piece.notes.iter().zip(&mut aligned) {
-                    let time = section.to_film(note.start);
-                    if (section.film.0..section.film.1).contains(&time) {
-                        times.push(time);
-                    }
-                }
-            }
-            let nearest =
-                |times: &[f64], time: f64| times.iter().map(|other| (other - time).abs()).fold(f64::INFINITY, f64::min);
-            let own: Vec<f64> = film.truth.iter().map(|&(note, time)| nearest(&aligned[note], time)).collect();
-            let mut truth: Vec<Vec<f64>> = vec![Vec::new(); piece.notes.len()];
-            film.truth.iter().for_each(|&(note, time)| truth[note].push(time));
-            let is_extra = |(note, time): (usize, &f64)| nearest(&truth[note], *time) > 0.06;
-            let all =
-                || aligned.iter().enumerate().flat_map(|(note, times)| times.iter().map(move |time| (note, time)));
-            let within = own.iter().filter(|error| **error <= 0.06).count() as f64 / own.len() as f64;
-            let (extra, missing, notes, worst) = &mut counts[index];
-            // Another arrangement has other notes.
-            *extra += if difficulty.arrangement { 0 } else { all().filter(|&pair| is_extra(pair)).count() };
-            *missing += own.iter().filter(|error| error.is_infinite()).count();
-            *notes += all().count();
-            *worst = worst.max(1.0 - within);
-            right[index] += u32::from(within >= 0.95);
-            if within < 0.95 {
-                println!(
-                    "{number}, {}: {:.1} % within 60 ms {}",
-                    difficulty.name,
-                    100.0 * within,
-                    found.err().map(|error| error.to_string()).unwrap_or_default()
-                );
-            }
-            errors[index].extend(own);
-            if index == 0 || difficulty.name == ALL.name {
-                let found = align(&film.sound, &wrong, &AlignOptions::default());
-                refused[index] += u32::from(found.is_err());
-                if let Ok(alignment) = found {
-                    println!("{number}, {}: the wrong song is not refused\n{alignment}", difficulty.name);
-                }
-            }
-        }
-    }
-
-    let songs = numbers.len();
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        (0..threads).for_each(|_| drop(scope.spawn(work)));
+    });
+    let songs = results.into_inner().expect("no thread panics").into_iter().collect::<Result<Vec<_>>>()?;
     println!(
-        "| difficulty | median error [ms] | 95 % of notes within [ms] | within 60 ms [%] | not found [%] | extra [%] | good songs | worst song, within 60 ms [%] | wrong song refused |"
+        "| difficulty | median error [ms] | 95 % of notes within [ms] | within 60 ms [%] | not found [%] | extra [%] | \
+         good songs | worst song, within 60 ms [%] | wrong song refused |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     for (index, difficulty) in DIFFICULTIES.iter().enumerate() {
-        let errors = &mut errors[index];
+        let rows = || songs.iter().map(|rows| &rows[index]);
+        let mut errors: Vec<f64> = rows().flat_map(|row| &row.errors).copied().collect();
         errors.sort_by(f64::total_cmp);
         let quantile = |share: f64| 1000.0 * errors[((errors.len() - 1) as f64 * share) as usize];
-        let share = |count: usize, all: usize| 100.0 * count as f64 / all.max(1) as f64;
-        let (extra, missing, notes, worst) = counts[index];
-        let within = share(errors.iter().filter(|error| **error <= 0.06).count(), errors.len());
-        let refused = if index == 0 || difficulty.name == ALL.name {
-            format!("{} of {songs}", refused[index])
-        } else {
-            String::new()
-        };
-        let extra = if difficulty.arrangement { String::new() } else { format!("{:.2}", share(extra, notes)) };
+        let refused = rows().filter_map(|row| row.refuses_wrong).filter(|refused| *refused).count();
+        let has_wrong = rows().any(|row| row.refuses_wrong.is_some());
+        let [extra, aligned] = [rows().map(|row| row.extra).sum::<usize>(), rows().map(|row| row.aligned).sum()];
         println!(
-            "| {} | {:.1} | {:.1} | {within:.2} | {:.2} | {extra} | {} of {songs} | {:.1} | {refused} |",
+            "| {} | {:.1} | {:.1} | {:.2} | {:.2} | {} | {} of {} | {:.1} | {} |",
             difficulty.name,
             quantile(0.5),
             quantile(0.95),
-            share(missing, errors.len()),
-            right[index],
-            100.0 * (1.0 - worst),
+            100.0 * within(&errors),
+            100.0 * errors.iter().filter(|error| error.is_infinite()).count() as f64 / errors.len() as f64,
+            // Another arrangement has other notes.
+            if difficulty.arrangement {
+                String::new()
+            } else {
+                format!("{:.2}", 100.0 * extra as f64 / aligned as f64)
+            },
+            rows().filter(|row| within(&row.errors) >= 0.95).count(),
+            songs.len(),
+            100.0 * rows().map(|row| within(&row.errors)).fold(1.0, f64::min),
+            if has_wrong { format!("{refused} of {}", songs.len()) } else { String::new() },
         );
     }
-    println!(
-        "aligning took {:.2} s for a minute of film; all of it {:.0} s",
-        60.0 * aligning.as_secs_f64() / sound_seconds,
-        begin.elapsed().as_secs_f64()
-    );
+    let rows = || songs.iter().flatten();
+    let (took, film) = (rows().map(|row| row.took).sum::<f64>(), rows().map(|row| row.seconds).sum::<f64>());
+    let all = begin.elapsed().as_secs_f64();
+    println!("aligning took {:.2} s for a minute of film; all of it {all:.0} s", 60.0 * took / film);
     Ok(())
+}
+
+/// What came of a song with a difficulty.
+struct Row {
+    /// In seconds, of each note that is in the film.
+    errors: Vec<f64>,
+    /// How many notes were aligned, and how many of them are not in the film.
+    aligned: usize,
+    extra: usize,
+    /// Whether the score of another song was refused, where that was tried.
+    refuses_wrong: Option<bool>,
+    /// Seconds that it took, and of the film.
+    took: f64,
+    seconds: f64,
+}
+
+/// The share of notes within 60 ms.
+fn within(errors: &[f64]) -> f64 {
+    errors.iter().filter(|error| **error <= 0.06).count() as f64 / errors.len() as f64
+}
+
+/// A row for each difficulty.
+fn song(folder: &Path, number: u32, font: &SoundFont) -> Result<Vec<Row>> {
+    let path = |number: u32| folder.join(format!("{number:03}/{number:03}.mid"));
+    let (song, piece) = (Song::read(&path(number))?, Piece::read(&path(number))?);
+    let intro = Piece::read(&path(number % 909 + 1))?;
+    let wrong = Piece::read(&path((number + 6) % 909 + 1))?;
+    let plain = render(&song.notes, song.duration() + 1.0, font)?;
+    let mut rows = Vec::new();
+    for difficulty in &DIFFICULTIES {
+        let film = film(&song, &intro, &plain, difficulty, font, u64::from(number))?;
+        let mut piece = piece.clone();
+        if difficulty.key {
+            piece.notes.iter_mut().for_each(|note| note.pitch -= 2);
+        }
+        let start = Instant::now();
+        let found = align(&film.sound, &piece, &AlignOptions::default());
+        let took = start.elapsed().as_secs_f64();
+
+        // When each note of the score is in the film, and when it was aligned.
+        let [mut truth, mut aligned] = [(); 2].map(|()| vec![Vec::new(); piece.notes.len()]);
+        film.truth.iter().for_each(|&(note, time)| truth[note].push(time));
+        for section in found.iter().flat_map(|alignment| &alignment.sections) {
+            for (note, times) in piece.notes.iter().zip(&mut aligned) {
+                let time = section.to_film(note.start);
+                times.extend((section.film.0..section.film.1).contains(&time).then_some(time));
+            }
+        }
+        let distances = |from: &[Vec<f64>], to: &[Vec<f64>]| -> Vec<f64> {
+            let nearest =
+                |time: f64, to: &[f64]| to.iter().map(|other| (other - time).abs()).fold(f64::INFINITY, f64::min);
+            from.iter().zip(to).flat_map(|(from, to)| from.iter().map(|&time| nearest(time, to))).collect()
+        };
+        let (errors, back) = (distances(&truth, &aligned), distances(&aligned, &truth));
+        if within(&errors) < 0.95 {
+            let why = found.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            println!("{number}, {}: {:.1} % within 60 ms {why}", difficulty.name, 100.0 * within(&errors));
+        }
+        let refuses_wrong = [NONE.name, ALL.name].contains(&difficulty.name).then(|| {
+            let found = align(&film.sound, &wrong, &AlignOptions::default());
+            if let Ok(alignment) = &found {
+                println!("{number}, {}: the wrong song is not refused\n{alignment}", difficulty.name);
+            }
+            found.is_err()
+        });
+        let extra = back.iter().filter(|error| **error > 0.06).count();
+        let seconds = film.sound.len() as f64 / f64::from(RATE);
+        rows.push(Row { errors, aligned: back.len(), extra, refuses_wrong, took, seconds });
+    }
+    Ok(rows)
 }
 
 /// The song as a film with a difficulty. `plain` is its sound without any.

@@ -7,9 +7,10 @@ use super::features::{COARSE, Frame};
 
 /// How alike two frames must be for a frame of film to be better explained by the score than by nothing.
 const ALIKE: f32 = 0.25;
-/// What a jump in the score costs, in seconds of frames that are perfectly alike; half of it to leave the score, half to enter.
+/// What a jump in the score costs, in seconds of frames that are perfectly alike; to leave the score or enter it costs half.
 const JUMP: f32 = 1.5;
-/// What each frame costs that is passed over in film or score, in frames that are perfectly alike: where the tempo is not known ...
+/// What each frame of film or score costs that is passed over, in frames that are perfectly alike: where the tempo is not
+/// known ...
 pub const FREE: f32 = 0.05;
 /// ... and where it is.
 pub const STEADY: f32 = 0.25;
@@ -218,4 +219,72 @@ fn search(film: &[Frame], score: &[Frame], terms: Terms, wanted: bool) -> (f32, 
     close(&mut pairs);
     stretches.reverse();
     (total, stretches)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+
+    /// Frames that are alike only where they are the same.
+    fn frames(seed: u64, count: usize) -> Vec<Frame> {
+        let mut random = Stream::new(seed, "frames", &[]);
+        let mut frame = || {
+            let values: Frame = std::array::from_fn(|_| random.unit() as f32 - 0.5);
+            let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();
+            values.map(|value| value / length * 2_f32.sqrt())
+        };
+        (0..count).map(|_| frame()).collect()
+    }
+
+    fn terms(anchors: &[(usize, usize)]) -> Terms<'_> {
+        Terms { rate: COARSE as f32, slope: STEADY, anchors }
+    }
+
+    #[test]
+    fn parts_in_any_order_with_gaps() {
+        let score = frames(1, 600);
+        let film = [&frames(2, 50), &score[300..500], &score[100..350], &frames(3, 80), &score[0..100]].concat();
+        let found = stretches(&film, &score, terms(&[]));
+        let want = [(50, 300, 200), (250, 100, 250), (580, 0, 100)];
+        assert_eq!(found.len(), 3, "{found:?}");
+        for (stretch, (film, from, count)) in found.iter().zip(want) {
+            let inside = stretch.film().zip(&stretch.score).filter(|(at, score)| **score + film == at + from);
+            assert!(inside.count() >= count - 2 && stretch.score.len() <= count + 4, "{stretch:?}");
+        }
+        assert!(gain(&film, &score, terms(&[])) > 300.0);
+        assert!(gain(&film, &frames(4, 600), terms(&[])) < 1.0);
+        assert_eq!(gain(&film, &score, terms(&[])), search(&film, &score, terms(&[]), true).0);
+    }
+
+    #[test]
+    fn anchors_are_met() {
+        let part = frames(1, 100);
+        let score = [&part[..], &frames(2, 100), &part].concat();
+        for place in [30, 230] {
+            let found = stretches(&part, &score, terms(&[(30, place)]));
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(found[0].score[30 - found[0].film], place);
+        }
+    }
+
+    #[test]
+    fn a_tempo_is_measured() {
+        let score = frames(1, 900);
+        for share in [0.75, 0.9, 1.0, 1.1, 1.3] {
+            let film: Vec<Frame> = (0..600).map(|frame| score[(f64::from(frame) * share) as usize]).collect();
+            let found = tempo(&stretches(&film, &score, Terms { slope: FREE, ..terms(&[]) })).unwrap();
+            assert!((found - share).abs() < 0.02, "{found} for {share}");
+        }
+        assert_eq!(tempo(&[]), None);
+    }
+
+    #[test]
+    fn twelve_semitones_are_none() {
+        let score = frames(1, 5);
+        assert_eq!(transposed(&score, 0), score);
+        assert_eq!(transposed(&transposed(&score, 7), 5), score);
+        assert_eq!(transposed(&score, 1)[0][1], score[0][0]);
+        assert_eq!(transposed(&score, 1)[0][12], score[0][23]);
+    }
 }

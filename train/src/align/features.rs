@@ -274,3 +274,69 @@ fn coarse(sounding: Vec<Chroma>, onsets: Vec<Chroma>) -> Vec<Frame> {
     };
     centred(sounding).into_iter().zip(centred(onsets)).map(join).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tone with harmonics, of so many semitones above a' = 440 Hz, from `start` on.
+    fn tone(sound: &mut [f32], start: f64, semitones: f64) {
+        let rate = f64::from(RATE);
+        let hertz = 440.0 * (semitones / 12.0).exp2();
+        for (age, sample) in sound.iter_mut().skip((start * rate) as usize).enumerate() {
+            let time = age as f64 / rate;
+            let wave: f64 = (1..4).map(f64::from).map(|n| (std::f64::consts::TAU * n * hertz * time).sin() / n).sum();
+            *sample += (0.2 * (-3.0 * time).exp() * wave) as f32;
+        }
+    }
+
+    #[test]
+    fn an_onset_is_where_a_tone_begins() {
+        for (start, pitch) in [(1.0, 60), (1.234, 69), (2.5, 76)] {
+            let mut sound = vec![0.0; 4 * RATE as usize];
+            tone(&mut sound, 0.2, -2.0);
+            tone(&mut sound, start, f64::from(pitch) - 69.0);
+            let onsets = Features::of_sound(&sound).onsets;
+            let class = pitch as usize % 12;
+            let from = FRAMES / 2;
+            let peak = (from..onsets.len()).max_by(|&a, &b| onsets[a][class].total_cmp(&onsets[b][class])).unwrap();
+            let peak = peak as f64 / FRAMES as f64;
+            // In silence, half a window hears it first.
+            assert!((-0.05..0.01).contains(&(peak - start)), "{peak} for {start}");
+        }
+    }
+
+    #[test]
+    fn tuning_is_found() {
+        for cents in [-40.0, -10.0, 0.0, 25.0, 45.0] {
+            let mut sound = vec![0.0; 3 * RATE as usize];
+            for (index, semitones) in [-9.0, -5.0, -2.0, 3.0].into_iter().enumerate() {
+                tone(&mut sound, 0.5 * index as f64, semitones + cents / 100.0);
+            }
+            let found = 100.0 * tuning(&sound);
+            assert!((found - cents).abs() < 5.0, "{found} for {cents}");
+        }
+    }
+
+    #[test]
+    fn a_score_looks_as_it_sounds() {
+        let note = |start, pitch| PerformedNote { start, end: start + 0.9, pitch, velocity: 90 };
+        let notes: Vec<_> =
+            [57, 64, 60, 65, 62, 67].into_iter().zip(0..).map(|(pitch, at)| note(f64::from(at), pitch)).collect();
+        let mut sound = vec![0.0; 6 * RATE as usize];
+        notes.iter().for_each(|note| {
+            let mut one = vec![0.0; (note.end * f64::from(RATE)) as usize];
+            tone(&mut one, note.start, f64::from(note.pitch) - 69.0);
+            sound.iter_mut().zip(one).for_each(|(sound, one)| *sound += one);
+        });
+        let (film, score) = (Features::of_sound(&sound).coarse, Features::of_notes(&notes, 1.0).coarse);
+        let alike = |shift: usize| {
+            let pairs = film.iter().zip(score.iter().cycle().skip(shift)).take(50);
+            pairs.map(|(film, score)| super::super::coarse::alike(film, score)).sum::<f32>() / 50.0
+        };
+        assert!(alike(0) > 0.5 && (10..50).step_by(10).all(|shift| alike(shift) < 0.2), "{}", alike(0));
+        // Silence is like nothing.
+        let silence = Features::of_sound(&[0.0; RATE as usize]);
+        assert!(silence.coarse.as_flattened().iter().all(|value| *value == 0.0));
+    }
+}

@@ -77,43 +77,40 @@ impl Section {
 
     /// A moment of the score in the film.
     pub fn to_film(&self, score: f64) -> f64 {
-        along(&self.beats, score)
+        along(&self.beats, score, |&beat| beat)
     }
 
     /// A moment of the film in the score.
     pub fn to_score(&self, film: f64) -> f64 {
-        let turned: Vec<_> = self.beats.iter().map(|&(score, film)| (film, score)).collect();
-        along(&turned, film)
+        along(&self.beats, film, |&(score, film)| (film, score))
     }
 }
 
 /// On straight lines between points, and on along the outer ones.
-fn along(points: &[(f64, f64)], at: f64) -> f64 {
-    let next = points.partition_point(|&(x, _)| x <= at).clamp(1, points.len() - 1);
-    let ((x, y), (to_x, to_y)) = (points[next - 1], points[next]);
+fn along(beats: &[(f64, f64)], at: f64, point: impl Fn(&(f64, f64)) -> (f64, f64)) -> f64 {
+    let next = beats.partition_point(|beat| point(beat).0 <= at).clamp(1, beats.len() - 1);
+    let ((x, y), (to_x, to_y)) = (point(&beats[next - 1]), point(&beats[next]));
     y + (at - x) * (to_y - y) / (to_x - x)
 }
 
 /// Beats that are close enough to follow the tempo, from before the first note to behind the last.
 pub fn knots(beats: &[f64], end: f64) -> Vec<f64> {
-    let mut knots = Vec::new();
-    for pair in beats.windows(2) {
-        let parts = ((pair[1] - pair[0]) / 0.8).ceil().max(1.0);
-        knots.extend((0..parts as usize).map(|part| pair[0] + (pair[1] - pair[0]) * part as f64 / parts));
-    }
-    knots.extend(beats.last());
-    if knots.len() < 2 {
-        knots = vec![0.0, 0.5];
-    }
-    let mut kept: Vec<f64> = Vec::new();
-    for knot in knots {
-        if kept.last().is_none_or(|last| knot - last > 0.25) {
-            kept.push(knot);
+    let mut far: Vec<f64> = Vec::new();
+    for &beat in beats {
+        if far.last().is_none_or(|last| beat - last > 0.25) {
+            far.push(beat);
         }
     }
-    if kept.len() < 2 {
-        kept.push(kept[0] + 0.5);
+    if far.len() < 2 {
+        let first = far.first().copied().unwrap_or(0.0);
+        far = vec![first, first + 0.5];
     }
+    let mut kept = Vec::new();
+    for pair in far.windows(2) {
+        let parts = ((pair[1] - pair[0]) / 0.8).ceil().max(1.0);
+        kept.extend((0..parts as usize).map(|part| pair[0] + (pair[1] - pair[0]) * part as f64 / parts));
+    }
+    kept.extend(far.last());
     let (first, last) = (kept[1] - kept[0], kept[kept.len() - 1] - kept[kept.len() - 2]);
     let before = (kept[0] / first).ceil().max(0.0) as usize;
     let mut all: Vec<f64> = (1..=before).rev().map(|beat| kept[0] - beat as f64 * first).collect();
@@ -343,5 +340,30 @@ impl<'f> Onsets<'f> {
             *cell += if is_followed { 4.0 * CUT * (self.alike(section, film) - ENOUGH) } else { -0.5 };
         }
         cells
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knots_reach_from_before_the_music_to_behind_it() {
+        let beats: [&[f64]; 6] = [&[], &[3.0], &[1.0, 1.5, 2.0], &[0.0, 0.1, 0.2, 0.9], &[5.0, 9.0], &[0.3, 0.3]];
+        for beats in beats {
+            let knots = knots(beats, 12.0);
+            assert!(knots[0] <= 0.0 && knots[knots.len() - 1] >= 12.0, "{knots:?}");
+            assert!(knots.windows(2).all(|pair| (0.2..=0.81).contains(&(pair[1] - pair[0]))), "{knots:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_goes_on_beyond_its_points() {
+        let points: Vec<_> = (10..30).map(|index| (f64::from(index), 2.0 * f64::from(index) - 5.0)).collect();
+        for at in [0.0, 10.0, 17.3, 29.0, 50.0] {
+            let (value, slope) = line(&points, at, NEAR);
+            assert!((value - (2.0 * at - 5.0)).abs() < 1e-6 && (slope - 2.0).abs() < 1e-9, "{value} at {at}");
+        }
+        assert_eq!(line(&points[..1], 12.0, NEAR), (17.0, 1.0));
     }
 }

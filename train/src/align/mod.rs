@@ -1,8 +1,8 @@
 //! A score to a film: where in the film's sound each part of a piece is played, and when each of its notes.
 //!
-//! The paper's authors aligned their songs by average tempo and by ear (section 2.3). Here, [`features`] of film and score are
-//! compared; [`coarse`] finds the parts of the score in the film, each with its own place and tempo; [`fine`] puts each
-//! beat of them where the onsets are. A part whose notes begin where the sound has no onsets is left out, and a piece
+//! The paper's authors aligned their songs by average tempo and by ear (section 2.3). Here, features of film and score
+//! (`features.rs`) are compared; `coarse.rs` finds the parts of the score in the film, each with its own place and tempo;
+//! `fine.rs` puts each beat of them where the onsets are. A part whose notes begin where the sound has no onsets is left out, and a piece
 //! without any other part is refused.
 
 mod coarse;
@@ -115,8 +115,9 @@ pub fn align(sound: &[f32], piece: &Piece, options: &AlignOptions) -> Result<Ali
     ensure!(seconds >= SHORTEST, "the film must last {SHORTEST} s at least, but lasts {seconds:.1} s");
     ensure!(sound.iter().any(|sample| sample.abs() > 1e-4), "the film's sound is silent");
     let end = piece.notes.iter().map(|note| note.end).fold(0.0, f64::max);
+    let slower = options.bpm.map_or(1.0, |bpm| piece.bpm() / bpm);
     ensure!(
-        seconds * end * ((COARSE * COARSE) as f64) < MOST_PAIRS as f64,
+        seconds * end * slower * ((COARSE * COARSE) as f64) < MOST_PAIRS as f64,
         "film and score are too long: their lengths, {:.0} and {:.0} minutes, may have a product of 7200 at most",
         seconds / 60.0,
         end / 60.0
@@ -227,8 +228,8 @@ impl Search<'_> {
         let strength = strength(&sections);
         ensure!(
             strength >= BELIEVED || sections.iter().any(anchored),
-            "the score does not match the film's sound: it reaches a strength of {strength:.2}, and a match needs {BELIEVED} (a wrong \
-             song, another tempo than 0.7 to 1.4 times the score's without --bpm, or too little music)"
+            "the score does not match the film's sound: it reaches a strength of {strength:.2}, and a match needs {BELIEVED} \
+             (a wrong song, another tempo than 0.7 to 1.4 times the score's without --bpm, or too little music)"
         );
         for section in &mut sections {
             section.beats.iter_mut().for_each(|beat| beat.0 /= slower);
@@ -253,9 +254,9 @@ fn strength(sections: &[Section]) -> f64 {
 }
 
 impl Alignment {
-    /// How sure the match is: the strength of the strongest section, and 0.01 for each second of film by which film and score
-    /// are perfectly alike, where no part of the score counts twice. Wrong songs have reached 0.5; right
-    /// ones in clear sound reach 1 and more.
+    /// How sure the match is: the strength of the strongest section, and 0.01 for each second in which film and score are
+    /// perfectly alike, where no part of the score counts twice. Wrong songs have reached 0.5; right ones in clear sound
+    /// reach 1 and more.
     pub fn strength(&self) -> f64 {
         strength(&self.sections)
     }
@@ -358,7 +359,7 @@ impl Alignment {
                     (i64::from(first.in_bar) - 1 - back as i64).rem_euclid(per_bar) as u8 + 1
                 }
             };
-            if counted.is_empty() && gap > 0.05 {
+            if counted.is_empty() && count >= 1.0 {
                 counted.push(Beat { step: 0.0, in_bar: number(count), ..first });
             }
             for back in (1..count as i64).rev().map(|back| back as f64) {

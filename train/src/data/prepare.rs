@@ -47,8 +47,8 @@ pub struct PrepareReport {
     pub rests: usize,
 }
 
-/// Prepares all songs of `folder`, whose MIDI files are in `scores`, and writes them to `out`. `progress` is told each song's name, its number and how many
-/// there are.
+/// Prepares all songs of `folder`, whose MIDI files are in `scores`, and writes them to `out`. `progress` is told each
+/// song's name, its number and how many there are.
 ///
 /// A song that cannot be used is skipped and reported. It is an error if none could be used.
 pub fn prepare(
