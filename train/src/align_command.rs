@@ -160,8 +160,11 @@ impl AlignArgs {
         for (name, pair) in pairs {
             let aligning = || -> Result<Alignment> {
                 let (film, score) = pair?;
+                let out = self.out.join(format!("{name}.mid"));
+                let is_read = is_same(&out, &score) || is_same(&out, &film);
+                ensure!(!is_read, "{} would be replaced, which is read: choose another folder", out.display());
                 let alignment = of(&film, &score, &Piece::read(&score)?, &AlignOptions::default())?;
-                vmt_files::write(&self.out.join(format!("{name}.mid")), &bytes(&alignment)?)?;
+                vmt_files::write(&out, &bytes(&alignment)?)?;
                 Ok(alignment)
             };
             let row = match aligning() {
