@@ -18,9 +18,9 @@ mod timestamps;
 mod video;
 
 pub use error::Error;
-pub use excerpt::{SAMPLE_RATE, check_excerpt, check_sound, encode_excerpt, encode_pictures, film_sound, sound};
+pub use excerpt::{check_excerpt, encode_excerpt, encode_pictures};
 pub use index::duration;
 pub use mp3::{check_mp3, encode_mp3};
 pub use mux::{CONTAINERS, can_be_read_again, check_mux, mux};
-pub use sound::read_sound;
+pub use sound::{SAMPLE_RATE, check_sound, film_sound, read_sound, sound};
 pub use video::Video;

@@ -242,10 +242,10 @@ fn binned(frames: &[Chroma], join: impl Fn(Chroma, &Chroma) -> Chroma) -> Vec<Ch
 
 /// Lets each onset die away, so that one a little early or late is met too.
 fn decaying(mut onsets: Vec<Chroma>) -> Vec<Chroma> {
-    for index in 1..onsets.len() {
-        for class in 0..12 {
-            onsets[index][class] = onsets[index][class].max(0.7 * onsets[index - 1][class]);
-        }
+    let mut before = [0.0; 12];
+    for frame in &mut onsets {
+        frame.iter_mut().zip(before).for_each(|(value, before)| *value = f32::max(*value, 0.7 * before));
+        before = *frame;
     }
     onsets
 }
