@@ -107,7 +107,7 @@ checkers() {
     command -v strace >/dev/null || { command -v apt-get >/dev/null && install strace; } || stop "install strace by hand"
 }
 
-# Chromium, for tests/study_page.py; any that is there will do.
+# Chromium, for tests/*_page.py; any that is there will do.
 browser() {
     local name
     for name in chromium chromium-browser google-chrome google-chrome-stable; do
