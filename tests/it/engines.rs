@@ -2,7 +2,7 @@
 
 use std::{iter::zip, thread};
 
-use ndarray::{Array2, Array4, ArrayBase, ArrayView2, Data, Dimension, s};
+use ndarray::{Array2, Array4, ArrayBase, ArrayView1, ArrayView2, Data, Dimension, s};
 use vmt::decode::{Generator, Lane, Unconstrained};
 use vmt::{Clip, Engine, Geometry, Sampling, Session, Token};
 
@@ -31,6 +31,33 @@ on_every_engine! {
     unfit_logits_are_refused
     wrong_clips_are_refused
     a_session_survives_wrong_tokens
+}
+
+/// 200 greedy tokens, with a film of noise and without video.
+#[test]
+fn trained_bundles_choose_the_same_tokens_on_every_engine() {
+    for bundle in ["vmt-beat", "vmt-small", "seq2seq-small"] {
+        let greedy = |engine: Box<dyn Engine>| {
+            let geometry = engine.geometry();
+            let clips = [clip(geometry, geometry.frames(), 1), Clip::without_video(&geometry)];
+            let mut session = engine.open(&clips).unwrap();
+            let mut tokens = vec![vec![Token::PAD; clips.len()]];
+            for step in 0..200 {
+                let logits = session.step(&tokens[step]).unwrap();
+                let best = |row: ArrayView1<f32>| {
+                    Token::all().max_by(|a, b| row[a.index()].total_cmp(&row[b.index()])).unwrap()
+                };
+                tokens.push(logits.outer_iter().map(best).collect());
+            }
+            tokens
+        };
+        let want = greedy(ort(bundle));
+        for other in [tract, rten] {
+            let engine = other(bundle);
+            let name = engine.name();
+            assert_eq!(greedy(engine), want, "{bundle} on {name}");
+        }
+    }
 }
 
 fn with_both_models(load: fn(&str) -> Box<dyn Engine>, test: fn(&str, &dyn Engine)) {
