@@ -16,6 +16,7 @@ use vmt::manifest::{First, MANIFEST, Manifest};
 use vmt::{Backend, Bundle, Error, Token, VOCABULARY, sha256};
 use vmt_train::Model;
 
+use crate::graph::MAT_MUL_N_BITS;
 use crate::{Storage, parity};
 
 /// What was found.
@@ -79,13 +80,7 @@ pub fn check(folder: &Path, model: Option<&Model>) -> Report {
                 continue;
             }
             match check_file(&mut report, folder, file, hash, &tensors) {
-                Ok(graph) if graph.node.iter().any(|node| node.op_type == "MatMulNBits") => storage = Storage::Int4,
-                Ok(graph) => {
-                    let half = graph.initializer.iter().any(|tensor| tensor.data_type == DataType::Float16 as i32);
-                    if half && storage == Storage::F32 {
-                        storage = Storage::F16;
-                    }
-                }
+                Ok(graph) => storage = storage.max(stored_as(&graph)),
                 Err(problem) => report.add(file, problem),
             }
         }
@@ -99,6 +94,17 @@ pub fn check(folder: &Path, model: Option<&Model>) -> Report {
         }
     }
     report
+}
+
+/// How the weights of a graph are stored.
+fn stored_as(graph: &GraphProto) -> Storage {
+    if graph.node.iter().any(|node| node.op_type == MAT_MUL_N_BITS) {
+        Storage::Int4
+    } else if graph.initializer.iter().any(|tensor| tensor.data_type == DataType::Float16 as i32) {
+        Storage::F16
+    } else {
+        Storage::F32
+    }
 }
 
 /// An input or output that the manifest names: whether it is an input, its type, and its axes as far as they are fixed.

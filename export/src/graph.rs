@@ -7,14 +7,15 @@ use vmt::manifest::{Context, PERFORMANCE_310, State};
 
 use crate::About;
 use crate::proto::{self, AttributeType};
-use crate::storage::{BLOCK, Packed, Storage};
+use crate::storage::{BLOCK, Quantized, Storage};
 
 /// The operator set: the newest that has all that is needed and that old runtimes read (`LayerNormalization` came with 17).
 const OPSET: i64 = 17;
 /// The file format's version that goes with [`OPSET`].
 const IR_VERSION: i64 = 8;
-/// The operator set of `MatMulNBits`, which is not ONNX's own.
-const CONTRIBUTED: &str = "com.microsoft";
+/// An operator that is not ONNX's own, and the set that it is of: ONNX Runtime's contrib operators.
+pub const MAT_MUL_N_BITS: &str = "MatMulNBits";
+const CONTRIB: &str = "com.microsoft";
 
 /// A model as ONNX.
 pub struct Graphs {
@@ -75,16 +76,14 @@ impl GraphBuilder {
 
     /// A trained tensor, in the graph's storage type.
     pub fn weight(&mut self, name: &str, values: &ArrayD<f32>) -> Var {
-        let bytes = match self.storage {
-            Storage::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Storage::F16 | Storage::Int4 => {
-                values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect()
-            }
-        };
         let dims = values.shape().iter().map(|&axis| axis as i64).collect();
         match self.storage {
-            Storage::F32 => self.constant(name, Type::Float, dims, bytes),
+            Storage::F32 => {
+                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                self.constant(name, Type::Float, dims, bytes)
+            }
             Storage::F16 | Storage::Int4 => {
+                let bytes = values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect();
                 let stored = self.constant(name, Type::Float16, dims, bytes);
                 self.cast(&stored, Type::Float)
             }
@@ -99,11 +98,11 @@ impl GraphBuilder {
     /// `x [.., inputs]` times `weight [inputs, outputs]`, which is stored in four bits.
     ///
     /// A wide matrix is stored as square ones side by side: what is split behind the product, as queries, keys and values are,
-    /// tract would split before it, which it cannot do to packed weights (0.23.9).
-    pub fn packed_product(&mut self, x: &Var, name: &str, weight: ArrayView2<f32>) -> Var {
+    /// tract would split before it, which it cannot do to quantized weights (0.23.9).
+    pub fn quantized_product(&mut self, x: &Var, name: &str, weight: ArrayView2<f32>) -> Var {
         let inputs = weight.nrows();
         let part = |(part, weight): (usize, ArrayView2<f32>)| {
-            let Packed { codes, scales } = Packed::new(weight);
+            let Quantized { codes, scales } = Quantized::new(weight);
             let [inputs, outputs, block] = [inputs, weight.ncols(), BLOCK].map(|axis| axis as i64);
             let axes = vec![outputs, inputs / block, block / 2];
             let codes = self.constant(&format!("{name}.int4.{part}"), Type::Uint8, axes, codes);
@@ -112,11 +111,7 @@ impl GraphBuilder {
             let scales = self.constant(&format!("{name}.scales.{part}"), Type::Float, axes, scales);
             let attributes = [("K", inputs), ("N", outputs), ("bits", 4), ("block_size", block)];
             let attributes = attributes.map(|(name, value)| (name, Attribute::Int(value)));
-            let y = self.op_with("MatMulNBits", &[x, &codes, &scales], &attributes);
-            if let Some(node) = self.proto.node.last_mut() {
-                node.domain = CONTRIBUTED.into();
-            }
-            y
+            self.op_with(MAT_MUL_N_BITS, &[x, &codes, &scales], &attributes)
         };
         let parts: Vec<Var> = weight.axis_chunks_iter(Axis(1), inputs).enumerate().map(part).collect();
         match parts.as_slice() {
@@ -232,7 +227,7 @@ impl GraphBuilder {
             input: inputs.iter().map(|var| var.0.clone()).collect(),
             output,
             attribute: attributes.iter().map(|(name, value)| attribute(name, value)).collect(),
-            domain: String::new(),
+            domain: if operator == MAT_MUL_N_BITS { CONTRIB.into() } else { String::new() },
         });
     }
 
@@ -250,8 +245,8 @@ impl GraphBuilder {
             ("vocabulary", PERFORMANCE_310),
             ("manifest", "manifest.yaml, in the same folder, names the tensors and what they are for"),
         ];
-        let contributed = self.proto.node.iter().any(|node| node.domain == CONTRIBUTED);
-        let sets = [("", OPSET), (CONTRIBUTED, 1)].into_iter().take(if contributed { 2 } else { 1 });
+        let has_contrib = self.proto.node.iter().any(|node| node.domain == CONTRIB);
+        let sets = [("", OPSET)].into_iter().chain(has_contrib.then_some((CONTRIB, 1)));
         proto::Model {
             ir_version: IR_VERSION,
             opset_import: sets.map(|(domain, version)| proto::OperatorSet { domain: domain.into(), version }).collect(),

@@ -25,28 +25,27 @@ pub fn values<const D: usize>(param: &Param<Tensor<D>>) -> ArrayD<f32> {
 
 /// `x W + b`, over the last axis.
 pub fn linear(g: &mut GraphBuilder, name: &str, layer: &Linear, x: &Var) -> Var {
-    let packed = g.storage().packs(&values(&layer.weight));
-    linear_times(g, name, layer, packed, None, x)
+    linear_times(g, name, layer, true, None, x)
 }
 
-/// The same for layers of [`NOT_PACKED`](crate::storage::NOT_PACKED).
-pub fn unpacked_linear(g: &mut GraphBuilder, name: &str, layer: &Linear, x: &Var) -> Var {
+/// The same for layers of [`NOT_QUANTIZED`](crate::storage::NOT_QUANTIZED).
+pub fn linear_not_quantized(g: &mut GraphBuilder, name: &str, layer: &Linear, x: &Var) -> Var {
     linear_times(g, name, layer, false, None, x)
 }
 
-/// As [`linear`], each output times its number in `scale`; engines scale the weights, once, unless they are packed.
+/// As [`linear`], each output times its number in `scale`; engines scale the weights, once, unless they are quantized.
 pub fn scaled_linear(g: &mut GraphBuilder, name: &str, layer: &Linear, scale: &[f32], x: &Var) -> Var {
     let scale = g.floats(&[scale.len() as i64], scale);
-    let packed = g.storage().packs(&values(&layer.weight));
-    linear_times(g, name, layer, packed, Some(&scale), x)
+    linear_times(g, name, layer, true, Some(&scale), x)
 }
 
-fn linear_times(g: &mut GraphBuilder, name: &str, layer: &Linear, packed: bool, scale: Option<&Var>, x: &Var) -> Var {
+/// `quantize`: in four bits, where the storage says so.
+fn linear_times(g: &mut GraphBuilder, name: &str, layer: &Linear, quantize: bool, scale: Option<&Var>, x: &Var) -> Var {
     let scaled = |g: &mut GraphBuilder, x: Var| scale.map_or(x.clone(), |scale| g.op("Mul", &[&x, scale]));
     let (name, weight) = (|part: &str| format!("{name}.{part}"), values(&layer.weight));
     let y = match weight.view().into_dimensionality() {
-        Ok(matrix) if packed => {
-            let y = g.packed_product(x, &name("weight"), matrix);
+        Ok(matrix) if quantize && g.storage().quantizes(matrix.nrows()) => {
+            let y = g.quantized_product(x, &name("weight"), matrix);
             scaled(g, y)
         }
         _ => {

@@ -11,8 +11,8 @@ use crate::{
     About,
     graph::{Attribute, GraphBuilder, Graphs, Type, Var},
     layers::{
-        attended, conditions, embedding, frame_mask, frames, linear, mask_bias, unpacked_linear, values, video_inputs,
-        zeros,
+        attended, conditions, embedding, frame_mask, frames, linear, linear_not_quantized, mask_bias, values,
+        video_inputs, zeros,
     },
     storage::Storage,
 };
@@ -90,7 +90,7 @@ fn decoder(model: &Seq2Seq, storage: Storage, about: &About) -> Vec<u8> {
     let weights = g.softmax(&scores);
     let context = g.op("MatMul", &[&weights, &memory]);
     let both = g.concat(&[&context, &y], -1);
-    let attentional = unpacked_linear(g, "combine", &model.combine, &both);
+    let attentional = linear_not_quantized(g, "combine", &model.combine, &both);
     let attentional = g.op("Tanh", &[&attentional]);
     let logits = linear(g, "output", &model.output, &attentional);
     g.output(&logits, "logits", &["lanes", "new", &VOCABULARY.to_string()]);

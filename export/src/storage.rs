@@ -6,14 +6,14 @@ use anyhow::{Result, ensure};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Tensor, TensorData};
 use half::f16;
-use ndarray::{Array2, ArrayD, ArrayView1, ArrayView2, Ix2};
+use ndarray::{Array2, ArrayView1, ArrayView2, Ix2};
 use vmt_train::eval::{HeldOut, mean_nll};
 use vmt_train::{Model, ModelConfig};
 
 use crate::layers::values;
 
 /// How weights are stored; they are computed with as f32 either way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Storage {
     /// Four bytes each, exact.
     #[default]
@@ -31,9 +31,9 @@ impl Storage {
         model.clone().map(&mut Round { storage: self, path: Vec::new() })
     }
 
-    /// Whether a linear layer's weights are stored in four bits.
-    pub fn packs(self, weight: &ArrayD<f32>) -> bool {
-        self == Self::Int4 && weight.shape()[0].is_multiple_of(BLOCK)
+    /// Whether the weights of a linear layer with so many inputs are stored in four bits.
+    pub fn quantizes(self, inputs: usize) -> bool {
+        self == Self::Int4 && inputs.is_multiple_of(BLOCK)
     }
 }
 
@@ -66,26 +66,26 @@ pub fn storage_cost(
     Ok(cost)
 }
 
-/// As many weights, of one output, share a scale. tract keeps only these packed.
+/// As many weights, of one output, share a scale. tract keeps only these quantized.
 pub const BLOCK: usize = 32;
 
-/// Layers whose matrices are never packed: ONNX's GRU holds its own, and what multiplies a Concat, tract takes apart, which it cannot
-/// do to packed weights (0.23.9).
-pub const NOT_PACKED: [&str; 3] = ["gru", "time_embedding", "combine"];
+/// Layers whose matrices are never quantized: ONNX's GRU holds its own, and what multiplies a Concat, tract takes apart, which it cannot
+/// do to quantized weights (0.23.9).
+pub const NOT_QUANTIZED: [&str; 3] = ["gru", "time_embedding", "combine"];
 
 /// What is divided by the scale and rounded lies in here.
 const CODES: std::ops::RangeInclusive<f32> = -8.0..=7.0;
 
 /// A matrix `[inputs, outputs]` in four bits a weight, in the order of `MatMulNBits`: outputs, blocks of inputs, inputs.
 #[derive(Debug, PartialEq)]
-pub struct Packed {
+pub struct Quantized {
     /// Two codes a byte, the first in the low bits: 8 more than the weight divided by its block's scale.
     pub codes: Vec<u8>,
     /// Of each block; f16 holds it, as tract does.
     pub scales: Vec<f32>,
 }
 
-impl Packed {
+impl Quantized {
     /// Rounds `weight`, whose inputs must be a multiple of [`BLOCK`].
     pub fn new(weight: ArrayView2<f32>) -> Self {
         let (mut codes, mut scales) = (Vec::new(), Vec::new());
@@ -102,7 +102,7 @@ impl Packed {
     }
 
     /// The rounded weights, `[inputs, outputs]`.
-    pub fn unpack(&self, inputs: usize) -> Array2<f32> {
+    pub fn dequantize(&self, inputs: usize) -> Array2<f32> {
         let codes = self.codes.iter().flat_map(|byte| [byte & 15, byte >> 4]);
         let scales = self.scales.iter().flat_map(|&scale| [scale; BLOCK]);
         let values: Vec<f32> =
@@ -141,11 +141,11 @@ impl ModuleMapper for Round {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let linear = self.path.last().is_some_and(|[_, container]| container == "Struct:Linear")
-            && !self.path.iter().any(|[name, _]| NOT_PACKED.contains(&name.as_str()));
+            && !self.path.iter().any(|[name, _]| NOT_QUANTIZED.contains(&name.as_str()));
         match (self.storage, values(&param).into_dimensionality::<Ix2>()) {
             (Storage::F32, _) => param,
-            (Storage::Int4, Ok(weight)) if linear && self.storage.packs(&weight.clone().into_dyn()) => {
-                let rounded = Packed::new(weight.view()).unpack(weight.nrows());
+            (Storage::Int4, Ok(weight)) if linear && self.storage.quantizes(weight.nrows()) => {
+                let rounded = Quantized::new(weight.view()).dequantize(weight.nrows());
                 let data = TensorData::new(rounded.into_raw_vec_and_offset().0, weight.shape().to_vec());
                 param.map(|old| Tensor::from_data(data.clone(), &old.device()))
             }
@@ -163,15 +163,15 @@ mod tests {
         let weight = Array2::from_shape_fn((64, 3), |(input, output)| {
             ((input * 7 + output) % 16) as f32 * 0.5 * (output as f32 - 1.0) - 4.0 * (output as f32 - 1.0)
         });
-        assert_eq!(Packed::new(weight.view()).unpack(64), weight);
+        assert_eq!(Quantized::new(weight.view()).dequantize(64), weight);
     }
 
     #[test]
     fn no_weight_moves_by_more_than_its_block_allows() {
         let weight = Array2::from_shape_fn((96, 5), |(input, output)| ((input * 31 + output * 17) as f32).sin());
-        let packed = Packed::new(weight.view());
-        assert_eq!((packed.codes.len(), packed.scales.len()), (96 * 5 / 2, 3 * 5));
-        let error = &packed.unpack(96) - &weight;
+        let quantized = Quantized::new(weight.view());
+        assert_eq!((quantized.codes.len(), quantized.scales.len()), (96 * 5 / 2, 3 * 5));
+        let error = &quantized.dequantize(96) - &weight;
         // Half a scale, or what is clipped.
         assert!(error.iter().all(|error| error.abs() < 0.1), "{error}");
         assert!(error.pow2().mean().unwrap().sqrt() < 0.045, "{error}");

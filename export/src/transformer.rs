@@ -13,8 +13,8 @@ use crate::{
     About,
     graph::{GraphBuilder, Graphs, Type, Var},
     layers::{
-        attended, conditions, embedding, frame_mask, frames, layer_norm, linear, mask_bias, scaled_linear,
-        unpacked_linear, video_inputs, zeros,
+        attended, conditions, embedding, frame_mask, frames, layer_norm, linear, linear_not_quantized, mask_bias,
+        scaled_linear, video_inputs, zeros,
     },
     storage::Storage,
 };
@@ -166,7 +166,7 @@ fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
         let position = g.op("Sub", &[&times, &half]);
 
         let waves = sinusoids(g, model, &position);
-        let time = unpacked_linear(g, "clock.project", &time_embedding.project, &waves);
+        let time = linear_not_quantized(g, "clock.project", &time_embedding.project, &waves);
         x = g.op("Add", &[&x, &time]);
 
         let count = g.size(&frame_mask, 1);

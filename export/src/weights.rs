@@ -14,7 +14,7 @@ use vmt::Bundle;
 use vmt_train::model::stored_names::to_stored;
 use vmt_train::{Model, ModelConfig};
 
-use crate::storage::{BLOCK, Packed};
+use crate::storage::{BLOCK, Quantized};
 
 /// The file in a bundle with the model's configuration, for further training: no runtime reads it.
 pub const MODEL: &str = "model.yaml";
@@ -29,13 +29,13 @@ pub fn read_back(folder: &Path, expanded: Option<ModelConfig>, device: &Device) 
     let bundle = Bundle::open(folder)?;
     let expand = expanded.is_some();
     let config = expanded.map_or_else(|| ModelConfig::load(folder.join(MODEL)), Ok)?;
-    let (mut tensors, mut packed) = (BTreeMap::new(), Vec::new());
+    let (mut tensors, mut quantized) = (BTreeMap::new(), Vec::new());
     for file in [&bundle.manifest().encoder.file, &bundle.manifest().decoder.file] {
         let mut read = || -> Result<()> {
             let model = ModelProto::decode(&*fs::read(folder.join(file))?)?;
             for tensor in model.graph.unwrap_or_default().initializer {
                 if let Some((name, part)) = tensor.name.rsplit_once(".int4.") {
-                    packed.push((name.to_owned(), format!("{name}.scales.{part}"), tensor));
+                    quantized.push((name.to_owned(), format!("{name}.scales.{part}"), tensor));
                 } else if let Some(values) = values(&tensor)? {
                     tensors.insert(tensor.name, values);
                 }
@@ -44,9 +44,9 @@ pub fn read_back(folder: &Path, expanded: Option<ModelConfig>, device: &Device) 
         };
         read().with_context(|| folder.join(file).display().to_string())?;
     }
-    for (name, scales, codes) in packed {
-        let part = unpacked(codes, tensors.remove(&scales));
-        let part = part.with_context(|| format!("{}: `{name}` is not packed as it should be", folder.display()))?;
+    for (name, scales, codes) in quantized {
+        let part = dequantized(codes, tensors.remove(&scales));
+        let part = part.with_context(|| format!("{}: `{name}` is not quantized as it should be", folder.display()))?;
         // Parts stand side by side, in order.
         let whole = match tensors.remove(&name) {
             Some(left) => concatenate(Axis(1), &[left.view(), part.view()]).with_context(|| name.clone())?,
@@ -81,14 +81,14 @@ fn values(tensor: &TensorProto) -> Result<Option<ArrayD<f32>>> {
 }
 
 /// The matrix `[inputs, outputs]` of these codes and scales, unless they do not fit each other.
-fn unpacked(codes: TensorProto, scales: Option<ArrayD<f32>>) -> Option<ArrayD<f32>> {
+fn dequantized(codes: TensorProto, scales: Option<ArrayD<f32>>) -> Option<ArrayD<f32>> {
     let scales = scales?.into_raw_vec_and_offset().0;
     let &[outputs, blocks, _] = codes.dims.as_slice() else { return None };
     let [outputs, blocks] = [outputs, blocks].map(|axis| usize::try_from(axis).unwrap_or_default());
     let fits = blocks > 0
         && outputs.checked_mul(blocks) == Some(scales.len())
         && codes.raw_data.len() == scales.len() * BLOCK / 2;
-    fits.then(|| Packed { codes: codes.raw_data, scales }.unpack(blocks * BLOCK).into_dyn())
+    fits.then(|| Quantized { codes: codes.raw_data, scales }.dequantize(blocks * BLOCK).into_dyn())
 }
 
 /// ONNX keeps the matrices of a GRU with inputs last and both biases in one row.
