@@ -226,9 +226,8 @@ function probabilities(logits, grammar, beats) {
   };
   const longest = Math.min(grammar.steps - clock, LONGEST_SHIFT);
   for (let steps = longest + 1; longest > 0 && steps <= LONGEST_SHIFT; steps++) move(steps, longest);
-  const allowed = weights.map((weight, token) => (grammar.allows(token) ? weight : 0));
-  if (!beats) return allowed;
-  weights.splice(0, weights.length, ...allowed);
+  for (let token = 0; token < VOCABULARY; token++) if (!grammar.allows(token)) weights[token] = 0;
+  if (!beats) return weights;
   const offGrid = (step) => Math.abs(beats.nearest(step) - step) > 1;
   for (let steps = 1; steps <= LONGEST_SHIFT; steps++) {
     if (weights[pause(steps)] === 0 || !offGrid(clock + steps)) continue;

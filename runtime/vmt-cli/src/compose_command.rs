@@ -59,7 +59,7 @@ impl ComposeArgs {
         let prepared = outputs.check(&film, input.range()?.start, &generation.inputs())?;
         let pipeline = Pipeline::load(input, outputs, generation)?;
         let composed = pipeline.compose(film, outputs, &prepared)?;
-        summary::print(outputs, &composed, &pipeline)
+        summary::print(outputs, &composed, &pipeline.loaded)
     }
 }
 

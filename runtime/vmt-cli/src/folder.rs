@@ -108,9 +108,13 @@ fn compose(
     start: Duration,
     inputs: &[PathBuf],
 ) -> Result<Outcome> {
-    let film = Film::Video(film.into());
-    let prepared = outputs.check(&film, start, inputs)?;
-    let best = pipeline.compose(film, outputs, &prepared)?.takes.swap_remove(0).score;
+    let video = Film::Video(film.into());
+    let prepared = outputs.check(&video, start, inputs)?;
+    let mut composed = pipeline.compose(video, outputs, &prepared)?;
+    if let Some(run) = &composed.copies[0] {
+        vmt_files::warn(format_args!("vmt: {}: its music has {run}", film.display()));
+    }
+    let best = composed.takes.swap_remove(0).score;
     Ok(Outcome::Wrote { music: best.duration(), notes: best.notes().len() })
 }
 

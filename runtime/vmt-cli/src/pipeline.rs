@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use vmt::click::Click;
-use vmt::{Composition, Conditions, Corpus};
+use vmt::{Composition, Conditions, Corpus, SharedRun};
 use vmt_render::{Film, HitPoint, Provenance};
 
 use crate::click_args::ClickArgs;
@@ -24,7 +24,7 @@ pub struct Pipeline<'a> {
     /// Whether density and loudness are to follow how much the picture changes.
     follow: bool,
     /// What takes must not copy.
-    pub songs: Option<Corpus>,
+    songs: Option<Corpus>,
 }
 
 impl<'a> Pipeline<'a> {
@@ -37,7 +37,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Composes for `film` and writes `outputs`.
-    pub fn compose(&self, film: Film, outputs: &OutputArgs, prepared: &Prepared) -> Result<Composed> {
+    pub fn compose(&self, film: Film, outputs: &OutputArgs, prepared: &Prepared) -> Result<Composed<'_>> {
         let Loaded { bundle, composer, options, .. } = &self.loaded;
         let geometry = composer.engine().geometry();
         let conditioned = bundle.manifest().decoder.conditions.is_some();
@@ -76,10 +76,11 @@ impl<'a> Pipeline<'a> {
             let tempo = outputs.tempo()?;
             takes.iter_mut().for_each(|take| take.score.snap(tempo));
         }
-        if let Some(songs) = &self.songs {
-            // The others keep their order.
-            takes.sort_by_key(|take| songs::near_copy(take, songs).is_some());
-        }
+        let near_copy = |take: &Composition| self.songs.as_ref().and_then(|songs| songs::near_copy(take, songs));
+        let mut ranked: Vec<_> = takes.into_iter().map(|take| (near_copy(&take), take)).collect();
+        // The others keep their order.
+        ranked.sort_by_key(|(copy, _)| copy.is_some());
+        let (copies, takes): (Vec<_>, Vec<_>) = ranked.into_iter().unzip();
         options.conditions.end_beats(takes[0].score.duration());
         let provenance = |take: &Composition| Provenance {
             vmt: env!("CARGO_PKG_VERSION").to_owned(),
@@ -97,14 +98,16 @@ impl<'a> Pipeline<'a> {
         };
         let written: Vec<_> = takes.iter().map(|take| (&take.score, provenance(take))).collect();
         outputs.write(prepared, &written)?;
-        Ok(Composed { takes, click })
+        Ok(Composed { takes, copies, click })
     }
 }
 
 /// The music for a film.
-pub struct Composed {
+pub struct Composed<'s> {
     /// The best first.
     pub takes: Vec<Composition>,
+    /// What each take copies.
+    pub copies: Vec<Option<SharedRun<'s>>>,
     pub click: Click,
 }
 

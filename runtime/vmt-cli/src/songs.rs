@@ -26,5 +26,5 @@ pub fn read(folder: &Path) -> Result<Corpus> {
 
 /// A run of notes that is longer than music shares with other music by chance.
 pub fn near_copy<'c>(take: &Composition, songs: &'c Corpus) -> Option<SharedRun<'c>> {
-    songs.longest(&take.score).filter(|run| run.notes > Corpus::USUAL)
+    songs.longest(&take.score).filter(|run| run.notes > Corpus::LONGEST_BY_CHANCE)
 }

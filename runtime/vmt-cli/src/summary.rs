@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use vmt::{Composition, SharedRun};
+use vmt::Composition;
 
 use crate::generation::Loaded;
 use crate::outputs::OutputArgs;
-use crate::pipeline::{Composed, Pipeline};
-use crate::{plan, songs};
+use crate::pipeline::Composed;
+use crate::plan;
 
 /// Prints how it went with one film, whose takes are given, the best first.
-pub fn print(outputs: &OutputArgs, Composed { takes, click }: &Composed, pipeline: &Pipeline) -> Result<()> {
-    let Loaded { bundle, composer, options, no_ort, threads } = &pipeline.loaded;
+pub fn print(outputs: &OutputArgs, Composed { takes, copies, click }: &Composed, loaded: &Loaded) -> Result<()> {
+    let Loaded { bundle, composer, options, no_ort, threads } = loaded;
     let Composition { score, windows, events, unmatched_offs, unclosed, length_error, timings, .. } = &takes[0];
     let time = |time: &Duration| time.as_secs_f64();
     let say = outputs.say();
@@ -43,14 +43,8 @@ pub fn print(outputs: &OutputArgs, Composed { takes, click }: &Composed, pipelin
             ))?;
         }
     }
-    for (place, take) in takes.iter().enumerate() {
-        if let Some(run) = pipeline.songs.as_ref().and_then(|songs| songs::near_copy(take, songs)) {
-            let SharedRun { notes, at, song, song_at, .. } = run;
-            say(format!(
-                "copies   {}. has {notes} notes from {at:.1} s on that are in {song} from {song_at:.1} s on",
-                place + 1
-            ))?;
-        }
+    for (place, run) in copies.iter().enumerate().filter_map(|(place, copy)| Some((place, copy.as_ref()?))) {
+        say(format!("copies   {}. has {run}", place + 1))?;
     }
     say(format!("model    {}", bundle.manifest().name))?;
     let not_ort = no_ort.as_ref().map(|reason| format!(", not {reason}")).unwrap_or_default();

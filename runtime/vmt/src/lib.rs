@@ -32,13 +32,13 @@ pub use model::ort;
 #[cfg(feature = "training")]
 pub use model::sha256;
 pub use model::{Backend, Bundle, Engine, MAX_TAKES, Session, manifest, onnx};
-#[cfg(feature = "training")]
-pub use music::Melody;
 pub use music::{
     BarLines, Beat, Condition, ConditionRow, Conditions, Conductor, Corpus, Decoded, Event, INTENSITY_RANKS, Key,
     Marker, Note, PerformedNote, Pitch, STEPS_PER_SECOND, Scale, Score, SharedRun, Shift, Tempo, Token, UNKNOWN,
     VOCABULARY, VelocityBin, intensity_curve, intensity_ranks, midi, steps,
 };
+#[cfg(feature = "training")]
+pub use music::{Melody, onsets};
 pub use ndarray;
 pub use video::{Clip, Frame, Geometry, Window, excerpt, windows};
 

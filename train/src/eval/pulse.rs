@@ -2,13 +2,11 @@
 
 use std::f64::consts::TAU;
 
-use vmt::Score;
+use vmt::{Score, onsets};
 
 use super::statistics::mean;
 use crate::random::Stream;
 
-/// Notes that begin at most so long after the first of an onset belong to it, in seconds: a chord is not played at once.
-const SPREAD: f64 = 0.035;
 /// The music that is measured at once, in seconds.
 const WINDOW: f64 = 10.0;
 /// With fewer onsets, some grid always fits.
@@ -19,17 +17,6 @@ const FASTEST: f64 = 1.0 / 0.10;
 const APART: f64 = 0.02;
 /// Draws that chance is a mean of.
 const DRAWS: usize = 8;
-
-/// Of moments, those that begin an onset, as [`Score::onsets`] has them.
-fn clusters(times: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut onsets: Vec<f64> = Vec::new();
-    for time in times {
-        if onsets.last().is_none_or(|last| time - last > SPREAD) {
-            onsets.push(time);
-        }
-    }
-    onsets
-}
 
 /// The pulse of each window of ten seconds that has at least eight onsets, and that of as many onsets at random moments,
 /// which are as far apart as onsets are at least.
@@ -69,7 +56,7 @@ fn drawn(count: usize, random: &mut Stream) -> Vec<f64> {
     loop {
         let mut times: Vec<f64> = (0..moments).map(|_| WINDOW * random.unit()).collect();
         times.sort_by(f64::total_cmp);
-        let mut onsets = clusters(times.into_iter());
+        let mut onsets = onsets(times);
         if onsets.len() >= count {
             random.shuffle(&mut onsets);
             onsets.truncate(count);

@@ -1,5 +1,7 @@
 //! Near copies: the longest run of notes that a piece shares with one of many songs, such as those that a model was trained on.
 
+use std::fmt;
+
 use super::melody::Melody;
 use super::score::Score;
 
@@ -33,10 +35,17 @@ pub struct SharedRun<'c> {
     pub song_at: f32,
 }
 
+impl fmt::Display for SharedRun<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { notes, at, song, song_at } = self;
+        write!(f, "{notes} notes from {at:.1} s on that are in {song} from {song_at:.1} s on")
+    }
+}
+
 impl Corpus {
     /// Of the melodies of 10-s fragments of songs that a model had not heard, one in a hundred shares a longer run with a song that it had
     /// (POP909, 760 songs); longer music shares longer runs by chance.
-    pub const USUAL: usize = 10;
+    pub const LONGEST_BY_CHANCE: usize = 10;
 
     /// Of songs, or parts of them: a name, when the part begins in the song, in seconds, and its music.
     pub fn new(parts: impl IntoIterator<Item = (String, f64, Score)>) -> Self {

@@ -21,8 +21,6 @@ pub use corpus::{Corpus, SharedRun};
 pub use event::steps;
 pub(crate) use event::time;
 pub use event::{Event, Pitch, STEPS_PER_SECOND, Shift, Token, VOCABULARY, VelocityBin};
-#[cfg_attr(not(feature = "training"), expect(unused_imports))]
-pub use melody::Melody;
 pub use note::{Note, PerformedNote};
 pub(crate) use player::Player;
 pub use scale::Scale;
@@ -30,3 +28,5 @@ pub(crate) use score::tokens_up_to;
 pub use score::{Decoded, Score};
 pub use tempo::Tempo;
 pub use tempo_map::{TempoChange, tempo_changes};
+#[cfg_attr(not(feature = "training"), expect(unused_imports))]
+pub use {melody::Melody, score::onsets};

@@ -122,14 +122,7 @@ impl Score {
 
     /// When something is struck, in seconds: of each note and all that begin up to 35 ms after it, the first.
     pub fn onsets(&self) -> Vec<f64> {
-        const SPREAD: u32 = 3;
-        let mut onsets: Vec<u32> = Vec::new();
-        for note in &self.notes {
-            if onsets.last().is_none_or(|last| note.start - last > SPREAD) {
-                onsets.push(note.start);
-            }
-        }
-        onsets.into_iter().map(|step| f64::from(step) / f64::from(STEPS_PER_SECOND)).collect()
+        onsets(self.notes.iter().map(|note| f64::from(note.start) / f64::from(STEPS_PER_SECOND)))
     }
 
     /// The longest time without a sound, in seconds; the beginning and the end count.
@@ -254,6 +247,18 @@ impl fmt::Display for Score {
         }
         Ok(())
     }
+}
+
+/// Of rising moments in seconds, each that is more than 35 ms behind the one before that is kept.
+pub fn onsets(moments: impl IntoIterator<Item = f64>) -> Vec<f64> {
+    const SPREAD: f64 = 0.035;
+    let mut onsets: Vec<f64> = Vec::new();
+    for moment in moments {
+        if onsets.last().is_none_or(|last| moment - last > SPREAD) {
+            onsets.push(moment);
+        }
+    }
+    onsets
 }
 
 #[cfg(test)]
