@@ -113,8 +113,8 @@ ci-export: build ## what a pipeline does: trains the tiny model for a minute, ex
 	$(RELEASE)/vmt compose tests/data/demo.mp4 --bundle $(TRIAL)/bundle --temperature 0 --engine tract -o $(TRIAL)/tract.mid
 	cmp $(TRIAL)/ort.mid $(TRIAL)/tract.mid
 
-bench: setup ## speed of every engine at the paper's size, beside Python's ONNX Runtime and the memory's limit
+bench: setup ## speed of every engine at the paper's size, beside Python's ONNX Runtime and the memory's limit; what batching gains
 	@runtime/setup.sh checkers
-	PYTHON=$(CURDIR)/$(PYTHON) cargo bench --workspace --locked --bench ratios --bench engines
+	PYTHON=$(CURDIR)/$(PYTHON) cargo bench --workspace --locked --bench ratios --bench batching --bench engines
 
 .PHONY: help setup build demo test lint capi wheel edge web fuzz sanitize bundles ci-export bench

@@ -6,7 +6,7 @@ use ndarray::{Array2, Array4, ArrayBase, ArrayView1, ArrayView2, Data, Dimension
 use vmt::decode::{Generator, Lane, Unconstrained};
 use vmt::{Clip, Engine, Geometry, Sampling, Session, Token};
 
-use crate::support::{BUNDLES, TINY, burn, clip, ort, rten, text, tokens, tract, uncached};
+use crate::support::{BUNDLES, TINY, batched_ort, batched_tract, burn, clip, ort, rten, text, tokens, tract, uncached};
 
 const TOLERANCE: f32 = 1e-4;
 
@@ -15,6 +15,8 @@ macro_rules! on_every_engine {
         mod on_burn { $(#[test] fn $test() { super::with_both_models(super::burn, super::$test) })* }
         mod on_tract { $(#[test] fn $test() { super::with_both_models(super::tract, super::$test) })* }
         mod on_rten { $(#[test] fn $test() { super::with_both_models(super::rten, super::$test) })* }
+        mod on_batched_tract { $(#[test] fn $test() { super::with_both_models(super::batched_tract, super::$test) })* }
+        mod on_batched_ort { $(#[test] fn $test() { super::with_both_models(super::batched_ort, super::$test) })* }
         mod on_ort { $(#[test] fn $test() { super::with_both_models(super::ort, super::$test) })* }
     };
 }

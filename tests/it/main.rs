@@ -7,6 +7,7 @@ mod engines;
 mod generator;
 mod golden;
 mod rten;
+mod scheduler;
 mod scripted;
 mod steering;
 mod support;

@@ -46,6 +46,19 @@ pub fn ort(bundle: &str) -> Box<dyn Engine> {
     load(&open(bundle), Backend::Ort).unwrap()
 }
 
+/// Steps of all sessions at once in one batch.
+pub fn batched(bundle: &str, backend: Backend) -> Box<dyn Engine> {
+    backend.load_batched(&open(bundle), None, 8.try_into().unwrap()).unwrap()
+}
+
+pub fn batched_tract(bundle: &str) -> Box<dyn Engine> {
+    batched(bundle, Backend::Tract)
+}
+
+pub fn batched_ort(bundle: &str) -> Box<dyn Engine> {
+    batched(bundle, Backend::Ort)
+}
+
 pub fn rten(bundle: &str) -> Box<dyn Engine> {
     crate::rten::load(&open(bundle)).unwrap()
 }

@@ -31,7 +31,7 @@ pub use error::{Error, Result};
 pub use model::ort;
 #[cfg(feature = "training")]
 pub use model::sha256;
-pub use model::{Backend, Bundle, Engine, MAX_TAKES, Session, manifest, onnx};
+pub use model::{Backend, Bundle, Engine, MAX_TAKES, Scheduler, Session, manifest, onnx};
 pub use music::{
     BarLines, Beat, Condition, ConditionRow, Conditions, Conductor, Corpus, Decoded, Event, INTENSITY_RANKS, Key,
     Marker, Note, PerformedNote, Pitch, STEPS_PER_SECOND, Scale, Score, SharedRun, Shift, Tempo, Token, UNKNOWN,

@@ -36,24 +36,46 @@ impl Backend {
     /// manifest. tract panics on some broken graphs; that is caught and is an error too, but not in a program that is built
     /// with `panic = "abort"`, which it ends.
     pub fn load(self, bundle: &Bundle, threads: Option<NonZeroUsize>) -> Result<Box<dyn Engine>> {
-        let threads = threads.map_or(1, NonZeroUsize::get);
+        self.found().load_on(bundle, threads, None)
+    }
+
+    /// The same for programs that compose many pieces at once, each on a thread of its own, as servers do: the decoder takes
+    /// their steps together, at most `lanes` lanes at once (a take is a lane, and one more for each [guidance](crate::Options::guidance)
+    /// that is not 1), and sessions wait for room. See [`Scheduler`](crate::Scheduler). A lane of the built-in model keeps
+    /// 6 KiB a token, so 2 MiB for a window of 340.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_batched(
+        self,
+        bundle: &Bundle,
+        threads: Option<NonZeroUsize>,
+        lanes: NonZeroUsize,
+    ) -> Result<Box<dyn Engine>> {
+        self.found().load_on(bundle, threads, Some(lanes.get()))
+    }
+
+    /// The one that is meant by [`Auto`](Self::Auto).
+    fn found(self) -> Self {
         match self {
             #[cfg(feature = "ort")]
-            Self::Auto if super::ort::library().is_ok() => Self::Ort.load_on(bundle, threads),
-            Self::Auto => Self::Tract.load_on(bundle, threads),
-            named => named.load_on(bundle, threads),
+            Self::Auto if super::ort::library().is_ok() => Self::Ort,
+            Self::Auto => Self::Tract,
+            named => named,
         }
     }
 
     #[cfg_attr(not(any(feature = "tract", feature = "ort")), expect(unused_variables))]
-    fn load_on(self, bundle: &Bundle, threads: usize) -> Result<Box<dyn Engine>> {
+    fn load_on(self, bundle: &Bundle, threads: Option<NonZeroUsize>, lanes: Option<usize>) -> Result<Box<dyn Engine>> {
+        let threads = threads.map_or(1, NonZeroUsize::get);
         match self {
             #[cfg(feature = "tract")]
-            Self::Tract => super::tract::load(bundle, threads),
+            Self::Tract => super::tract::load(bundle, threads, lanes),
             #[cfg(feature = "ort")]
-            Self::Ort => super::ort::load(bundle, super::ort::Device::Cpu, threads),
+            Self::Ort => super::ort::load(bundle, super::ort::Device::Cpu, threads, lanes),
             #[cfg(feature = "cuda")]
-            Self::Cuda => super::ort::load(bundle, super::ort::Device::Cuda, threads),
+            Self::Cuda => super::ort::load(bundle, super::ort::Device::Cuda, threads, lanes),
             #[allow(unreachable_patterns)]
             _ => {
                 let reason = "not in this program; build it with vmt's feature of this name".into();

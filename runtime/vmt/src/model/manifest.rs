@@ -151,6 +151,11 @@ pub struct State {
 }
 
 impl State {
+    /// Whether it is as large at every step.
+    pub(crate) fn has_one_size(&self) -> bool {
+        matches!(self.first, First::Encoder(_))
+    }
+
     /// The axis that grows by what is appended, those of the lanes counted, if this state [appends](Self::append).
     pub(crate) fn appended_axis(&self) -> Option<usize> {
         match &self.first {

@@ -3,10 +3,13 @@
 mod backend;
 mod bundle;
 mod engine;
+mod graph;
+mod lanes;
 pub mod manifest;
 pub mod onnx;
 #[cfg(feature = "ort")]
 pub mod ort;
+mod scheduler;
 #[cfg(feature = "tract")]
 mod tract;
 
@@ -16,3 +19,4 @@ pub use bundle::Bundle;
 pub use bundle::sha256;
 pub(crate) use engine::check_takes;
 pub use engine::{Engine, MAX_TAKES, Session};
+pub use scheduler::Scheduler;

@@ -4,67 +4,19 @@
 //! `tests/it/rten.rs` has one of rten.
 
 use std::iter::{repeat_n, zip};
-use std::sync::Arc;
 use std::{panic, thread};
 
-use ndarray::{
-    Array, Array2, Array3, ArrayD, ArrayView, ArrayView2, ArrayViewD, ArrayViewMutD, Axis, Ix3, RemoveAxis, Slice, s,
-};
+use ndarray::{Array, Array2, ArrayD, ArrayView, ArrayView2, Axis, RemoveAxis, s};
 
 use super::bundle::Bundle;
 use super::engine::{Engine, Session, check_takes};
+use super::graph::in_file;
+pub use super::graph::{Graph, Tensor};
+use super::lanes::{Decoder, Lanes};
 use super::manifest::{First, Manifest};
 use crate::error::{Error, Result};
-use crate::music::{Conditions, Token, VOCABULARY};
+use crate::music::Token;
 use crate::video::{Clip, Geometry};
-
-/// What goes into a graph.
-#[derive(Clone, Debug)]
-pub enum Tensor {
-    /// Pixels.
-    U8(ArrayD<u8>),
-    /// Tokens, positions, times, masks and conditions.
-    I64(ArrayD<i64>),
-    /// States and the encoder's outputs.
-    F32(ArrayD<f32>),
-}
-
-/// A loaded graph. Its inputs and outputs are in the order of the names it was loaded with.
-pub trait Graph: Send + Sync {
-    /// A tensor in the library's own form, wherever the library wants it.
-    type Value: Send;
-
-    /// A tensor as the library wants it.
-    ///
-    /// # Errors
-    ///
-    /// What the library says.
-    fn value(&self, tensor: Tensor) -> Result<Self::Value>;
-
-    /// Computes the outputs.
-    ///
-    /// # Errors
-    ///
-    /// What the library says.
-    fn run(&self, inputs: &[&Self::Value]) -> Result<Vec<Self::Value>>;
-
-    /// The numbers of an output or a state.
-    ///
-    /// # Errors
-    ///
-    /// If it holds others.
-    fn floats<'v>(&self, value: &'v Self::Value) -> Result<ArrayViewD<'v, f32>>;
-
-    /// Changes the numbers of a state in place.
-    ///
-    /// # Errors
-    ///
-    /// If it holds others.
-    fn write(&self, value: &mut Self::Value, change: impl FnOnce(ArrayViewMutD<f32>)) -> Result<()>;
-}
-
-/// Caches grow by so many slots: between two copies of them lie as many steps, and as many slots at most are computed in vain.
-const GROWTH: usize = 64;
 
 /// Both graphs of a bundle, ready to run.
 #[derive(Debug)]
@@ -123,15 +75,24 @@ impl<G: Graph> OnnxEngine<G> {
         let blank = Clip::new(ndarray::Array4::zeros((1, 3, geometry.height(), geometry.width())), &geometry)?;
         let clips = [blank, Clip::without_video(&geometry)];
         let lanes = if engine.needs_video() { 1 } else { 2 };
-        let mut session = engine.open_onnx(&clips[..lanes])?;
+        let mut session = engine.session(&clips[..lanes])?;
         session.step(&[Token::PAD; 2][..lanes])?;
         session.step(&[Token::PAD; 2][..lanes])?;
         drop(session);
         Ok(engine)
     }
 
-    fn error(&self, reason: String) -> Error {
+    pub(super) fn error(&self, reason: String) -> Error {
         Error::Engine { engine: self.library, reason }
+    }
+
+    /// Checks that each of `lanes` lanes is fed something.
+    pub(super) fn check_rows(&self, tokens: &[&[Token]], lanes: usize) -> Result<()> {
+        if tokens.len() == lanes && tokens.iter().all(|row| !row.is_empty()) {
+            return Ok(());
+        }
+        let got: Vec<usize> = tokens.iter().map(|row| row.len()).collect();
+        Err(self.error(format!("each of {lanes} lanes must be fed at least one token, but they got {got:?}")))
     }
 
     /// A lane without a picture has no meaning to a bundle of format 1.
@@ -164,9 +125,35 @@ impl<G: Graph> OnnxEngine<G> {
         Ok((mask, outputs))
     }
 
-    fn open_onnx(&self, clips: &[Clip]) -> Result<OnnxSession<'_, G>> {
+    fn session(&self, clips: &[Clip]) -> Result<OnnxSession<'_, G>> {
         let (mask, context) = self.encode(clips)?;
-        self.open_encoded(clips, 1, mask, context)
+        Ok(OnnxSession { engine: self, lanes: self.encoded(clips, 1, mask, context)? })
+    }
+
+    /// `takes` lanes for each of `clips`, encoded.
+    pub(super) fn lanes(&self, clips: &[Clip], takes: usize) -> Result<Lanes<G::Value>> {
+        check_takes(takes)?;
+        if clips.len() * takes < 2 {
+            return Ok(self.session(&clips[..clips.len() * takes])?.lanes);
+        }
+        // Each alone: beside a clip, a lane without video would cost the encoder as much as that.
+        let encoded: Vec<_> =
+            clips.iter().map(|clip| self.encode(std::slice::from_ref(clip))).collect::<Result<_>>()?;
+        let masks: Vec<_> = encoded.iter().map(|(mask, _)| mask.view()).collect();
+        let mask = self.side_by_side(&masks, takes)?;
+        let outputs = encoded.first().map_or(0, |(_, outputs)| outputs.len());
+        let join = |output: usize| {
+            let rows: Vec<_> =
+                encoded.iter().map(|(_, outputs)| self.encoder.floats(&outputs[output])).collect::<Result<_>>()?;
+            self.decoder.value(Tensor::F32(self.side_by_side(&rows, takes)?))
+        };
+        let context = (0..outputs).map(join).collect::<Result<_>>()?;
+        self.encoded(clips, takes, mask, context)
+    }
+
+    /// What the decoder needs of the bundle.
+    pub(super) fn decoder(&self) -> Decoder<'_, G> {
+        Decoder { graph: &self.decoder, manifest: &self.manifest, library: self.library }
     }
 
     /// Rows `[1, ...]` as `[rows x takes, ...]`, each so many times. A smaller one has zeros behind it, which the frame mask
@@ -192,17 +179,17 @@ impl<G: Graph> OnnxEngine<G> {
         Ok(lanes)
     }
 
-    fn open_encoded(
+    fn encoded(
         &self,
         clips: &[Clip],
         takes: usize,
         mask: Array2<i64>,
         mut context: Vec<G::Value>,
-    ) -> Result<OnnxSession<'_, G>> {
+    ) -> Result<Lanes<G::Value>> {
         let lanes = clips.len() * takes;
         let mut encoded = context.split_off(self.manifest.context.len()).into_iter();
         if self.manifest.decoder.frame_mask.is_some() {
-            context.insert(0, self.decoder.value(Tensor::I64(mask.into_dyn()))?);
+            context.insert(0, self.decoder.value(Tensor::I64(mask.clone().into_dyn()))?);
         }
         let state = self.manifest.state.iter().map(|state| match &state.first {
             First::Encoder(_) => encoded.next().ok_or_else(|| self.error("the encoder gave too few outputs".into())),
@@ -213,17 +200,8 @@ impl<G: Graph> OnnxEngine<G> {
                 self.decoder.value(Tensor::F32(zeros))
             }
         });
-        Ok(OnnxSession {
-            state: state.collect::<Result<_>>()?,
-            engine: self,
-            context,
-            conditions: clips.iter().flat_map(|clip| repeat_n(clip.conditions().clone(), takes)).collect(),
-            mask: Array2::zeros((lanes, 0)),
-            slots: 0,
-            fed: vec![0; lanes],
-            elapsed: vec![0; lanes],
-            logits: Array2::zeros((lanes, VOCABULARY)),
-        })
+        let conditions = clips.iter().flat_map(|clip| repeat_n(clip.conditions().clone(), takes)).collect();
+        Ok(Lanes::new(mask, context, state.collect::<Result<_>>()?, conditions))
     }
 }
 
@@ -237,28 +215,11 @@ impl<G: Graph> Engine for OnnxEngine<G> {
     }
 
     fn open(&self, clips: &[Clip]) -> Result<Box<dyn Session + '_>> {
-        Ok(Box::new(self.open_onnx(clips)?))
+        Ok(Box::new(self.session(clips)?))
     }
 
     fn open_takes(&self, clips: &[Clip], takes: usize) -> Result<Box<dyn Session + '_>> {
-        check_takes(takes)?;
-        let lanes = clips.len() * takes;
-        if lanes < 2 {
-            return self.open(&clips[..lanes]);
-        }
-        // Each alone: beside a clip, a lane without video would cost the encoder as much as that.
-        let encoded: Vec<_> =
-            clips.iter().map(|clip| self.encode(std::slice::from_ref(clip))).collect::<Result<_>>()?;
-        let masks: Vec<_> = encoded.iter().map(|(mask, _)| mask.view()).collect();
-        let mask = self.side_by_side(&masks, takes)?;
-        let outputs = encoded.first().map_or(0, |(_, outputs)| outputs.len());
-        let join = |output: usize| {
-            let rows: Vec<_> =
-                encoded.iter().map(|(_, outputs)| self.encoder.floats(&outputs[output])).collect::<Result<_>>()?;
-            self.decoder.value(Tensor::F32(self.side_by_side(&rows, takes)?))
-        };
-        let context = (0..outputs).map(join).collect::<Result<_>>()?;
-        Ok(Box::new(self.open_encoded(clips, takes, mask, context)?))
+        Ok(Box::new(OnnxSession { engine: self, lanes: self.lanes(clips, takes)? }))
     }
 
     fn context(&self, clips: &[Clip]) -> Result<Vec<ArrayD<f32>>> {
@@ -269,146 +230,17 @@ impl<G: Graph> Engine for OnnxEngine<G> {
 
 struct OnnxSession<'e, G: Graph> {
     engine: &'e OnnxEngine<G>,
-    /// The frame mask where the decoder reads it, then the context.
-    context: Vec<G::Value>,
-    state: Vec<G::Value>,
-    /// What is known of each lane's music.
-    conditions: Vec<Arc<Conditions>>,
-    /// `[lanes, past]`, 1 where a slot holds a real token. Where states append, the last slots may be empty.
-    mask: Array2<i64>,
-    /// Slots that have been filled.
-    slots: usize,
-    /// Real tokens of each lane so far.
-    fed: Vec<i64>,
-    /// Steps of 10 ms that have passed in each lane.
-    elapsed: Vec<i64>,
-    /// `[lanes, vocabulary]`, what follows the last token.
-    logits: Array2<f32>,
+    lanes: Lanes<G::Value>,
 }
 
 impl<G: Graph> Session for OnnxSession<'_, G> {
     fn lanes(&self) -> usize {
-        self.fed.len()
+        self.lanes.count()
     }
 
     fn feed(&mut self, tokens: &[&[Token]]) -> Result<ArrayView2<'_, f32>> {
-        let (engine, lanes) = (self.engine, self.lanes());
-        let new = tokens.iter().map(|row| row.len()).max().unwrap_or(0);
-        if tokens.len() != lanes || tokens.iter().any(|row| row.is_empty()) {
-            let got: Vec<usize> = tokens.iter().map(|row| row.len()).collect();
-            return Err(
-                engine.error(format!("each of {lanes} lanes must be fed at least one token, but they got {got:?}"))
-            );
-        }
-        let mut ids = Array2::from_elem((lanes, new), i64::from(Token::PAD.id()));
-        let mut positions = Array2::zeros((lanes, new));
-        let mut times = Array2::zeros((lanes, new));
-        let mut elapsed = self.elapsed.clone();
-        let mut mask = Array2::zeros((lanes, new));
-        let columns = engine.manifest.decoder.conditions.as_ref().map_or(&[][..], |conditions| &conditions.columns);
-        let mut conditions = Array3::zeros((lanes, new, columns.len()));
-        for (lane, row) in tokens.iter().enumerate() {
-            for (slot, token) in row.iter().enumerate() {
-                ids[[lane, slot]] = token.id().into();
-                positions[[lane, slot]] = self.fed[lane] + slot as i64;
-                elapsed[lane] += i64::from(token.steps());
-                times[[lane, slot]] = elapsed[lane];
-                mask[[lane, slot]] = 1;
-                if !columns.is_empty() {
-                    let known = self.conditions[lane].at(elapsed[lane] as u32);
-                    zip(conditions.slice_mut(s![lane, slot, ..]), columns)
-                        .for_each(|(value, &condition)| *value = known[condition as usize].into());
-                }
-            }
-        }
-        let all = ndarray::concatenate![Axis(1), self.mask, mask];
-
-        let graph = &engine.manifest.decoder;
-        let mut inputs = vec![engine.decoder.value(Tensor::I64(ids.into_dyn()))?];
-        let given = [(&graph.positions, positions), (&graph.times, times), (&graph.token_mask, all)];
-        for (name, numbers) in given {
-            if name.is_some() {
-                inputs.push(engine.decoder.value(Tensor::I64(numbers.into_dyn()))?);
-            }
-        }
-        if graph.conditions.is_some() {
-            inputs.push(engine.decoder.value(Tensor::I64(conditions.into_dyn()))?);
-        }
-        let inputs: Vec<&G::Value> = inputs.iter().chain(&self.context).chain(&self.state).collect();
-        let mut outputs = engine.decoder.run(&inputs).map_err(in_file(&graph.file))?;
-
-        let update = outputs.split_off(1);
-        let logits = engine.decoder.floats(&outputs[0]).map_err(in_file(&graph.file))?;
-        let got = logits.shape().to_vec();
-        let want = [lanes, new, VOCABULARY];
-        let wrong = || {
-            let reason = format!("`{}` must be {want:?} (lanes, new, vocabulary), but is {got:?}", graph.logits);
-            in_file(&graph.file)(engine.error(reason))
-        };
-        let logits = logits.into_dimensionality::<Ix3>().map_err(|_| wrong())?;
-        if logits.shape() != want {
-            return Err(wrong());
-        }
-        for (lane, row) in tokens.iter().enumerate() {
-            self.logits.row_mut(lane).assign(&logits.slice(s![lane, row.len() - 1, ..]));
-            self.fed[lane] += row.len() as i64;
-        }
-        self.elapsed = elapsed;
-        self.remember(update, &mask)?;
-        Ok(self.logits.view())
-    }
-}
-
-impl<G: Graph> OnnxSession<'_, G> {
-    /// Puts what a step gave behind what is known, where it appends, else in its place.
-    fn remember(&mut self, update: Vec<G::Value>, mask: &Array2<i64>) -> Result<()> {
-        let OnnxEngine { decoder, manifest, .. } = self.engine;
-        let filled = self.slots..self.slots + mask.ncols();
-        let appends = manifest.state.iter().any(|state| state.append);
-        let capacity = if appends { filled.end.next_multiple_of(GROWTH) } else { filled.end };
-        let grows = capacity > self.mask.ncols();
-        if grows {
-            let more = Array2::zeros((self.lanes(), capacity - self.mask.ncols()));
-            self.mask = ndarray::concatenate![Axis(1), self.mask, more];
-        }
-        self.mask.slice_mut(s![.., filled.clone()]).assign(mask);
-        for ((value, new), state) in zip(&mut self.state, update).zip(&manifest.state) {
-            let Some(axis) = state.appended_axis().map(Axis) else {
-                *value = new;
-                continue;
-            };
-            if grows {
-                let old = decoder.floats(value)?;
-                let mut shape = old.raw_dim();
-                shape[axis.index()] = capacity;
-                let mut whole = ArrayD::zeros(shape);
-                whole.slice_axis_mut(axis, Slice::from(..old.len_of(axis))).assign(&old);
-                *value = decoder.value(Tensor::F32(whole))?;
-            }
-            let new = decoder.floats(&new)?;
-            let mut fits = false;
-            decoder.write(value, |mut whole| {
-                let mut place = whole.slice_axis_mut(axis, Slice::from(filled.clone()));
-                fits = place.shape() == new.shape();
-                if fits {
-                    place.assign(&new);
-                }
-            })?;
-            if !fits {
-                let reason =
-                    format!("`{}` must be what {} tokens add, but is {:?}", state.from, mask.ncols(), new.shape());
-                return Err(in_file(&manifest.decoder.file)(self.engine.error(reason)));
-            }
-        }
-        self.slots = filled.end;
-        Ok(())
-    }
-}
-
-/// Names the graph that an engine's complaint is about.
-fn in_file(file: &str) -> impl Fn(Error) -> Error {
-    move |error| match error {
-        Error::Engine { engine, reason } => Error::Engine { engine, reason: format!("{file}: {reason}") },
-        other => other,
+        self.engine.check_rows(tokens, self.lanes())?;
+        self.lanes.feed(&self.engine.decoder(), tokens)?;
+        Ok(self.lanes.logits())
     }
 }

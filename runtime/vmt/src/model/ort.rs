@@ -19,7 +19,9 @@ use ort::{
 
 use super::bundle::Bundle;
 use super::engine::Engine;
-use super::onnx::{Graph, OnnxEngine, Tensor};
+use super::graph::{Graph, Tensor};
+use super::onnx::OnnxEngine;
+use super::scheduler::Scheduler;
 use crate::error::{Error, Result};
 
 /// The oldest version that is understood: its C interface is fixed when this crate is built.
@@ -212,8 +214,8 @@ struct OrtGraph {
     outputs: Vec<String>,
 }
 
-/// Loads `bundle` into ONNX Runtime, to run on `threads` threads.
-pub(crate) fn load(bundle: &Bundle, device: Device, threads: usize) -> Result<Box<dyn Engine>> {
+/// Loads `bundle` into ONNX Runtime, to run on `threads` threads, with up to `lanes` lanes of all sessions in one batch.
+pub(crate) fn load(bundle: &Bundle, device: Device, threads: usize, lanes: Option<usize>) -> Result<Box<dyn Engine>> {
     let (_, environment) = loaded()?;
     let load = |bytes: &[u8], inputs: &[&str], outputs: &[&str]| {
         let session = session(environment, bytes, device, threads).map_err(failed(device.name()))?;
@@ -227,7 +229,7 @@ pub(crate) fn load(bundle: &Bundle, device: Device, threads: usize) -> Result<Bo
         let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         Ok(OrtGraph { device, session: session.into(), inputs: owned(inputs), outputs: owned(outputs) })
     };
-    Ok(Box::new(OnnxEngine::load(bundle, device.name(), load)?))
+    Ok(Scheduler::over(OnnxEngine::load(bundle, device.name(), load)?, lanes))
 }
 
 fn session(environment: &Environment, bytes: &[u8], device: Device, threads: usize) -> ort::Result<Session> {

@@ -11,7 +11,9 @@ use tract_onnx::tract_hir::infer::InferenceModelExt;
 
 use super::bundle::Bundle;
 use super::engine::Engine;
-use super::onnx::{Graph, OnnxEngine, Tensor};
+use super::graph::{Graph, Tensor};
+use super::onnx::OnnxEngine;
+use super::scheduler::Scheduler;
 use crate::error::{Error, Result};
 
 const NAME: &str = "tract";
@@ -21,12 +23,12 @@ struct TractGraph {
     threads: Executor,
 }
 
-/// Loads `bundle` into tract, to run on `threads` threads.
-pub(crate) fn load(bundle: &Bundle, threads: usize) -> Result<Box<dyn Engine>> {
+/// Loads `bundle` into tract, to run on `threads` threads, with up to `lanes` lanes of all sessions in one batch.
+pub(crate) fn load(bundle: &Bundle, threads: usize, lanes: Option<usize>) -> Result<Box<dyn Engine>> {
     let executor = if threads > 1 { Executor::multithread(threads) } else { Executor::SingleThread };
     let load =
         |bytes: &[u8], inputs: &[&str], outputs: &[&str]| TractGraph::load(bytes, inputs, outputs, executor.clone());
-    Ok(Box::new(OnnxEngine::load(bundle, NAME, load)?))
+    Ok(Scheduler::over(OnnxEngine::load(bundle, NAME, load)?, lanes))
 }
 
 impl TractGraph {
