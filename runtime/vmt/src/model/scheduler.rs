@@ -207,7 +207,12 @@ impl<G: Graph> Engine for Scheduler<G> {
         }
         let lanes = self.engine.lanes(clips, takes)?;
         let count = lanes.count();
-        Ok(Box::new(Scheduled { scheduler: self, count, place: Place::Alone(lanes), logits: Array2::zeros((0, 0)) }))
+        Ok(Box::new(Scheduled {
+            scheduler: self,
+            count,
+            place: Place::Alone(lanes.into()),
+            logits: Array2::zeros((0, 0)),
+        }))
     }
 
     fn context(&self, clips: &[Clip]) -> Result<Vec<ArrayD<f32>>> {
@@ -225,7 +230,7 @@ struct Scheduled<'s, G: Graph> {
 /// Where a session's lanes are.
 enum Place<V> {
     /// Nothing was fed yet.
-    Alone(Lanes<V>),
+    Alone(Box<Lanes<V>>),
     /// In the batch, under this name.
     Joined(u64),
     /// Nowhere: they did not come into the batch.
@@ -247,7 +252,7 @@ impl<G: Graph> Session for Scheduled<'_, G> {
                     return Err(error);
                 }
                 let logits = lanes.logits().to_owned();
-                *place = Place::Joined(scheduler.join(lanes)?);
+                *place = Place::Joined(scheduler.join(*lanes)?);
                 logits
             }
             Place::Joined(session) => {
