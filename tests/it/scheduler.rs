@@ -1,9 +1,14 @@
 //! Sessions that share a batch get what they get alone, whoever joins and leaves.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use vmt::{Backend, Clip, Composer, Error, Options, Played, Sampling, Token, Window};
+use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD};
+use vmt::onnx::{Graph, OnnxEngine, Tensor};
+use vmt::{
+    Backend, Clip, Composer, Engine, Error, Options, Played, Result, Sampling, Scheduler, Token, VOCABULARY, Window,
+};
 
 use crate::support::{batched, clip, load, open};
 
@@ -23,7 +28,7 @@ fn compose(composer: &Composer, seed: u64, windows: usize, events: usize) -> Vec
         })
     });
     let takes = (1 + seed as usize % 3).try_into().unwrap();
-    composer.piece(film, &options, takes).unwrap().take(events).collect::<Result<_, _>>().unwrap()
+    composer.piece(film, &options, takes).unwrap().take(events).collect::<Result<_>>().unwrap()
 }
 
 /// So many pieces at once in 8 lanes: 1 to 3 takes, some with guidance, some dropped in the middle.
@@ -35,18 +40,9 @@ fn pieces_are_those_composed_alone(bundle: &str, backend: Backend, pieces: u64) 
         compose(composer, seed, 1 + seed as usize % 4, if seed % 5 == 4 { 40 } else { usize::MAX })
     };
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..pieces)
-            .map(|seed| {
-                (
-                    seed,
-                    scope.spawn({
-                        let (together, piece) = (&together, &piece);
-                        move || piece(together, seed)
-                    }),
-                )
-            })
-            .collect();
-        for (seed, got) in threads {
+        let (together, piece) = (&together, &piece);
+        let threads: Vec<_> = (0..pieces).map(|seed| scope.spawn(move || piece(together, seed))).collect();
+        for (seed, got) in (0..).zip(threads) {
             let (got, want) = (got.join().unwrap(), piece(&alone, seed));
             assert!(got == want, "{bundle}, seed {seed}: {} events, alone {}", got.len(), want.len());
         }
@@ -108,4 +104,57 @@ fn sessions_wait_for_room() {
         drop(first);
         second.join().unwrap().unwrap();
     });
+}
+
+/// The graphs of `tiny-seq2seq` without any arithmetic, which remember how wide the token mask became.
+struct Widest<'w>(&'w AtomicUsize);
+
+impl Graph for Widest<'_> {
+    type Value = Tensor;
+
+    fn value(&self, tensor: Tensor) -> Result<Tensor> {
+        Ok(tensor)
+    }
+
+    fn run(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        Ok(match inputs {
+            [Tensor::U8(pixels), _] => {
+                vec![Tensor::F32(ArrayD::zeros(vec![pixels.shape()[0], 1, 1])); 2]
+            }
+            [Tensor::I64(ids), Tensor::I64(mask), .., state] => {
+                self.0.fetch_max(mask.shape()[1], Ordering::Relaxed);
+                let logits = ArrayD::zeros(vec![ids.shape()[0], ids.shape()[1], VOCABULARY]);
+                vec![Tensor::F32(logits), (*state).clone()]
+            }
+            _ => panic!("no graph of tiny-seq2seq"),
+        })
+    }
+
+    fn floats<'v>(&self, value: &'v Tensor) -> Result<ArrayViewD<'v, f32>> {
+        let Tensor::F32(numbers) = value else { panic!("floats are wanted") };
+        Ok(numbers.view())
+    }
+
+    fn write(&self, value: &mut Tensor, change: impl FnOnce(ArrayViewMutD<f32>)) -> Result<()> {
+        let Tensor::F32(numbers) = value else { panic!("floats are wanted") };
+        change(numbers.view_mut());
+        Ok(())
+    }
+}
+
+/// A batch that is never empty does not become longer with every step of it.
+#[test]
+fn a_batch_is_as_long_as_its_longest_lane() {
+    let widest = AtomicUsize::new(0);
+    let engine = OnnxEngine::load(&open("tiny-seq2seq"), "spy", |_, _, _| Ok(Widest(&widest))).unwrap();
+    let engine = Scheduler::new(engine, 8);
+    let clips = [Clip::without_video(&engine.geometry())];
+    let mut stays = engine.open(&clips).unwrap();
+    stays.step(&[Token::PAD]).unwrap();
+    for _ in 0..300 {
+        let mut session = engine.open(&clips).unwrap();
+        session.step(&[Token::PAD]).unwrap();
+        session.step(&[Token::PAD]).unwrap();
+    }
+    assert_eq!(widest.load(Ordering::Relaxed), 65, "64 slots, and the new token");
 }

@@ -3,7 +3,7 @@
 use std::iter::zip;
 use std::sync::Arc;
 
-use ndarray::{Array2, Array3, ArrayD, ArrayView2, ArrayViewD, Axis, Dimension, Ix3, Slice, s};
+use ndarray::{Array, Array2, Array3, ArrayView, ArrayView2, ArrayViewD, Axis, Dimension, Ix2, Ix3, Slice, s};
 
 use super::graph::{Graph, Tensor, in_file};
 use super::manifest::Manifest;
@@ -25,15 +25,8 @@ impl<G: Graph> Decoder<'_, G> {
         in_file(&self.manifest.decoder.file)(Error::Engine { engine: self.library, reason })
     }
 
-    fn appends(&self) -> bool {
-        self.manifest.state.iter().any(|state| state.append)
-    }
-
-    fn reads_frame_mask(&self) -> bool {
-        self.manifest.decoder.frame_mask.is_some()
-    }
-
-    /// Whether lanes can join others: in bundles of format 2 all lanes have as many slots, which only become more.
+    /// Whether each lane's slots are its own, so that lanes can join others. Where the graph returns whole caches (VMT in bundles of
+    /// format 2), all lanes have as many slots, and each step adds some to all.
     pub(super) fn joins(&self) -> bool {
         self.manifest.state.iter().all(|state| state.append || state.has_one_size())
     }
@@ -45,9 +38,7 @@ impl<G: Graph> Decoder<'_, G> {
         zip(shape.slice_mut(), rows.shape()).for_each(|(most, &size)| *most = size.max(*most));
         shape[0] = lanes;
         if shape != old.raw_dim() {
-            let mut whole = ArrayD::zeros(shape);
-            whole.slice_each_axis_mut(|axis| (..old.len_of(axis.axis)).into()).assign(&old);
-            *value = self.graph.value(Tensor::F32(whole))?;
+            *value = self.graph.value(Tensor::F32(enlarged(&old, shape)))?;
         }
         self.graph.write(value, |mut whole| {
             for (&lane, row) in zip(at, rows.outer_iter()) {
@@ -69,12 +60,12 @@ impl<G: Graph> Decoder<'_, G> {
 pub(super) struct Lanes<V> {
     /// `[lanes, frames]`, 1 where there is a picture.
     frame_mask: Array2<i64>,
-    /// The frame mask where the decoder reads it, then the context.
+    /// What the encoder gave.
     context: Vec<V>,
     state: Vec<V>,
     /// What is known of each lane's music.
     conditions: Vec<Arc<Conditions>>,
-    /// `[lanes, past]`, 1 where a slot holds a real token. Where states append, each lane's last slots may be empty.
+    /// `[lanes, past]`, 1 where a slot holds a real token. Each lane's last slots may be empty.
     mask: Array2<i64>,
     /// Slots of each lane that have been filled.
     filled: Vec<usize>,
@@ -152,6 +143,9 @@ impl<V> Lanes<V> {
         if names.conditions.is_some() {
             inputs.push(graph.value(Tensor::I64(conditions.into_dyn()))?);
         }
+        if names.frame_mask.is_some() {
+            inputs.push(graph.value(Tensor::I64(self.frame_mask.clone().into_dyn()))?);
+        }
         let inputs: Vec<&G::Value> = inputs.iter().chain(&self.context).chain(&self.state).collect();
         let mut outputs = graph.run(&inputs).map_err(in_file(&names.file))?;
 
@@ -185,12 +179,14 @@ impl<V> Lanes<V> {
         new: usize,
     ) -> Result<()> {
         let Decoder { graph, manifest, .. } = decoder;
-        let appends = decoder.appends();
-        let starts = if appends { self.filled.clone() } else { vec![self.mask.ncols(); fed.len()] };
-        let ends: Vec<usize> = zip(&starts, fed).map(|(start, &fed)| start + if appends { fed } else { new }).collect();
+        let own = decoder.joins();
+        let starts = if own { self.filled.clone() } else { vec![self.mask.ncols(); fed.len()] };
+        let ends: Vec<usize> = zip(&starts, fed).map(|(start, &fed)| start + if own { fed } else { new }).collect();
         let most = ends.iter().copied().max().unwrap_or(0);
-        let capacity = if appends { most.next_multiple_of(GROWTH) } else { most };
-        self.widen(capacity);
+        let capacity = if own { most.next_multiple_of(GROWTH) } else { most };
+        if capacity > self.mask.ncols() {
+            self.mask = enlarged(&self.mask.view(), Ix2(fed.len(), capacity));
+        }
         for (lane, (&start, &fed)) in zip(&starts, fed).enumerate() {
             self.mask.slice_mut(s![lane, start..start + fed]).fill(1);
         }
@@ -207,9 +203,7 @@ impl<V> Lanes<V> {
             if old.len_of(Axis(axis)) < capacity {
                 let mut shape = old.raw_dim();
                 shape[axis] = capacity;
-                let mut whole = ArrayD::zeros(shape);
-                whole.slice_axis_mut(Axis(axis), Slice::from(..old.len_of(Axis(axis)))).assign(&old);
-                *value = graph.value(Tensor::F32(whole))?;
+                *value = graph.value(Tensor::F32(enlarged(&old, shape)))?;
             }
             let added = graph.floats(&new_value)?;
             let mut fits = false;
@@ -235,26 +229,17 @@ impl<V> Lanes<V> {
         Ok(())
     }
 
-    /// Makes room for so many slots.
-    fn widen(&mut self, capacity: usize) {
-        if let Some(more) = capacity.checked_sub(self.mask.ncols()).filter(|&more| more > 0) {
-            self.mask = ndarray::concatenate![Axis(1), self.mask, Array2::zeros((self.count(), more))];
-        }
-    }
-
-    /// Copies the lanes of `others` into those at `at`, whose own are forgotten; as many may be behind the last as there are more.
-    /// Only if [`Decoder::joins`].
+    /// Copies each lane of `others` to its index in `at`: over the lane that is there, or behind the last one. Only if
+    /// [`Decoder::joins`].
     pub fn put<G: Graph<Value = V>>(&mut self, decoder: &Decoder<G>, at: &[usize], others: Self) -> Result<()> {
         let lanes = at.iter().map(|lane| lane + 1).max().unwrap_or(0).max(self.count());
-        let masked = usize::from(decoder.reads_frame_mask());
-        for (value, other) in
-            zip(&mut self.context, &others.context).skip(masked).chain(zip(&mut self.state, &others.state))
-        {
+        for (value, other) in zip(&mut self.context, &others.context).chain(zip(&mut self.state, &others.state)) {
             decoder.put(value, lanes, at, decoder.graph.floats(other)?)?;
         }
-        self.frame_mask = grown(&self.frame_mask, lanes, others.frame_mask.ncols());
-        self.mask = grown(&self.mask, lanes, others.mask.ncols());
-        self.logits = grown(&self.logits, lanes, VOCABULARY);
+        for (mask, other) in [(&mut self.frame_mask, &others.frame_mask), (&mut self.mask, &others.mask)] {
+            *mask = enlarged(&mask.view(), Ix2(lanes, mask.ncols().max(other.ncols())));
+        }
+        self.logits = enlarged(&self.logits.view(), Ix2(lanes, VOCABULARY));
         self.filled.resize(lanes, 0);
         self.fed.resize(lanes, 0);
         self.elapsed.resize(lanes, 0);
@@ -270,13 +255,12 @@ impl<V> Lanes<V> {
             self.elapsed[to] = others.elapsed[from];
             self.conditions[to] = others.conditions[from].clone();
         }
-        self.write_frame_mask(decoder)
+        Ok(())
     }
 
     /// Keeps these lanes alone, in this order.
     pub fn keep<G: Graph<Value = V>>(&mut self, decoder: &Decoder<G>, lanes: &[usize]) -> Result<()> {
-        let masked = usize::from(decoder.reads_frame_mask());
-        for value in self.context.iter_mut().skip(masked).chain(&mut self.state) {
+        for value in self.context.iter_mut().chain(&mut self.state) {
             decoder.select(value, lanes)?;
         }
         for mask in [&mut self.frame_mask, &mut self.mask] {
@@ -288,20 +272,13 @@ impl<V> Lanes<V> {
         }
         self.filled = lanes.iter().map(|&lane| self.filled[lane]).collect();
         self.conditions = lanes.iter().map(|&lane| self.conditions[lane].clone()).collect();
-        self.write_frame_mask(decoder)
-    }
-
-    fn write_frame_mask<G: Graph<Value = V>>(&mut self, decoder: &Decoder<G>) -> Result<()> {
-        if decoder.reads_frame_mask() {
-            self.context[0] = decoder.graph.value(Tensor::I64(self.frame_mask.clone().into_dyn()))?;
-        }
         Ok(())
     }
 }
 
-/// The same rows and columns, and zeros.
-fn grown<T: Copy + Default>(rows: &Array2<T>, count: usize, columns: usize) -> Array2<T> {
-    let mut whole = Array2::default((count.max(rows.nrows()), columns.max(rows.ncols())));
-    whole.slice_mut(s![..rows.nrows(), ..rows.ncols()]).assign(rows);
+/// `old` with zeros behind it on each axis.
+fn enlarged<T: Copy + Default, D: Dimension>(old: &ArrayView<T, D>, shape: D) -> Array<T, D> {
+    let mut whole = Array::default(shape);
+    whole.slice_each_axis_mut(|axis| (..old.len_of(axis.axis)).into()).assign(old);
     whole
 }

@@ -188,9 +188,6 @@ impl<G: Graph> OnnxEngine<G> {
     ) -> Result<Lanes<G::Value>> {
         let lanes = clips.len() * takes;
         let mut encoded = context.split_off(self.manifest.context.len()).into_iter();
-        if self.manifest.decoder.frame_mask.is_some() {
-            context.insert(0, self.decoder.value(Tensor::I64(mask.clone().into_dyn()))?);
-        }
         let state = self.manifest.state.iter().map(|state| match &state.first {
             First::Encoder(_) => encoded.next().ok_or_else(|| self.error("the encoder gave too few outputs".into())),
             First::Empty(shape) => {

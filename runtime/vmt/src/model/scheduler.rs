@@ -21,8 +21,8 @@ use crate::video::{Clip, Geometry};
 ///
 /// The encoder, and the tokens that a session is fed first, run alone. Then its lanes join the batch, in rows that others have
 /// left where there are any, and leave it when the session is dropped. A step begins when all sessions of the batch have been
-/// fed; one that is late by more than the last step took is left out of it. Sessions of bundles of format 2, whose caches cannot
-/// be joined, run alone.
+/// fed; one that is late by more than the last step took is left out of it. Sessions of
+/// VMT in bundles of format 2, whose caches cannot be joined, run alone.
 #[derive(Debug)]
 pub struct Scheduler<G: Graph> {
     engine: OnnxEngine<G>,
