@@ -10,9 +10,9 @@ use crate::folder;
 use crate::generation::GenerationArgs;
 use crate::input::InputArgs;
 use crate::outputs::OutputArgs;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Progress};
 use crate::shard::ShardArgs;
-use crate::{plan, rerender, summary, usage};
+use crate::{event_lines, plan, rerender, summary, usage};
 
 /// Composes piano music for a video
 ///
@@ -26,17 +26,17 @@ use crate::{plan, rerender, summary, usage};
 #[command(mut_args = beside_from)]
 pub struct ComposeArgs {
     #[command(flatten)]
-    input: InputArgs,
+    pub input: InputArgs,
     /// Write files again from the .json of an earlier call: the notes are the same, so no option that changes them goes
     /// with it. The film is needed for .mp4, .mkv and --thumbnails only; name it too if it has moved
     #[arg(long, value_name = "FILE.json")]
     from: Option<PathBuf>,
     #[command(flatten)]
-    outputs: OutputArgs,
+    pub outputs: OutputArgs,
     #[command(flatten)]
     shards: ShardArgs,
     #[command(flatten)]
-    generation: GenerationArgs,
+    pub generation: GenerationArgs,
 }
 
 impl ComposeArgs {
@@ -57,9 +57,21 @@ impl ComposeArgs {
             return plan::run(input, &film, generation);
         }
         let prepared = outputs.check(&film, input.range()?.start, &generation.inputs())?;
-        let pipeline = Pipeline::load(input, outputs, generation)?;
-        let composed = pipeline.compose(film, outputs, &prepared)?;
-        summary::print(outputs, &composed, &pipeline.loaded)
+        let (model, options) = generation.load(outputs.snap)?;
+        let pipeline = Pipeline::new(input, outputs, generation, &model, options)?;
+        let (mut progress, mut events) = (Progress::default(), outputs.events);
+        let composed = pipeline.compose(film, outputs, &prepared, |played, length| {
+            if events && let Err(error) = event_lines::print(played) {
+                // Files that were asked for are written, although nobody reads the events any more.
+                events = false;
+                if outputs.paths().is_empty() || !vmt_files::is_closed_output(&error) {
+                    return Err(error);
+                }
+            }
+            progress.heard(played, length)
+        })?;
+        drop(progress);
+        summary::print(outputs, &composed, &pipeline)
     }
 }
 

@@ -11,7 +11,7 @@ use vmt_render::Film;
 use crate::generation::GenerationArgs;
 use crate::input::InputArgs;
 use crate::outputs::{self, OutputArgs};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Progress};
 use crate::shard::Shard;
 use crate::usage;
 
@@ -57,7 +57,8 @@ pub fn run(
     // What is wrong with the call is wrong with each film.
     let inputs = generation.inputs();
     outputs.of(&films[0], out).check_call(&Film::Video(films[0].clone()), start, &inputs)?;
-    let pipeline = Pipeline::load(input, outputs, generation)?;
+    let (model, options) = generation.load(outputs.snap)?;
+    let pipeline = Pipeline::new(input, outputs, generation, &model, options)?;
 
     let mut rows = Vec::new();
     for (_, film) in films.iter().enumerate().filter(|(place, _)| shard.is_none_or(|shard| shard.holds(*place))) {
@@ -110,7 +111,9 @@ fn compose(
 ) -> Result<Outcome> {
     let video = Film::Video(film.into());
     let prepared = outputs.check(&video, start, inputs)?;
-    let mut composed = pipeline.compose(video, outputs, &prepared)?;
+    let mut progress = Progress::default();
+    let mut composed = pipeline.compose(video, outputs, &prepared, |played, length| progress.heard(played, length))?;
+    drop(progress);
     if let Some(run) = &composed.copies[0] {
         vmt_files::warn(format_args!("vmt: {}: its music has {run}", film.display()));
     }

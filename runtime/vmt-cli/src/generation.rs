@@ -22,15 +22,8 @@ pub struct GenerationArgs {
     /// Continue the beginning of this MIDI file, at most half a window of it (5 s)
     #[arg(long, value_name = "FILE.mid")]
     primer: Option<PathBuf>,
-    /// The model's folder [default: the model inside this program]
-    #[arg(long, value_name = "DIR")]
-    bundle: Option<PathBuf>,
-    /// What runs the model: auto is ONNX Runtime where its library is found, else tract
-    #[arg(long, value_enum, default_value_t)]
-    engine: EngineName,
-    /// Threads for the model, at most 4 for each core; more than one pay for large models and many takes only
-    #[arg(long, value_name = "N", default_value = "1", value_parser = threads())]
-    threads: NonZeroUsize,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Seed of the random numbers
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -70,6 +63,20 @@ pub struct GenerationArgs {
     controls: ControlArgs,
 }
 
+/// The model, and what runs it
+#[derive(clap::Args)]
+pub struct ModelArgs {
+    /// The model's folder [default: the model inside this program]
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// What runs the model: auto is ONNX Runtime where its library is found, else tract
+    #[arg(long, value_enum, default_value_t)]
+    engine: EngineName,
+    /// Threads for the model, at most 4 for each core; more than one pay for large models and many takes only
+    #[arg(long, value_name = "N", default_value = "1", value_parser = threads())]
+    threads: NonZeroUsize,
+}
+
 #[derive(Clone, Copy, Default, clap::ValueEnum)]
 enum EngineName {
     #[default]
@@ -79,19 +86,45 @@ enum EngineName {
     Cuda,
 }
 
-/// A loaded model, and the options that were checked against it.
-pub struct Loaded {
+/// A loaded model.
+pub struct Model {
     pub bundle: Bundle,
     pub composer: Composer,
-    pub options: Options,
     pub threads: NonZeroUsize,
     /// Why `--engine auto` did not take ONNX Runtime, if it did not.
     pub no_ort: Option<String>,
 }
 
-impl GenerationArgs {
+impl ModelArgs {
     pub fn bundle(&self) -> Result<Bundle> {
         Ok(self.bundle.as_ref().map_or_else(Bundle::built_in, Bundle::open)?)
+    }
+
+    /// Loads it; for pieces that are composed at once, with so many lanes for all of them.
+    pub fn load(&self, bundle: Bundle, lanes: Option<NonZeroUsize>) -> Result<Model> {
+        let backend = match self.engine {
+            EngineName::Auto => Backend::Auto,
+            EngineName::Tract => Backend::Tract,
+            EngineName::Ort => Backend::Ort,
+            EngineName::Cuda => Backend::Cuda,
+        };
+        let threads = Some(self.threads);
+        let engine = match lanes {
+            Some(lanes) => backend.load_batched(&bundle, threads, lanes)?,
+            None => backend.load(&bundle, threads)?,
+        };
+        let composer = Composer::with_engine(engine, bundle.manifest().max_tokens);
+        #[cfg(feature = "ort")]
+        let no_ort = vmt::ort::library().err().filter(|_| backend == Backend::Auto).map(|error| error.to_string());
+        #[cfg(not(feature = "ort"))]
+        let no_ort = None;
+        Ok(Model { bundle, composer, threads: self.threads, no_ort })
+    }
+}
+
+impl GenerationArgs {
+    pub fn bundle(&self) -> Result<Bundle> {
+        self.model.bundle()
     }
 
     /// Whether density and loudness are to follow how much the picture changes.
@@ -110,11 +143,18 @@ impl GenerationArgs {
     /// The files and folders that are read.
     pub fn inputs(&self) -> Vec<PathBuf> {
         let curve = self.intensity.as_ref().and_then(Intensity::file);
-        self.primer.iter().chain(&self.bundle).chain(self.click.inputs()).chain(curve).cloned().collect()
+        self.primer.iter().chain(&self.model.bundle).chain(self.click.inputs()).chain(curve).cloned().collect()
     }
 
     /// Checks the options, then loads the model. `snap`: whether the music is to be snapped to the beats.
-    pub fn load(&self, snap: bool) -> Result<Loaded> {
+    pub fn load(&self, snap: bool) -> Result<(Model, Options)> {
+        let bundle = self.bundle()?;
+        let options = self.options(&bundle, snap)?;
+        Ok((self.model.load(bundle, None)?, options))
+    }
+
+    /// The options of the decoding, checked.
+    pub fn options(&self, bundle: &Bundle, snap: bool) -> Result<Options> {
         let sampling = Sampling::default()
             .with_temperature(self.temperature)
             .with_top_k(self.top_k)
@@ -123,8 +163,6 @@ impl GenerationArgs {
         sampling.validate()?;
         let controls = self.controls.controls(self.unconstrained)?;
         let mut conditions = Conditions::default();
-
-        let bundle = self.bundle()?;
         let conditioned = bundle.manifest().decoder.conditions.is_some();
         self.click.check(conditioned, snap)?;
         if let Some(intensity) = self.intensity.as_ref().filter(|intensity| **intensity != Intensity::Off) {
@@ -138,18 +176,7 @@ impl GenerationArgs {
         usage::ensure(told || self.intensity_guidance.is_none(), want)?;
         let want = "--key auto: this model is told no key; take one with conditions, such as --bundle onnx/vmt-beat";
         usage::ensure(conditioned || !self.controls.tells_key(), want)?;
-        let backend = match self.engine {
-            EngineName::Auto => Backend::Auto,
-            EngineName::Tract => Backend::Tract,
-            EngineName::Ort => Backend::Ort,
-            EngineName::Cuda => Backend::Cuda,
-        };
-        let composer = Composer::new(&bundle, backend, Some(self.threads))?;
-        #[cfg(feature = "ort")]
-        let no_ort = vmt::ort::library().err().filter(|_| backend == Backend::Auto).map(|error| error.to_string());
-        #[cfg(not(feature = "ort"))]
-        let no_ort = None;
-        let geometry = composer.engine().geometry();
+        let geometry = bundle.manifest().geometry;
         let primer = self.primer.as_ref().map(|file| primer(file, geometry)).transpose()?.unwrap_or_default();
         if conditioned {
             let beginning = Score::decode(primer.iter().copied(), geometry.window()).score;
@@ -167,7 +194,7 @@ impl GenerationArgs {
             .with_controls(controls)
             .with_primer(primer);
         options.validate(geometry)?;
-        Ok(Loaded { bundle, composer, options, threads: self.threads, no_ort })
+        Ok(options)
     }
 }
 

@@ -10,6 +10,8 @@ use vmt::click::{FilmHits, find_hits};
 use vmt::{Geometry, Window};
 use vmt_render::Film;
 
+#[cfg(feature = "server")]
+use crate::read_film::{Facts, Reading, Wanted};
 use crate::{image_sequence, moment, paths, usage};
 
 /// The film to compose for
@@ -40,6 +42,10 @@ pub struct InputArgs {
     /// End at this time of the film, if it is that long
     #[arg(long, value_name = "TIME", value_parser = moment::seconds)]
     pub end: Option<f64>,
+    /// Reads the film in a process of its own.
+    #[cfg(feature = "server")]
+    #[arg(skip)]
+    pub reader: Option<crate::confined::Confined>,
 }
 
 pub type Windows = Box<dyn Iterator<Item = Result<Window>>>;
@@ -74,6 +80,8 @@ impl InputArgs {
     pub fn find_hits(&self, film: &Film, range: &Range<Duration>) -> Result<Option<FilmHits>> {
         match film {
             Film::Frames { folder, .. } if paths::is_standard(folder) => Ok(None),
+            #[cfg(feature = "server")]
+            _ if let Some(reader) = &self.reader => reader.ask(&self.reading(film, Wanted::Hits)),
             Film::Frames { folder, fps } => {
                 find_hits(image_sequence::thumbnails(folder, *fps, range.clone())?).map(Some)
             }
@@ -100,6 +108,10 @@ impl InputArgs {
 
     /// Frames a second of `film`, as a ratio, for timecode.
     pub fn frame_rate(&self, film: &Film) -> Result<(u32, u32)> {
+        #[cfg(feature = "server")]
+        if let Some(reader) = &self.reader {
+            return reader.ask(&self.reading(film, Wanted::FrameRate));
+        }
         match film {
             Film::Frames { fps, .. } => Ok(((fps * 1000.0).round() as u32, 1000)),
             #[cfg(feature = "video")]
@@ -123,6 +135,14 @@ impl InputArgs {
         geometry: Geometry,
         hop: usize,
     ) -> Result<(Windows, Option<Duration>)> {
+        #[cfg(feature = "server")]
+        if let Some(reader) = &self.reader {
+            let length = reader.ask::<Facts>(&self.reading(film, Wanted::Facts))?.length;
+            return Ok((
+                Box::new(reader.windows(&self.reading(film, Wanted::Windows { geometry, hop }), geometry)?),
+                length,
+            ));
+        }
         match film {
             Film::Frames { folder, fps } => {
                 let windows: Windows = match (paths::is_standard(folder), self.size) {
@@ -144,6 +164,28 @@ impl InputArgs {
             #[cfg(not(feature = "video"))]
             Film::Video(path) => bail!("{}: this program was built without FFmpeg", path.display()),
         }
+    }
+}
+
+#[cfg(feature = "server")]
+impl InputArgs {
+    /// The call for a process that reads `film`.
+    pub fn reading(&self, film: &Film, wanted: Wanted) -> Reading {
+        Reading { film: film.clone(), size: self.size, start: self.start, end: self.end, wanted }
+    }
+
+    /// The options of such a call.
+    pub fn of_reading(Reading { film, size, start, end, .. }: &Reading) -> Self {
+        let (video, frames, fps) = match film.clone() {
+            Film::Video(path) => (Some(path), None, None),
+            Film::Frames { folder, fps } => (None, Some(folder), Some(fps)),
+        };
+        Self { video, frames, fps, size: *size, start: *start, end: *end, reader: None }
+    }
+
+    /// Whether the film is raw frames, and their width, height and number a second.
+    pub fn raw(&self) -> Option<([u32; 2], f64)> {
+        self.size.zip(self.fps)
     }
 }
 

@@ -34,6 +34,12 @@ impl FromStr for Intensity {
     }
 }
 
+/// Whether a value is no file's name.
+#[cfg(feature = "server")]
+pub fn is_text(value: &str) -> bool {
+    !matches!(value.parse(), Ok(Intensity::File(_)))
+}
+
 impl Intensity {
     /// The file that is read.
     pub fn file(&self) -> Option<&PathBuf> {

@@ -2,6 +2,8 @@
 
 mod click_args;
 mod compose_command;
+#[cfg(feature = "server")]
+mod confined;
 mod control_args;
 mod doctor;
 mod event_lines;
@@ -18,7 +20,11 @@ mod outputs;
 mod paths;
 mod pipeline;
 mod plan;
+#[cfg(feature = "server")]
+mod read_film;
 mod rerender;
+#[cfg(feature = "server")]
+mod serve;
 mod shard;
 mod shell;
 mod songs;
@@ -43,6 +49,14 @@ struct Args {
 #[expect(clippy::large_enum_variant, reason = "there is one for each process")]
 enum Command {
     Compose(compose_command::ComposeArgs),
+    #[cfg(feature = "server")]
+    Serve(serve::ServeArgs),
+    #[cfg(feature = "server")]
+    #[command(hide = true)]
+    Confined(confined::ConfinedArgs),
+    #[cfg(feature = "server")]
+    #[command(hide = true)]
+    ReadFilm(read_film::ReadFilmArgs),
     Inspect(inspect::InspectArgs),
     Doctor(doctor::DoctorArgs),
     #[command(subcommand)]
@@ -82,6 +96,12 @@ pub fn execute(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> R
     })?;
     let result = match parsed.command {
         Command::Compose(args) => args.run(),
+        #[cfg(feature = "server")]
+        Command::Serve(args) => args.run(),
+        #[cfg(feature = "server")]
+        Command::Confined(args) => args.run(),
+        #[cfg(feature = "server")]
+        Command::ReadFilm(args) => args.run(),
         Command::Inspect(args) => args.run(),
         Command::Doctor(args) => args.run(),
         Command::Tokens(command) => command.run(),

@@ -6,20 +6,21 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use vmt::click::Click;
-use vmt::{Composition, Conditions, Corpus, SharedRun};
+use vmt::{Composition, Conditions, Corpus, Options, Played, SharedRun};
 use vmt_render::{Film, HitPoint, Provenance};
 
 use crate::click_args::ClickArgs;
-use crate::generation::{GenerationArgs, Loaded};
+use crate::generation::{GenerationArgs, Model};
 use crate::input::InputArgs;
 use crate::outputs::{OutputArgs, Prepared};
-use crate::{event_lines, songs};
+use crate::songs;
 
 /// A loaded model and the options of the call: composes for one film after the other.
 pub struct Pipeline<'a> {
     input: &'a InputArgs,
     click: &'a ClickArgs,
-    pub loaded: Loaded,
+    pub model: &'a Model,
+    pub options: Options,
     range: Range<Duration>,
     /// Whether density and loudness are to follow how much the picture changes.
     follow: bool,
@@ -28,24 +29,34 @@ pub struct Pipeline<'a> {
 }
 
 impl<'a> Pipeline<'a> {
-    /// Checks the options, then loads the model.
-    pub fn load(input: &'a InputArgs, outputs: &OutputArgs, generation: &'a GenerationArgs) -> Result<Self> {
+    /// `options` are those of `generation`.
+    pub fn new(
+        input: &'a InputArgs,
+        outputs: &OutputArgs,
+        generation: &'a GenerationArgs,
+        model: &'a Model,
+        options: Options,
+    ) -> Result<Self> {
         let range = input.range()?;
         let songs = outputs.songs.as_deref().map(songs::read).transpose()?;
-        let loaded = generation.load(outputs.snap)?;
-        Ok(Self { input, click: &generation.click, loaded, range, follow: generation.follows_film(), songs })
+        Ok(Self { input, click: &generation.click, model, options, range, follow: generation.follows_film(), songs })
     }
 
-    /// Composes for `film` and writes `outputs`.
-    pub fn compose(&self, film: Film, outputs: &OutputArgs, prepared: &Prepared) -> Result<Composed<'_>> {
-        let Loaded { bundle, composer, options, .. } = &self.loaded;
+    /// Composes for `film` and writes `outputs`. `heard` is told of each event, and of the film's length as far as its header tells.
+    pub fn compose(
+        &self,
+        film: Film,
+        outputs: &OutputArgs,
+        prepared: &Prepared,
+        mut heard: impl FnMut(&Played, Option<Duration>) -> Result<()>,
+    ) -> Result<Composed<'_>> {
+        let Model { bundle, composer, .. } = self.model;
         let geometry = composer.engine().geometry();
         let conditioned = bundle.manifest().decoder.conditions.is_some();
+        let mut options = self.options.clone();
         let (windows, length) = self.input.windows(&film, self.range.clone(), geometry, options.hop(&geometry))?;
         let click = self.click.click(self.input, &film, &self.range, length, conditioned, self.follow)?;
         let outputs = &outputs.with_tempo(click.bpm);
-        let bar = progress_bar(length)?;
-        let mut options = options.clone();
         let Conditions { beats, hits, end, density, loudness, .. } = click.conditions.clone();
         options.conditions = Conditions { beats, hits, end, ..options.conditions };
         if self.follow {
@@ -53,22 +64,9 @@ impl<'a> Pipeline<'a> {
         }
         options.cadence = !options.conditions.beats.is_empty() && !options.unconstrained;
         let mut piece = composer.piece(windows, &options, outputs.takes)?;
-        let (mut furthest, mut events, mut heard) = (Duration::ZERO, 0, outputs.events);
         while let Some(played) = piece.next().transpose()? {
-            if heard && let Err(error) = event_lines::print(&played) {
-                // Files that were asked for are written, although nobody reads the events any more.
-                heard = false;
-                if outputs.paths().is_empty() || !vmt_files::is_closed_output(&error) {
-                    return Err(error);
-                }
-            }
-            // Takes are not equally far.
-            furthest = furthest.max(played.time);
-            events += 1;
-            bar.set_position(furthest.as_millis() as u64);
-            bar.set_message(format!("{:.1} s of music, {events} events", furthest.as_secs_f64()));
+            heard(&played, length)?;
         }
-        bar.finish_and_clear();
         let mut takes = piece.finish();
         let none = "must have a frame from --start on, but ends before";
         ensure!(takes[0].windows > 0, "{}: {none} {:?}", film.path().display(), self.range.start);
@@ -111,8 +109,32 @@ pub struct Composed<'s> {
     pub click: Click,
 }
 
-/// Counts milliseconds of film. indicatif draws on terminals only.
-pub fn progress_bar(length: Option<Duration>) -> Result<ProgressBar> {
+/// Shows how far a piece is. indicatif draws on terminals only.
+#[derive(Default)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    furthest: Duration,
+    events: usize,
+}
+
+impl Progress {
+    /// The next event; `length` is that of the film, if it is known.
+    pub fn heard(&mut self, played: &Played, length: Option<Duration>) -> Result<()> {
+        let bar = match &mut self.bar {
+            Some(bar) => bar,
+            none => none.insert(progress_bar(length)?),
+        };
+        // Takes are not equally far.
+        self.furthest = self.furthest.max(played.time);
+        self.events += 1;
+        bar.set_position(self.furthest.as_millis() as u64);
+        bar.set_message(format!("{:.1} s of music, {} events", self.furthest.as_secs_f64(), self.events));
+        Ok(())
+    }
+}
+
+/// Counts milliseconds of film.
+fn progress_bar(length: Option<Duration>) -> Result<ProgressBar> {
     let (bar, template) = match length {
         Some(length) => (ProgressBar::new(length.as_millis() as u64), "{wide_bar} {percent}% {msg}, {eta} left"),
         None => (ProgressBar::new_spinner(), "{spinner} {msg}, {elapsed} so far"),

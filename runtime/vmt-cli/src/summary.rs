@@ -5,14 +5,14 @@ use std::time::Duration;
 use anyhow::Result;
 use vmt::Composition;
 
-use crate::generation::Loaded;
+use crate::generation::Model;
 use crate::outputs::OutputArgs;
-use crate::pipeline::Composed;
+use crate::pipeline::{Composed, Pipeline};
 use crate::plan;
 
 /// Prints how it went with one film, whose takes are given, the best first.
-pub fn print(outputs: &OutputArgs, Composed { takes, copies, click }: &Composed, loaded: &Loaded) -> Result<()> {
-    let Loaded { bundle, composer, options, no_ort, threads } = loaded;
+pub fn print(outputs: &OutputArgs, Composed { takes, copies, click }: &Composed, pipeline: &Pipeline) -> Result<()> {
+    let Pipeline { model: Model { bundle, composer, no_ort, threads }, options, .. } = pipeline;
     let Composition { score, windows, events, unmatched_offs, unclosed, length_error, timings, .. } = &takes[0];
     let time = |time: &Duration| time.as_secs_f64();
     let say = outputs.say();

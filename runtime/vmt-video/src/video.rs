@@ -127,6 +127,11 @@ impl Video {
         u64::try_from(self.input.reader.input.duration()).ok().filter(|&length| length > 0).map(Duration::from_micros)
     }
 
+    /// Width and height of the frames as they are stored, by the header.
+    pub fn size(&self) -> (u32, u32) {
+        (self.decoder.width(), self.decoder.height())
+    }
+
     /// Width over height of the frames as they are shown: rotated, with square pixels.
     pub fn aspect(&self) -> f64 {
         let (width, height) = (f64::from(self.decoder.width()), f64::from(self.decoder.height()));

@@ -11,6 +11,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Hit, HitKind, MAX_END};
 use crate::music::intensity_ranks;
 use crate::video::Frame;
@@ -49,7 +51,7 @@ const VARIED: (f64, f64) = (1.2, 0.25);
 const RING: usize = 512;
 
 /// What [`find_hits`] and a [`HitFinder`] find.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FilmHits {
     /// In order of time.

@@ -105,7 +105,7 @@ impl fmt::Display for HitKind {
 }
 
 /// A hit point: a moment of the film that the music should mark.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
     /// When it is, from the film's beginning.
     pub time: Duration,

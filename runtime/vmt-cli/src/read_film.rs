@@ -1,0 +1,149 @@
+//! `vmt read-film`: reads a film for another process, which is told what it wants to know on standard output.
+
+use std::fs;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use vmt::{Geometry, Window};
+use vmt_render::Film;
+use vmt_video::Video;
+
+use crate::input::InputArgs;
+
+/// Reads a film for another process
+#[derive(clap::Args)]
+pub struct ReadFilmArgs {
+    /// What to read, as JSON
+    reading: String,
+    /// Refuse what is beyond these limits, as JSON
+    limits: String,
+}
+
+/// What to read.
+#[derive(Serialize, Deserialize)]
+pub struct Reading {
+    pub film: Film,
+    /// Of raw frames.
+    pub size: Option<[u32; 2]>,
+    pub start: f64,
+    pub end: Option<f64>,
+    pub wanted: Wanted,
+}
+
+/// What is to be told.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub enum Wanted {
+    /// [`Facts`].
+    Facts,
+    FrameRate,
+    /// The hits, if there are any: [`InputArgs::find_hits`].
+    Hits,
+    /// For each window a line with its [`Head`], then its pixels.
+    Windows {
+        geometry: Geometry,
+        hop: usize,
+    },
+}
+
+/// What is known of a film before it is read.
+#[derive(Serialize, Deserialize)]
+pub struct Facts {
+    /// How long the part is that is wanted.
+    pub length: Option<Duration>,
+}
+
+/// What stands before the pixels of a window.
+#[derive(Serialize, Deserialize)]
+pub struct Head {
+    pub start: Duration,
+    pub duration: Duration,
+    pub frames: usize,
+}
+
+/// What a film may have.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct FilmLimits {
+    pub seconds: u64,
+    pub pixels: u64,
+    pub frames_per_second: u32,
+}
+
+impl ReadFilmArgs {
+    pub fn run(self) -> Result<()> {
+        let mut reading: Reading = serde_json::from_str(&self.reading)?;
+        let limits: FilmLimits = serde_json::from_str(&self.limits)?;
+        // Nothing behind it is read, whatever the header says.
+        let most = reading.start + limits.seconds as f64 + 1.0;
+        reading.end = Some(reading.end.map_or(most, |end| end.min(most)));
+        let input = InputArgs::of_reading(&reading);
+        let range = input.range()?;
+        let line = |answer: String| Ok(vmt_files::print(answer)?);
+        match reading.wanted {
+            Wanted::Facts => line(serde_json::to_string(&facts(&input, &reading, &limits)?)?),
+            Wanted::FrameRate => line(serde_json::to_string(&input.frame_rate(&reading.film)?)?),
+            Wanted::Hits => {
+                let found = input.find_hits(&reading.film, &range)?;
+                limits.check_length(found.as_ref().map(|found| found.duration))?;
+                line(serde_json::to_string(&found)?)
+            }
+            Wanted::Windows { geometry, hop } => {
+                let (windows, _) = input.windows(&reading.film, range, geometry, hop)?;
+                let mut out = io::stdout().lock();
+                for window in windows {
+                    let Window { start, duration, clip, .. } = window?;
+                    limits.check_length(Some(start + duration))?;
+                    serde_json::to_writer(&mut out, &Head { start, duration, frames: clip.frames() })?;
+                    out.write_all(b"\n")?;
+                    out.write_all(clip.pixels().as_slice().context("its pixels lie apart")?)?;
+                    out.flush()?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl FilmLimits {
+    fn check_length(&self, length: Option<Duration>) -> Result<()> {
+        let most = Duration::from_secs(self.seconds);
+        let fits = length.is_none_or(|length| length <= most);
+        ensure!(
+            fits,
+            "the film must be at most {} s long (--start and --end choose a part), but is longer",
+            self.seconds
+        );
+        Ok(())
+    }
+}
+
+/// What the header tells, checked.
+fn facts(input: &InputArgs, reading: &Reading, limits: &FilmLimits) -> Result<Facts> {
+    let part = |whole: f64| {
+        let end = reading.end.unwrap_or(f64::INFINITY).min(whole);
+        Duration::try_from_secs_f64((end - reading.start).max(0.0)).ok()
+    };
+    let (width, height, rate, length) = match (&reading.film, input.raw()) {
+        (_, Some(([width, height], rate))) => {
+            let bytes = fs::metadata("/dev/stdin").map_or(0, |film| film.len());
+            let frames = bytes / (3 * u64::from(width) * u64::from(height));
+            (width, height, rate, part(frames as f64 / rate))
+        }
+        (Film::Frames { .. }, None) => anyhow::bail!("--frames must be raw"),
+        (Film::Video(path), None) => {
+            let video = Video::open(path)?;
+            let (width, height) = video.size();
+            let rate = video
+                .frame_rate()
+                .map_or(0.0, |(numerator, denominator)| f64::from(numerator) / f64::from(denominator));
+            (width, height, rate, video.claimed_duration().and_then(|length| part(length.as_secs_f64())))
+        }
+    };
+    let (pixels, most) = (u64::from(width) * u64::from(height), limits.pixels);
+    ensure!(pixels <= most, "a frame must have at most {most} pixels, but has {width} x {height}");
+    let most = limits.frames_per_second;
+    ensure!(rate <= f64::from(most), "the film must have at most {most} frames a second, but has {rate:.1}");
+    limits.check_length(length)?;
+    Ok(Facts { length })
+}
