@@ -45,7 +45,8 @@ fn a_film_in_its_folder_is_read_and_no_other_file() {
     fs::write(folder.path().join("list"), list).unwrap();
     let (code, said) = read(folder.path(), LIMITS, "list", r#""Hits""#);
     assert_eq!(code, Some(1), "{said}");
-    let (code, said) = confined(folder.path(), BOUNDS, &["inspect", "/etc"]);
+    fs::write(other.path().join("manifest.yaml"), "").unwrap();
+    let (code, said) = confined(folder.path(), BOUNDS, &["inspect", other.path().to_str().unwrap()]);
     assert!(code == Some(1) && said.contains("Permission denied"), "{said}");
     let music = other.path().join("a.mid");
     let (code, said) = confined(folder.path(), BOUNDS, &["compose", "film", "-o", music.to_str().unwrap()]);
