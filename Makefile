@@ -27,7 +27,7 @@ demo: build ## the best of eight pieces for tests/data/demo.mp4: demo.mp4 to wat
 	$(RELEASE)/vmt compose tests/data/demo.mp4 -o demo.mp4 -o demo.mid -o demo.wav -o demo.png --thumbnails --takes 8
 	@echo "Watch demo.mp4: the film with its music. demo.wav is the sound alone, demo.mid the notes, demo.png a picture of them."
 
-test: setup ## all tests on all engines, C programs under valgrind, the Python package, the bundles in ONNX's own checker, its reference, OpenVINO and onnxruntime-web, a listening study and the page that composes in Chromium, a look at files and connections
+test: setup ## all tests on all engines, C programs under valgrind, the Python package, the bundles in ONNX's own checker, its reference, OpenVINO and onnxruntime-web, a listening study, the page that composes and the server's in Chromium, a look at files and connections
 	@runtime/setup.sh compilers
 	cargo test $(WORKSPACE)
 	@runtime/setup.sh checkers web
@@ -39,6 +39,7 @@ test: setup ## all tests on all engines, C programs under valgrind, the Python p
 	@runtime/setup.sh browser
 	$(PYTHON) tests/study_page.py $(RELEASE)
 	$(PYTHON) tests/web_page.py
+	$(PYTHON) tests/server_page.py $(RELEASE)
 	tests/quiet.sh $(RELEASE)
 
 lint: setup ## format, clippy, documentation, licences and banned dependencies, without a warning

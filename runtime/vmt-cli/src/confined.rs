@@ -378,7 +378,12 @@ pub fn problem(error: &anyhow::Error) -> Problem {
         if message.contains("No space left on device") || message.contains("os error 28") {
             return Problem::no_space("the server's disk is full");
         }
-        return if *usage { Problem::bad_option(message) } else { Problem::film(message) };
+        if *usage {
+            return Problem::bad_option(message);
+        }
+        // As it is called in the job's folder.
+        let of_film = message.strip_prefix("film: ").map(|what| format!("the film {what}"));
+        return Problem::film(of_film.as_ref().unwrap_or(message));
     }
     if let Some(wrong) = error.downcast_ref::<clap::Error>() {
         let text = wrong.to_string();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use vmt::click::find_hits;
 use vmt::{Geometry, Window};
 use vmt_render::Film;
 use vmt_video::Video;
@@ -38,7 +39,7 @@ pub enum Wanted {
     /// [`Facts`].
     Facts,
     FrameRate,
-    /// The hits, if there are any: [`InputArgs::find_hits`].
+    /// The hits; none of raw frames.
     Hits,
     /// For each window a line with its [`Head`], then its pixels.
     Windows {
@@ -84,8 +85,15 @@ impl ReadFilmArgs {
             Wanted::Facts => line(serde_json::to_string(&facts(&input, &reading, &limits)?)?),
             Wanted::FrameRate => line(serde_json::to_string(&input.frame_rate(&reading.film)?)?),
             Wanted::Hits => {
-                let found = input.find_hits(&reading.film, &range)?;
-                limits.check_length(found.as_ref().map(|found| found.duration))?;
+                let Film::Video(path) = &reading.film else { return line("null".to_owned()) };
+                let frames = Video::open(path)?.thumbnails(range).enumerate();
+                // Some headers have no rate, or a wrong one.
+                let found = find_hits(frames.map(|(number, frame)| {
+                    let frame = frame?;
+                    limits.check_rate(number as f64 / (frame.time.as_secs_f64() + 1.0))?;
+                    anyhow::Ok(frame)
+                }))?;
+                limits.check_length(Some(found.duration))?;
                 line(serde_json::to_string(&found)?)
             }
             Wanted::Windows { geometry, hop } => {
@@ -106,6 +114,12 @@ impl ReadFilmArgs {
 }
 
 impl FilmLimits {
+    fn check_rate(&self, rate: f64) -> Result<()> {
+        let most = self.frames_per_second;
+        ensure!(rate <= f64::from(most), "the film must have at most {most} frames a second, but has {rate:.1}");
+        Ok(())
+    }
+
     fn check_length(&self, length: Option<Duration>) -> Result<()> {
         let most = Duration::from_secs(self.seconds);
         let fits = length.is_none_or(|length| length <= most);
@@ -142,8 +156,7 @@ fn facts(input: &InputArgs, reading: &Reading, limits: &FilmLimits) -> Result<Fa
     };
     let (pixels, most) = (u64::from(width) * u64::from(height), limits.pixels);
     ensure!(pixels <= most, "a frame must have at most {most} pixels, but has {width} x {height}");
-    let most = limits.frames_per_second;
-    ensure!(rate <= f64::from(most), "the film must have at most {most} frames a second, but has {rate:.1}");
+    limits.check_rate(rate)?;
     limits.check_length(length)?;
     Ok(Facts { length })
 }

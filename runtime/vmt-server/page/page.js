@@ -1,152 +1,167 @@
-// The page of the server: everything goes through its public interface (/openapi.json).
+// Composes for a film on the user's machine, and plays both.
 
+import { blob, cancel, follow, json, start } from "./api.js";
 import { Roll } from "./roll.js";
 
 const $ = (selector) => document.querySelector(selector);
 const NOTES = ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"];
-// Options that have a place of their own, or need a file or raw frames.
-const ELSEWHERE = ["takes", "seed", "tempo", "key", "scale", "intensity", "primer", "hits", "size", "fps"];
-// How far the film may be from the music, in seconds.
-const DRIFT = 0.06;
+// Options that have a place of their own, or are for raw frames.
+const ELSEWHERE = ["takes", "seed", "tempo", "key", "scale", "intensity", "size", "fps"];
+// Where film and music are further apart, in seconds, the film jumps; less is made up for by its speed.
+const JUMP = 0.3;
 
 const video = $("#video");
 const audio = new Audio();
 const roll = new Roll($("#roll"));
 let info;
-// The film, its name, and its length where the browser knows it.
+let repeatable = [];
+// Of the film; the length where the browser knows it.
 let film, filmName, filmSeconds;
-// The job that is being composed, and what stops its upload or its events.
-let job, running;
-// The takes of the last job that was done, and the one that is heard.
-let done, heard = 0;
-// Switching and composing again must not mix with what was begun before.
+// What is being composed: { abort, id }.
+let running;
+// What was composed last: { takes, options, name, record }, and the take that is heard.
+let done, heard;
+// Counts changes of what is heard, since a slow answer must not replace a newer one.
 let switches = 0;
 
-class Refused extends Error {
-  constructor(status, body) {
-    super(body?.error?.message ?? `the server answered ${status}`);
-    this.status = status;
-  }
-}
-
-function headers() {
-  const token = sessionStorage.getItem("token");
-  return token ? { Authorization: `Bearer ${token}` } : {};
-}
-
-/** Asks the server; asks for a token where it wants one. */
-async function ask(path, options = {}) {
-  const response = await fetch(path, { ...options, headers: { ...headers(), ...options.headers } });
-  if (response.ok) return response;
-  throw await refusal(response.status, await response.text());
-}
-
-async function refusal(status, text) {
-  if (status === 401) $("#token").hidden = false;
-  let body;
-  try { body = JSON.parse(text); } catch { /* It is no answer of ours. */ }
-  return new Refused(status, body);
-}
-
-function say(text) { $("#status").textContent = text; }
+const say = (text) => { $("#status").textContent = text; };
+const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+const pitchName = (pitch) => `${NOTES[pitch % 12]}${Math.floor(pitch / 12) - 1}`;
 
 function fail(error) {
-  $("#error").textContent = error instanceof TypeError ? "The server cannot be reached." : `${error.message[0].toUpperCase()}${error.message.slice(1)}.`;
+  if (error.status === 401) {
+    sessionStorage.removeItem("token");
+    $("#token").hidden = false;
+    $("#token input").focus();
+  }
+  const text = error instanceof TypeError ? "the server cannot be reached" : error.message;
+  const later = error.status === 429 && error.retryAfter ? ` Try again in ${error.retryAfter} s.` : "";
+  $("#error").textContent = `${text[0].toUpperCase()}${text.slice(1).replace(/\.$/, "")}.${later}`;
   say("");
 }
 
-const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
-const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
-
-// What the server takes.
+// Options.
 
 async function begin() {
   try {
-    const [about, options] = await Promise.all(["/v1/info", "/v1/options"].map(async (path) => (await ask(path)).json()));
+    const [about, options] = await Promise.all([json("/v1/info"), json("/v1/options")]);
     info = about;
+    repeatable = options.filter((option) => option.repeatable).map(({ name }) => name);
     $("[name=takes]").max = info.limits.takes;
-    $("#more").replaceChildren(...options.filter((option) => !ELSEWHERE.includes(option.name)).map(field));
+    const rest = options.filter(({ name }) => !ELSEWHERE.includes(name));
+    const groups = [...new Set(rest.map(({ group }) => group))];
+    $("#more").replaceChildren(...groups.flatMap((group) => {
+      const title = document.createElement("h2");
+      title.textContent = group;
+      return [title, ...rest.filter((option) => option.group === group).map(field)];
+    }));
     $("#token").hidden = true;
     $("#error").textContent = "";
-    say("");
     update();
   } catch (error) {
-    if (error.status !== 503) return fail(error);
-    say("The server is starting.");
-    setTimeout(begin, 300);
+    fail(error);
+    // It is being started.
+    if (error.status === 503) setTimeout(begin, 1000 * (error.retryAfter || 5));
   }
 }
 
 /** An input for an option, with its help. */
-function field({ name, value, help, default: usual, choices }) {
+function field({ name, value, help, default: usual, choices, repeatable, file }) {
   const label = document.createElement("label");
   const input = document.createElement(choices.length ? "select" : "input");
   input.name = name;
   if (choices.length) {
-    input.append(...["", ...choices].map((choice) => new Option(choice || `${usual ?? "default"}`, choice)));
+    input.append(new Option(usual ?? "default", ""), ...choices.map((choice) => new Option(choice)));
   } else if (value === null) {
     input.type = "checkbox";
     input.value = "true";
+  } else if (file) {
+    input.type = "file";
   } else {
-    input.placeholder = usual ?? value;
+    // A letter alone says nothing.
+    input.placeholder = usual ?? (value.length > 1 ? value : "");
   }
   const text = document.createElement("small");
-  text.textContent = help;
-  label.append(`${name.replaceAll("-", " ")} `, input, text);
+  const title = name.replaceAll("-", " ");
+  // The help is that of the command line.
+  text.textContent = help.replaceAll(/--([a-z-]+)/g, (_, other) => other.replaceAll("-", " ")) + (repeatable ? "; with spaces between them" : "");
+  label.append(`${title[0].toUpperCase()}${title.slice(1)} `, input, text);
   return label;
 }
 
-/** The options that are set, as pairs. */
+/** The options that are set, and the files for options, as pairs. */
 function chosen() {
-  const pairs = [...new FormData($("#form"))].filter(([, value]) => typeof value === "string" && value.trim() !== "");
-  // A scale stands on a key.
-  return pairs.filter(([name]) => name !== "scale" || pairs.some(([other]) => other === "key"));
+  const shapes = { rising: `0:0.1,${filmSeconds ?? 60}:0.9`, falling: `0:0.9,${filmSeconds ?? 60}:0.1` };
+  const all = [...new FormData($("#form"))];
+  const files = all.filter(([, value]) => value instanceof File && value.size > 0);
+  const options = all.filter(([, value]) => typeof value === "string" && value.trim() !== "").flatMap(([name, value]) => {
+    if (repeatable.includes(name)) return value.trim().split(/[\s,;]+/).map((one) => [name, one]);
+    return [[name, name === "intensity" ? shapes[value] ?? value : value.trim()]];
+  });
+  return { options, files };
 }
 
 function update() {
-  $("#compose").disabled = !(info && film) || !!running;
+  const focused = document.activeElement;
+  $("#compose").disabled = !info || !film || Boolean(running);
   $("#cancel").hidden = !running;
+  $("#progress").hidden = !running;
+  // Keyboards stay where the next step is.
+  if (focused === $("#compose") && running) $("#cancel").focus();
+  if (focused === $("#cancel") && !running) $("#compose").focus();
 }
+
+$("[name=key]").append(...NOTES.map((note) => new Option(note)));
+$("[name=key]").addEventListener("change", ({ target }) => { $("[name=scale]").disabled = !target.value; });
+$("#another").addEventListener("click", () => { $("#seed").value = Math.floor(Math.random() * 10000); });
+$("#token").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("token", $("#token input").value);
+  begin();
+});
 
 // The film.
 
 function take(file, name) {
-  [film, filmName, filmSeconds] = [file, name, undefined];
-  $("#error").textContent = "";
+  stop();
   forget();
-  if (video.src) URL.revokeObjectURL(video.src);
+  say("");
+  $("#error").textContent = "";
+  [film, filmName, filmSeconds] = [file, name, undefined];
+  URL.revokeObjectURL(video.src);
   video.src = URL.createObjectURL(file);
   video.hidden = false;
   $("#stage").hidden = false;
-  roll.clear();
-  describe("");
+  describe();
   update();
 }
 
-function describe(more) {
+function describe(more = "") {
   $("#chosen").textContent = `${filmName}, ${megabytes(film.size)}${filmSeconds ? `, ${clock(filmSeconds)}` : ""}${more}`;
 }
 
 video.addEventListener("loadedmetadata", () => {
   if (Number.isFinite(video.duration)) filmSeconds = video.duration;
-  describe("");
+  describe();
 });
 video.addEventListener("error", () => {
-  if (!film) return;
   video.hidden = true;
-  describe(". This browser cannot show it, but music can be composed for it.");
+  describe(". This browser cannot show it, but music can be composed for it and played.");
 });
 
 $("#film").addEventListener("change", ({ target }) => { if (target.files[0]) take(target.files[0], target.files[0].name); });
 $("#example").addEventListener("click", async () => {
   try {
-    take(await (await ask("/example.mp4")).blob(), "The example");
+    take(await blob("/example.mp4"), "example.mp4");
+    $("#film").value = "";
   } catch (error) {
     fail(error);
   }
 });
+// Anywhere on the page: a browser would leave it to show the film.
 for (const kind of ["dragover", "dragleave", "drop"]) {
-  $("#drop").addEventListener(kind, (event) => {
+  addEventListener(kind, (event) => {
     event.preventDefault();
     $("#drop").classList.toggle("over", kind === "dragover");
     const file = kind === "drop" && event.dataTransfer.files[0];
@@ -156,167 +171,153 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 
 // Composing.
 
+/** Why the server would refuse the film, as far as the browser knows. */
+function refusal({ options }) {
+  const { bytes, seconds, pixels } = info.limits;
+  const takes = "and this server takes at most";
+  if (film.size > bytes) return `the film has ${megabytes(film.size)}, ${takes} ${megabytes(bytes)}`;
+  if (video.videoWidth * video.videoHeight > pixels) return `the film has ${video.videoWidth} × ${video.videoHeight} pixels, ${takes} ${pixels} pixels`;
+  const part = options.some(([name]) => name === "start" || name === "end");
+  if (filmSeconds > seconds && !part) return `the film lasts ${clock(filmSeconds)}, ${takes} ${clock(seconds)}: set start and end, under More options`;
+  return undefined;
+}
+
 $("#form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const limits = info.limits;
   $("#error").textContent = "";
-  if (film.size > limits.bytes) return fail(new Error(`the film has ${megabytes(film.size)}, and this server takes at most ${megabytes(limits.bytes)}`));
-  const part = chosen().some(([name]) => name === "end" || name === "start");
-  if (filmSeconds > limits.seconds && !part) return fail(new Error(`the film lasts ${clock(filmSeconds)}, and this server takes at most ${clock(limits.seconds)}: choose a part of it with start and end, under More options`));
-  stop();
-  running = new AbortController();
-  $("#progress").hidden = false;
+  const request = chosen();
+  const reason = refusal(request);
+  if (reason) return fail(new Error(reason));
+  pause();
+  const mine = { abort: new AbortController() };
+  const { signal } = mine.abort;
+  running = mine;
+  $("#progress").removeAttribute("value");
+  say("Sending the film.");
   update();
   try {
-    job = await upload(running.signal);
-    await follow(running.signal);
-    if (job.state !== "done") throw new Error(job.error?.message ?? `the job is ${job.state}`);
-    await show();
-  } catch (error) {
-    if (!running?.signal.aborted) fail(error);
-  }
-  running = undefined;
-  $("#progress").hidden = true;
-  update();
-});
-
-/** Sends the film; XMLHttpRequest tells how far it is. */
-function upload(signal) {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", `/v1/compose?${new URLSearchParams(chosen())}`);
-    const all = { ...headers(), Prefer: "respond-async", Accept: "audio/midi", "Content-Type": "application/octet-stream" };
-    Object.entries(all).forEach(([name, value]) => request.setRequestHeader(name, value));
-    $("#progress").removeAttribute("value");
-    say("Sending the film.");
-    request.upload.onprogress = ({ loaded, total }) => { $("#progress").value = loaded / total; };
-    request.onload = async () => {
-      if (request.status === 202) resolve(JSON.parse(request.responseText));
-      else reject(await refusal(request.status, request.responseText));
+    const { id } = await start(film, request.options, request.files, signal, (share) => { $("#progress").value = share; });
+    mine.id = id;
+    roll.clear();
+    $("#player").hidden = true;
+    let job = {};
+    const report = (news) => {
+      // Screen readers are told of changes, not of every second.
+      if (news.state !== job.state || news.place !== job.place) say(describeState(news));
+      job = news;
+      if (news.state === "running" && news.progress !== null) $("#progress").value = news.progress;
+      else $("#progress").removeAttribute("value");
+      roll.show(news.composed);
     };
-    request.onerror = () => reject(new TypeError());
-    request.onabort = () => reject(new Error("cancelled"));
-    signal.addEventListener("abort", () => request.abort());
-    request.send(film);
-  });
-}
-
-/** Listens to the job's events until it ends. */
-async function follow(signal) {
-  const response = await ask(`/v1/jobs/${job.id}/events`, { signal });
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  roll.clear();
-  for (let text = ""; ;) {
-    const { value, done: over } = await reader.read();
-    if (over) break;
-    text += value;
-    const messages = text.split("\n\n");
-    text = messages.pop();
-    for (const message of messages) {
-      const line = (name) => message.split("\n").find((it) => it.startsWith(name))?.slice(name.length);
-      const data = line("data: ");
-      if (!data) continue;
-      if (line("event: ") === "played") roll.play(JSON.parse(data).filter(({ take: lane }) => lane === 0));
-      else report(JSON.parse(data));
-    }
+    await follow(id, signal, report, (events) => roll.play(events.filter(({ take: lane }) => lane === 0)));
+    if (job.state !== "done") throw new Error(job.error?.message ?? "the server stopped before the music was composed");
+    // It has ended: leaving the page now must not delete it.
+    mine.id = undefined;
+    await show(job);
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    fail(error);
+    restore();
   }
-  // A connection that was cut in the middle.
-  if (!["done", "failed", "cancelled", "lost"].includes(job.state)) job = await (await ask(`/v1/jobs/${job.id}`, { signal })).json();
-}
-
-function report(news) {
-  // Readers of screens are told of states, not of every second.
-  if (news.state !== job.state || news.place !== job.place) {
-    say(news.state === "queued" ? `Waiting: number ${news.place ?? 1} in the queue.` : news.state === "running" ? "Composing." : "");
-  }
-  job = news;
-  if (news.progress === null || news.state === "queued") $("#progress").removeAttribute("value");
-  else $("#progress").value = news.progress;
-  roll.show(news.composed);
-}
-
-/** Stops what is being composed, and tells the server. */
-function stop() {
-  running?.abort();
   running = undefined;
-  if (job && !["done", "failed"].includes(job.state)) {
-    fetch(`/v1/jobs/${job.id}`, { method: "DELETE", headers: headers(), keepalive: true }).catch(() => {});
-  }
-  job = undefined;
+  update();
+  return undefined;
+});
+
+function describeState({ state, place }) {
+  if (state === "queued") return place > 1 ? `Waiting: number ${place} in the queue.` : "Waiting: next in the queue.";
+  return state === "running" ? "Composing." : "";
 }
 
-$("#cancel").addEventListener("click", () => {
-  stop();
+/** Stops what is being composed, here and on the server. */
+function stop() {
+  if (!running) return;
+  running.abort.abort();
+  if (running.id) cancel(running.id);
+  running = undefined;
   say("Cancelled.");
-  $("#progress").hidden = true;
+  restore();
   update();
-});
+}
+
+$("#cancel").addEventListener("click", stop);
 addEventListener("pagehide", stop);
 
 // Listening.
 
+/** Forgets what was composed. */
 function forget() {
   switches += 1;
   pause();
-  if (audio.src) URL.revokeObjectURL(audio.src);
+  URL.revokeObjectURL(audio.src);
   audio.removeAttribute("src");
-  done = undefined;
+  audio.load();
+  [done, heard] = [undefined, undefined];
+  roll.clear();
+  $("#roll").ariaLabel = "Piano roll, empty";
   for (const id of ["#player", "#takes", "#files"]) $(id).hidden = true;
 }
 
-async function show() {
-  forget();
-  done = { takes: job.takes, notes: [] };
-  const choices = done.takes.map(({ take: rank, notes }, index) => {
-    const label = document.createElement("label");
-    const input = Object.assign(document.createElement("input"), { type: "radio", name: "take", value: index, checked: index === 0 });
-    input.addEventListener("change", () => listen(index).catch(fail));
-    label.append(input, ` ${rank}: ${notes} notes`);
-    return label;
-  });
-  $("#takes").replaceChildren($("#takes legend"), ...choices);
-  $("#takes").hidden = done.takes.length < 2;
-  await listen(0);
-  const [best] = done.takes;
-  say(`Done: ${best.notes} notes in ${best.duration.toFixed(1)} seconds.`);
+/** Shows the music that was composed before, if there is any. */
+function restore() {
+  roll.clear();
+  if (!done?.record) return;
+  roll.set(done.record.notes, done.record.provenance?.hits ?? []);
+  roll.show(audio.currentTime);
+  $("#player").hidden = false;
 }
 
-/** Loads a take; the position stays. */
+async function show(job) {
+  forget();
+  done = { takes: job.takes, options: job.options, name: filmName.replace(/\.[^.]*$/, "") };
+  const choices = document.createElement("div");
+  choices.append(...done.takes.map(({ take: rank, notes }, index) => {
+    const label = document.createElement("label");
+    const input = Object.assign(document.createElement("input"), { type: "radio", name: "heard", value: index, checked: index === 0 });
+    input.addEventListener("change", () => listen(index).catch(fail));
+    label.append(input, `${rank}: ${notes} notes`);
+    return label;
+  }));
+  $("#takes").replaceChildren($("#takes legend"), choices);
+  $("#takes").hidden = done.takes.length < 2;
+  ownSound(Number(done.options["original-volume"] ?? 0));
+  await listen(0);
+  const { notes, duration } = done.takes[0];
+  say(`Done: ${notes} notes in ${duration.toFixed(1)} seconds.`);
+}
+
+/** Changes to a take; the position stays. */
 async function listen(index) {
   const mine = ++switches;
   const { files } = done.takes[index];
-  const [sound, record] = await Promise.all([ask(files.wav).then((it) => it.blob()), ask(files.json).then((it) => it.json())]);
+  const [sound, record] = await Promise.all([blob(files.wav), json(files.json)]);
   if (mine !== switches) return;
   const [position, plays] = [audio.currentTime, !audio.paused];
-  if (audio.src) URL.revokeObjectURL(audio.src);
+  URL.revokeObjectURL(audio.src);
   audio.src = URL.createObjectURL(sound);
   audio.currentTime = position;
-  heard = index;
-  roll.set(record.notes, record.provenance.hits ?? []);
-  roll.show(position);
+  [done.record, heard] = [record, index];
   $("#position").max = record.seconds;
-  const seen = `Piano roll of take ${index + 1}: ${record.notes.length} notes in ${record.seconds} seconds, from ${pitch(Math.min(...record.notes.map((note) => note.pitch)))} to ${pitch(Math.max(...record.notes.map((note) => note.pitch)))}`;
-  $("#roll").ariaLabel = record.notes.length ? seen : "Piano roll without a note";
-  $("#files").replaceChildren("Download ", ...Object.keys(files).map((kind) => download(kind, files[kind], index)));
-  $("#files").hidden = $("#player").hidden = false;
+  restore();
+  const pitches = record.notes.map(({ pitch }) => pitch).sort((a, b) => a - b);
+  const range = pitches.length ? `, from ${pitchName(pitches[0])} to ${pitchName(pitches.at(-1))}` : "";
+  $("#roll").ariaLabel = `Piano roll of take ${index + 1}: ${pitches.length} notes in ${record.seconds} seconds${range}`;
+  $("#files").replaceChildren("Download", ...info.formats.filter((kind) => files[kind]).map((kind) => download(kind, files[kind], index)));
+  $("#files").hidden = false;
   tell(position);
   if (plays) await play();
 }
 
-const pitch = (number) => `${NOTES[number % 12]}${Math.floor(number / 12) - 1}`;
-
 /** A button, since a link could not send the token. */
 function download(kind, path, index) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = kind;
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: kind });
   button.dataset.kind = kind;
+  const name = `${done.name}-take${index + 1}.${kind}`;
   button.addEventListener("click", async () => {
     button.disabled = true;
     try {
-      const url = URL.createObjectURL(await (await ask(path)).blob());
-      const link = Object.assign(document.createElement("a"), { href: url, download: `take${index + 1}.${kind}` });
-      link.click();
+      const url = URL.createObjectURL(await blob(path));
+      Object.assign(document.createElement("a"), { href: url, download: name }).click();
       // The browser reads it after this.
       setTimeout(() => URL.revokeObjectURL(url), 60_000);
     } catch (error) {
@@ -327,14 +328,25 @@ function download(kind, path, index) {
   return button;
 }
 
-/** Where the film is when the music is at its beginning. */
-const offset = () => Number.parseFloat(job?.options?.start ?? "0") || 0;
+/** The moment of the film that is seen with the music's present one. The option is seconds, m:s or h:m:s. */
+function filmTime() {
+  const begin = (done?.options.start ?? "0").split(":").reduce((sum, part) => 60 * sum + Number(part), 0);
+  return Math.min(begin + audio.currentTime, video.duration || Infinity);
+}
+
+/** Keeps the film with the music. */
+function align(most) {
+  if (video.hidden || video.seeking) return;
+  const late = filmTime() - video.currentTime;
+  if (Math.abs(late) > most) video.currentTime = filmTime();
+  video.playbackRate = Math.min(Math.max(1 + 2 * late, 0.5), 1.5);
+}
 
 async function play() {
   if (audio.ended) audio.currentTime = 0;
   align(0);
-  await Promise.all([audio.play(), video.hidden ? undefined : video.play().catch(() => {})]);
   $("#play").textContent = "Pause";
+  await Promise.all([audio.play(), video.hidden ? undefined : video.play().catch(() => {})]);
   requestAnimationFrame(frame);
 }
 
@@ -344,23 +356,19 @@ function pause() {
   $("#play").textContent = "Play";
 }
 
-/** Puts the film where the music is, if it is further away than this. */
-function align(most) {
-  const want = audio.currentTime + offset();
-  if (!video.hidden && !video.seeking && Math.abs(video.currentTime - want) > most) video.currentTime = want;
-}
-
 function tell(position) {
   $("#position").value = position;
-  $("#time").textContent = `${clock(position)} / ${clock(Number($("#position").max))}`;
+  const text = `${clock(position)} / ${clock(Number($("#position").max))}`;
+  $("#position").setAttribute("aria-valuetext", `${position.toFixed(1)} seconds`);
+  $("#time").textContent = text;
 }
 
 function frame() {
+  if (audio.ended) pause();
   roll.show(audio.currentTime);
   tell(audio.currentTime);
-  if (audio.ended) pause();
   if (audio.paused) return;
-  align(DRIFT);
+  align(JUMP);
   requestAnimationFrame(frame);
 }
 
@@ -371,17 +379,37 @@ function seek(position) {
   tell(position);
 }
 
+const within = (position) => Math.min(Math.max(position, 0), Number($("#position").max));
+
+function ownSound(volume) {
+  $("#own input").value = volume;
+  video.volume = volume;
+  video.muted = volume === 0;
+}
+
 $("#play").addEventListener("click", () => { if (audio.paused) play().catch(fail); else pause(); });
 $("#position").addEventListener("input", ({ target }) => seek(Number(target.value)));
-$("#roll").addEventListener("click", (event) => { if (done) seek(Math.min(roll.time(event), Number($("#position").max))); });
-$("#own").addEventListener("change", ({ target }) => { video.muted = !target.checked; });
+$("#own input").addEventListener("input", ({ target }) => ownSound(Number(target.value)));
 
-$("#token button").addEventListener("click", () => {
-  sessionStorage.setItem("token", $("#token input").value);
-  begin();
+// The roll is dragged like paper; a click goes to the moment under it.
+let drag;
+$("#roll").addEventListener("pointerdown", (event) => {
+  if ($("#player").hidden) return;
+  drag = { x: event.clientX, position: audio.currentTime, moved: false };
+  event.target.setPointerCapture(event.pointerId);
 });
+$("#roll").addEventListener("pointermove", (event) => {
+  if (!drag) return;
+  const distance = event.clientX - drag.x;
+  drag.moved ||= Math.abs(distance) > 4;
+  if (drag.moved) seek(within(drag.position - roll.seconds(distance)));
+});
+$("#roll").addEventListener("pointerup", (event) => {
+  if (drag && !drag.moved) seek(within(roll.time(event)));
+  drag = undefined;
+});
+$("#roll").addEventListener("pointercancel", () => { drag = undefined; });
 
-$("[name=key]").append(...NOTES.map((note) => new Option(note, note)));
 begin();
 
 // For tests.

@@ -6,10 +6,11 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 /// Address, media type and content.
-const FILES: [(&str, &str, &[u8]); 5] = [
+const FILES: [(&str, &str, &[u8]); 6] = [
     ("/", "text/html; charset=utf-8", include_bytes!("../page/index.html")),
     ("/page.css", "text/css; charset=utf-8", include_bytes!("../page/page.css")),
     ("/page.js", "text/javascript; charset=utf-8", include_bytes!("../page/page.js")),
+    ("/api.js", "text/javascript; charset=utf-8", include_bytes!("../page/api.js")),
     ("/roll.js", "text/javascript; charset=utf-8", include_bytes!("../page/roll.js")),
     ("/example.mp4", "video/mp4", include_bytes!("../../../tests/data/demo.mp4")),
 ];
