@@ -27,7 +27,7 @@ demo: build ## the best of eight pieces for tests/data/demo.mp4: demo.mp4 to wat
 	$(RELEASE)/vmt compose tests/data/demo.mp4 -o demo.mp4 -o demo.mid -o demo.wav -o demo.png --thumbnails --takes 8
 	@echo "Watch demo.mp4: the film with its music. demo.wav is the sound alone, demo.mid the notes, demo.png a picture of them."
 
-test: setup ## all tests on all engines, C programs under valgrind, the Python package, the bundles in ONNX's own checker, its reference, OpenVINO and onnxruntime-web, a listening study, the page that composes and the server's in Chromium, a look at files and connections
+test: setup ## all tests on all engines, the server from outside, C programs under valgrind, the Python package, the bundles in ONNX's own checker, its reference, OpenVINO and onnxruntime-web, a listening study, the page that composes and the server's in Chromium, a look at files and connections
 	@runtime/setup.sh compilers
 	cargo test $(WORKSPACE)
 	@runtime/setup.sh checkers web
@@ -40,6 +40,7 @@ test: setup ## all tests on all engines, C programs under valgrind, the Python p
 	$(PYTHON) tests/study_page.py $(RELEASE)
 	$(PYTHON) tests/web_page.py
 	$(PYTHON) tests/server_page.py $(RELEASE)
+	$(PYTHON) tests/server.py $(RELEASE)
 	tests/quiet.sh $(RELEASE)
 
 lint: setup ## format, clippy, documentation, licences and banned dependencies, without a warning
@@ -114,8 +115,11 @@ ci-export: build ## what a pipeline does: trains the tiny model for a minute, ex
 	$(RELEASE)/vmt compose tests/data/demo.mp4 --bundle $(TRIAL)/bundle --temperature 0 --engine tract -o $(TRIAL)/tract.mid
 	cmp $(TRIAL)/ort.mid $(TRIAL)/tract.mid
 
+bench-server: build ## ten minutes of 32 clients at once: every answer is checked; latency, events a second, memory
+	python3 benches/server.py $(RELEASE)
+
 bench: setup ## speed of every engine at the paper's size, beside Python's ONNX Runtime and the memory's limit; what batching gains
 	@runtime/setup.sh checkers
 	PYTHON=$(CURDIR)/$(PYTHON) cargo bench --workspace --locked --bench ratios --bench batching --bench engines
 
-.PHONY: help setup build demo test lint capi wheel edge web fuzz sanitize bundles ci-export bench
+.PHONY: help setup build demo test lint capi wheel edge web fuzz sanitize bundles ci-export bench bench-server

@@ -100,9 +100,10 @@ compilers() {
     fi
 }
 
-# The packages of tests/check_onnx.py and of the Python package's tests, in target/python, and strace for tests/quiet.sh.
+# The packages of tests/check_onnx.py, tests/server.py and of the Python package's tests, in target/python, and strace for tests/quiet.sh.
 checkers() {
     wheels "the ONNX checker" installed runtime/onnxruntime.txt tests/requirements.txt
+    wheels "the server's tests" servers tests/requirements-server.txt
     wheels "the Python package's tests" pythons runtime/vmt-python/tests/requirements.txt
     command -v strace >/dev/null || { command -v apt-get >/dev/null && install strace; } || stop "install strace by hand"
 }

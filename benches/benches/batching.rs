@@ -1,4 +1,4 @@
-//! What continuous batching gains: pieces of 30 s without video, one after the other and all at once on as many threads,
+//! What continuous batching gains: pieces of ten seconds without video, one after the other and all at once on as many threads,
 //! in turns and in one run.
 
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::{env, thread};
 use anyhow::{Context, Result};
 use vmt::{Backend, Bundle, Composer, Options, Sampling, Window};
 
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 3;
 
 fn main() -> Result<()> {
     let bundle =
@@ -50,6 +50,6 @@ fn rate(run: impl FnOnce() -> Result<usize>) -> Result<f64> {
 fn compose(composer: &Composer, seed: usize) -> Result<usize> {
     let options = Options::default().with_sampling(Sampling::default().with_seed(seed as u64));
     let geometry = composer.engine().geometry();
-    let windows = Window::without_video(Duration::from_secs(30), geometry, options.hop(&geometry));
+    let windows = Window::without_video(Duration::from_secs(10), geometry, options.hop(&geometry));
     Ok(composer.compose(windows, &options, |_| ())?.events)
 }

@@ -137,7 +137,11 @@ impl InputArgs {
     ) -> Result<(Windows, Option<Duration>)> {
         #[cfg(feature = "server")]
         if let Some(reader) = &self.reader {
-            let length = reader.ask::<Facts>(&self.reading(film, Wanted::Facts))?.length;
+            // Of raw frames, which elsewhere come through a pipe, no length is known.
+            let length = match film {
+                Film::Video(_) => reader.ask::<Facts>(&self.reading(film, Wanted::Facts))?.length,
+                Film::Frames { .. } => None,
+            };
             return Ok((
                 Box::new(reader.windows(&self.reading(film, Wanted::Windows { geometry, hop }), geometry)?),
                 length,

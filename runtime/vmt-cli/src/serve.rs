@@ -278,8 +278,7 @@ impl Worker {
 
     fn try_parse(&self, call: &Call, stop: &Stop) -> Result<Parsed> {
         let mut arguments = arguments(call, false).map_err(Refused)?;
-        let is_raw = call.option("size").is_some();
-        let film: [OsString; 2] = if is_raw {
+        let film: [OsString; 2] = if !call.has_film() {
             ["--frames=-".into(), "--keep-takes".into()]
         } else {
             [Call::FILM.into(), "--keep-takes".into()]
@@ -304,7 +303,7 @@ impl Worker {
             bounds: self.bounds.clone(),
             limits: self.limits.clone(),
             stop: stop.clone(),
-            input: call.option("size").map(|_| Call::FILM),
+            input: (!call.has_film()).then_some(Call::FILM),
         }
     }
 
@@ -344,7 +343,7 @@ impl Worker {
         let record = vmt_server::music_name(take, "json");
         let music = vmt_server::music_name(take, extension);
         let mut arguments: Vec<OsString> = ["compose".into()].to_vec();
-        if call.option("size").is_none() {
+        if call.has_film() {
             arguments.push(Call::FILM.into());
         }
         arguments.extend(["--quiet", "--from", &record, "-o", &music].map(OsString::from));

@@ -67,6 +67,11 @@ impl Call {
         self.folder.join(music_name(take, extension))
     }
 
+    /// Whether there is a film, and not raw frames.
+    pub fn has_film(&self) -> bool {
+        self.option("size").is_none()
+    }
+
     /// The last value of an option.
     pub fn option(&self, name: &str) -> Option<&str> {
         self.options.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())

@@ -19,6 +19,9 @@ pub const FORMATS: [(&str, &str); 11] = [
     ("json", "application/json"),
 ];
 
+/// Those of films, for which the film itself is copied: raw frames are none.
+pub const COPIES: [&str; 3] = ["mp4", "mkv", "mov"];
+
 /// The media type of an extension.
 pub fn media_type(extension: &str) -> Option<&'static str> {
     FORMATS.iter().find(|(known, _)| *known == extension).map(|(_, media)| *media)

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use crate::body::{self, Incoming};
 use crate::compose::{About, Call, Parameter, music_name};
-use crate::formats::{self, FORMATS};
+use crate::formats::{self, COPIES, FORMATS};
 use crate::jobs::{Admission, Job, Jobs, State as JobState, Status};
 use crate::problem::{ErrorBody, Problem, Reason};
 use crate::settings::Limits;
@@ -84,9 +84,8 @@ pub struct Info {
 impl JobBody {
     pub fn new(jobs: &Jobs, job: &Job) -> Self {
         let Status { state, created, ended, duration, composed, events, error, takes, .. } = job.status();
-        let has_film = job.call.option("size").is_none();
         let files = |take| {
-            let fits = |extension: &str| has_film || !["mp4", "mkv", "mov"].contains(&extension);
+            let fits = |extension: &str| job.call.has_film() || !COPIES.contains(&extension);
             let file = |(extension, _)| (extension, format!("/v1/jobs/{}/{}", job.id, music_name(take, extension)));
             FORMATS.into_iter().filter(|(extension, _)| fits(extension)).map(file).collect()
         };
@@ -168,6 +167,9 @@ pub async fn compose(
             .0;
         jobs.compose()?;
         let admission = jobs.admit(peer.ip())?;
+        if options.iter().any(|(name, _)| name == "size") && COPIES.contains(&extension) {
+            return Err(Problem::not_acceptable("raw frames are no film that could be copied; Accept something else"));
+        }
         // What the query has is checked before the film comes.
         let early = Call { folder: admission.folder(), options: options.clone(), files: Vec::new() };
         check(&jobs, early).await?;
@@ -267,7 +269,7 @@ impl Drop for StopOnDrop {
     path = "/v1/jobs/{id}",
     params(("id" = String, Path)),
     responses(
-        (status = 200, body = JobBody),
+        (status = 200, description = "The job", body = JobBody),
         (status = 404, description = "No such job", body = ErrorBody),
         (status = 410, description = "It was kept for its time, and is gone", body = ErrorBody),
     )
@@ -376,6 +378,9 @@ pub async fn rendered(
     if take > status.takes.len() {
         return Err(Problem::not_found(format!("the job has {} takes", status.takes.len())));
     }
+    if !job.call.has_film() && COPIES.contains(&extension) {
+        return Err(Problem::not_found("raw frames are no film that could be copied"));
+    }
     let path = job.call.music(take, extension);
     let _alone = job.rendering.lock().await;
     if !path.exists() {
@@ -405,13 +410,13 @@ pub async fn blocking<T: Send + 'static>(
 }
 
 /// The options of a call
-#[utoipa::path(get, path = "/v1/options", responses((status = 200, body = Vec<Parameter>)))]
+#[utoipa::path(get, path = "/v1/options", responses((status = 200, description = "All options", body = Vec<Parameter>)))]
 pub async fn options(State(jobs): Shared) -> Result<Json<Vec<Parameter>>, Problem> {
     Ok(Json(jobs.compose()?.parameters()))
 }
 
 /// What this server is, and its limits
-#[utoipa::path(get, path = "/v1/info", responses((status = 200, body = Info)))]
+#[utoipa::path(get, path = "/v1/info", responses((status = 200, description = "What it is", body = Info)))]
 pub async fn info(State(jobs): Shared) -> Result<Json<Info>, Problem> {
     let about = jobs.compose()?.about();
     let formats = FORMATS.iter().map(|(extension, _)| *extension).collect();

@@ -83,7 +83,7 @@ pub async fn server(State(jobs): Shared) -> Answer {
 }
 
 /// Whether the server lives
-#[utoipa::path(get, path = "/v2/health/live", responses((status = 200, description = "It does")))]
+#[utoipa::path(get, path = "/v2/health/live", operation_id = "v2_live", responses((status = 200, description = "It does")))]
 pub async fn live() -> Json<Value> {
     Json(json!({ "live": true }))
 }
@@ -92,6 +92,7 @@ pub async fn live() -> Json<Value> {
 #[utoipa::path(
     get,
     path = "/v2/health/ready",
+    operation_id = "v2_ready",
     responses((status = 200, description = "It does"), (status = 503, description = "It is loading, or about to end"))
 )]
 pub async fn ready(State(jobs): Shared) -> Answer {

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, interval, sleep, timeout};
-use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -192,7 +192,8 @@ pub fn router(jobs: Arc<Jobs>) -> Result<Router> {
     if !jobs.settings.origins.is_empty() {
         let origins: Result<Vec<_>, _> = jobs.settings.origins.iter().map(|origin| origin.parse()).collect();
         let origins = AllowOrigin::list(origins.context("--allow-origin")?);
-        let cors = CorsLayer::new().allow_origin(origins).allow_methods(Any).allow_headers(Any);
+        let cors =
+            CorsLayer::new().allow_origin(origins).allow_methods(Any).allow_headers(AllowHeaders::mirror_request());
         router = router.layer(cors.expose_headers(Any));
     }
     Ok(router
