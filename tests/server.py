@@ -474,7 +474,9 @@ def f_fuzz(tests):
         whole_, kind = form(chance.sample(parts, chance.randrange(3)))
         whole_ = some(whole_, whole_[:chance.randrange(len(whole_) + 1)], whole_.replace(b"\r\n", b"\n"), whole_.replace(b"edge", b"egde", 1))
         kind = some(kind, kind, "multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=" + "b" * 500)
-        return some((whole_, kind), (film[:chance.randrange(len(film))], "video/mp4"), (noise(5000), "a/b"), (b"", ""))
+        at = chance.randrange(len(film))
+        damaged = film[:at] + noise(20) + film[at + chance.randrange(20):]
+        return some((whole_, kind), (film[:at], "video/mp4"), (damaged, ""), (noise(5000), "a/b"), (b"", ""))
 
     def chunked(data):
         size = some(b"%x" % len(data), b"%x" % (len(data) + 5), b"-1", b"fffffffffffffffff", b"zz", b"%x;" % len(data) + b"e" * 500)
@@ -494,7 +496,8 @@ def f_fuzz(tests):
         if chance.random() < 0.2:
             return inference()
         method = some("GET", "POST", "POST", "POST", "DELETE", "HEAD", "PUT", "OPTIONS", "PATCH", "TRACE", "A" * 50, "\0")
-        target = path() if method != "POST" or chance.random() < 0.3 else f"/v1/compose?{some(*names)}={value()}"
+        known = ["/v1/compose", "/v1/compose?end=1&seed=2&tempo=off", f"/v1/compose?{some(*names)}={value()}"]
+        target = path() if method != "POST" or chance.random() < 0.3 else some(*known)
         line = f"{method} {target} {some('HTTP/1.1', 'HTTP/1.1', 'HTTP/1.1', 'HTTP/1.0', 'HTTP/9', '')}\r\n".encode()
         odd = some(b"", b"", b"A: " + b"b" * chance.randrange(100000) + b"\r\n", b"no colon\r\n", b"Range: bytes=5-1,-0\r\n", b": x\r\n",
                    b"Accept: " + noise(50) + b"\r\n", b"Prefer: wait=99999999999999999999\r\n", b"H: x\r\n" * chance.randrange(200),

@@ -21,7 +21,7 @@ use vmt::{Clip, Geometry, Window};
 use vmt_files::warn;
 use vmt_server::{Problem, Running, Stop};
 
-use crate::read_film::{FilmLimits, Head, Reading};
+use crate::read_film::{Facts, FilmLimits, Head, Reading};
 
 /// What a confined process may use.
 #[derive(Clone, Serialize, Deserialize)]
@@ -212,17 +212,24 @@ impl Confined {
         serde_json::from_slice(&answer).context("what reads the film")
     }
 
-    /// The windows of a film as they are read.
+    /// What is known of a film, and its windows as they are read.
     pub fn windows(
         &self,
         reading: &Reading,
         geometry: Geometry,
-    ) -> Result<impl Iterator<Item = Result<Window>> + use<>> {
+    ) -> Result<(Facts, impl Iterator<Item = Result<Window>> + use<>)> {
         let mut child = self.start(self.reader(reading)?)?;
         let mut pipe = BufReader::new(child.pipe.take().context("it has no standard output")?);
+        let mut line = String::new();
+        pipe.read_line(&mut line)?;
+        if line.is_empty() {
+            child.finish()?;
+            anyhow::bail!("what reads the film said nothing");
+        }
+        let facts = serde_json::from_str(&line)?;
         let mut child = Some(child);
         let mut next = move || -> Result<Option<Window>> {
-            let mut line = String::new();
+            line.clear();
             pipe.read_line(&mut line)?;
             if line.is_empty() {
                 return child.take().map_or(Ok(()), Started::finish).map(|()| None);
@@ -237,14 +244,15 @@ impl Confined {
             Ok(Some(Window { start, duration, clip }))
         };
         let mut is_over = false;
-        Ok(std::iter::from_fn(move || {
+        let windows = std::iter::from_fn(move || {
             if is_over {
                 return None;
             }
             let window = next().transpose();
             is_over = !matches!(window, Some(Ok(_)));
             window
-        }))
+        });
+        Ok((facts, windows))
     }
 
     /// Runs another command of this program in the folder.

@@ -11,7 +11,7 @@ use vmt::{Geometry, Window};
 use vmt_render::Film;
 
 #[cfg(feature = "server")]
-use crate::read_film::{Facts, Reading, Wanted};
+use crate::read_film::{Reading, Wanted};
 use crate::{image_sequence, moment, paths, usage};
 
 /// The film to compose for
@@ -137,15 +137,10 @@ impl InputArgs {
     ) -> Result<(Windows, Option<Duration>)> {
         #[cfg(feature = "server")]
         if let Some(reader) = &self.reader {
+            let (facts, windows) = reader.windows(&self.reading(film, Wanted::Windows { geometry, hop }), geometry)?;
             // Of raw frames, which elsewhere come through a pipe, no length is known.
-            let length = match film {
-                Film::Video(_) => reader.ask::<Facts>(&self.reading(film, Wanted::Facts))?.length,
-                Film::Frames { .. } => None,
-            };
-            return Ok((
-                Box::new(reader.windows(&self.reading(film, Wanted::Windows { geometry, hop }), geometry)?),
-                length,
-            ));
+            let length = facts.length.filter(|_| matches!(film, Film::Video(_)));
+            return Ok((Box::new(windows), length));
         }
         match film {
             Film::Frames { folder, fps } => {

@@ -41,7 +41,7 @@ pub enum Wanted {
     FrameRate,
     /// The hits; none of raw frames.
     Hits,
-    /// For each window a line with its [`Head`], then its pixels.
+    /// A line of [`Facts`]; then for each window a line with its [`Head`], and its pixels.
     Windows {
         geometry: Geometry,
         hop: usize,
@@ -80,23 +80,25 @@ impl ReadFilmArgs {
         reading.end = Some(reading.end.map_or(most, |end| end.min(most)));
         let input = InputArgs::of_reading(&reading);
         let range = input.range()?;
-        let line = |answer: String| Ok(vmt_files::print(answer)?);
+        let line = |answer: String| anyhow::Ok(vmt_files::print(answer)?);
         match reading.wanted {
             Wanted::Facts => line(serde_json::to_string(&facts(&input, &reading, &limits)?)?),
             Wanted::FrameRate => line(serde_json::to_string(&input.frame_rate(&reading.film)?)?),
             Wanted::Hits => {
                 let Film::Video(path) = &reading.film else { return line("null".to_owned()) };
-                let frames = Video::open(path)?.thumbnails(range).enumerate();
-                // Some headers have no rate, or a wrong one.
-                let found = find_hits(frames.map(|(number, frame)| {
+                let mut shown = 0;
+                let found = find_hits(Video::open(path)?.thumbnails(range).map(|frame| {
                     let frame = frame?;
-                    limits.check_rate(number as f64 / (frame.time.as_secs_f64() + 1.0))?;
+                    // Those before the part have no duration. Some headers have no rate, or a wrong one.
+                    shown += u32::from(!frame.duration.is_zero());
+                    limits.check_rate(f64::from(shown) / (frame.time.as_secs_f64() + 1.0))?;
                     anyhow::Ok(frame)
                 }))?;
                 limits.check_length(Some(found.duration))?;
                 line(serde_json::to_string(&found)?)
             }
             Wanted::Windows { geometry, hop } => {
+                line(serde_json::to_string(&facts(&input, &reading, &limits)?)?)?;
                 let (windows, _) = input.windows(&reading.film, range, geometry, hop)?;
                 let mut out = io::stdout().lock();
                 for window in windows {

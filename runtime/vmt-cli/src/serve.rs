@@ -67,7 +67,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Let pages of this site call (CORS), such as https://example.org; may be given several times
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     allow_origin: Vec<String>,
     /// Log requests on standard error: without names of files, options and content
     #[arg(long, value_name = "FORM", default_value = "text", value_parser = ["text", "json", "off"])]
@@ -185,6 +185,17 @@ fn tokens(file: &Path) -> Result<Vec<String>> {
     let tokens: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     usage::ensure(!tokens.is_empty(), format!("{}: must have a token, but has none", file.display()))?;
     Ok(tokens)
+}
+
+/// Scheme and host of a site, as browsers send it in the header `Origin`.
+fn origin(text: &str) -> Result<String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let fits = !host.is_empty() && host.bytes().all(|it| it.is_ascii_alphanumeric() || b".-:[]".contains(&it));
+    anyhow::ensure!(
+        fits,
+        "it must be https://HOST or http://HOST, with a port where it has one, and nothing behind it"
+    );
+    Ok(text.to_owned())
 }
 
 /// A number of bytes, as 500K, 512M or 2G.

@@ -22,8 +22,13 @@ fn confined(folder: &Path, bounds: &str, command: &[&str]) -> (Option<i32>, Stri
 }
 
 fn read(folder: &Path, limits: &str, film: &str, wanted: &str) -> (Option<i32>, String) {
-    let reading =
-        format!(r#"{{"film": {{"video": "{film}"}}, "size": null, "start": 0.0, "end": null, "wanted": {wanted}}}"#);
+    read_from(folder, limits, film, wanted, 0.0)
+}
+
+fn read_from(folder: &Path, limits: &str, film: &str, wanted: &str, start: f64) -> (Option<i32>, String) {
+    let reading = format!(
+        r#"{{"film": {{"video": "{film}"}}, "size": null, "start": {start:?}, "end": null, "wanted": {wanted}}}"#
+    );
     confined(folder, BOUNDS, &["read-film", &reading, limits])
 }
 
@@ -65,6 +70,10 @@ fn limits_hold() {
         let (code, said) = read(folder.path(), limits, "film", r#""Facts""#);
         assert!(code == Some(1) && said.contains(want), "{said}");
     }
+    // What comes before a part does not count.
+    let few = r#"{"seconds": 60, "pixels": 1000000, "frames_per_second": 30}"#;
+    let (code, said) = read_from(folder.path(), few, "film", r#""Hits""#, 6.0);
+    assert_eq!(code, Some(0), "{said}");
     let file = r#"{"memory": 2000000000, "seconds": 30, "file": 1000}"#;
     let (code, said) = confined(folder.path(), file, &["compose", "film", "-o", "a.wav", "--engine", "tract"]);
     assert!(code != Some(0) && !folder.path().join("a.wav").exists(), "{said}");

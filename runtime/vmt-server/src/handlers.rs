@@ -126,7 +126,7 @@ impl JobBody {
 /// options as other parts, of which `primer`, `hits` and `intensity` may be files. With the options `size` (such as `320x180`) and
 /// `fps` the film is raw frames, 3 bytes a pixel (rgb24). `GET /v1/options` lists all options. The answer is the
 /// music in the form that `Accept` wants, or the job where that takes longer than `Prefer: wait=SECONDS` (RFC 7240), or at once with
-/// `Prefer: respond-async`. A client that leaves before its answer cancels the job.
+/// `Prefer: respond-async`. A client that leaves before its answer, or closes its side of the connection, cancels the job.
 #[utoipa::path(
     post,
     path = "/v1/compose",
