@@ -100,12 +100,15 @@ compilers() {
     fi
 }
 
-# The packages of tests/check_onnx.py, tests/server.py and of the Python package's tests, in target/python, and strace for tests/quiet.sh.
+# The packages of tests/check_onnx.py, tests/server.py and of the Python package's tests, in target/python, strace for tests/quiet.sh and curl.
 checkers() {
     wheels "the ONNX checker" installed runtime/onnxruntime.txt tests/requirements.txt
     wheels "the server's tests" servers tests/requirements-server.txt
     wheels "the Python package's tests" pythons runtime/vmt-python/tests/requirements.txt
-    command -v strace >/dev/null || { command -v apt-get >/dev/null && install strace; } || stop "install strace by hand"
+    local name
+    for name in strace curl; do
+        command -v $name >/dev/null || { command -v apt-get >/dev/null && install $name; } || stop "install $name by hand"
+    done
 }
 
 # Chromium, for tests/*_page.py; any that is there will do.

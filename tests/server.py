@@ -753,6 +753,26 @@ def k_events(tests):
     return f"{len(live)} messages with {len(played)} notes' beginnings and ends, resumed at any of them"
 
 
+def l_readme(tests):
+    """README's calls, as they are pasted into a shell, and its client."""
+    serve = (ROOT / "README.md").read_text().split("## Serve\n")[1].split("\n## ")[0]
+    calls = serve.split("```sh\n")[2].split("```")[0]
+    client = serve.split("```py\n")[1].split("```")[0]
+    place = tests.place / "readme"
+    (place / "tests/data").mkdir(parents=True)
+    (place / "tests/data/demo.mp4").symlink_to(DEMO)
+    with tests.server() as server:
+        here = lambda text: text.replace("http://127.0.0.1:8000", f"http://127.0.0.1:{server.port}")
+        said = subprocess.run(["bash", "-ec", here(calls)], cwd=place, check=True, capture_output=True).stdout
+        subprocess.run([sys.executable, "-c", here(client)], cwd=place, check=True)
+    assert json.loads(said)["state"] in ("queued", "running", "done")
+    assert (place / "music.mid").read_bytes() == tests.films.composed(DEMO, [("takes", 4), ("seed", 1)])["mid"]
+    assert (place / "scored.mp4").read_bytes() == tests.films.composed(DEMO, kinds=("mp4",))["mp4"]
+    takes = tests.films.composed(DEMO, [("takes", 2)])
+    assert [(place / f"take{take}.mid").read_bytes() for take in (1, 2)] == [takes["mid"], takes["2.mid"]]
+    return f"{calls.count('curl ')} calls of curl and the client in Python"
+
+
 class Tests:
     def __init__(self, folder, fuzz, place):
         self.vmt, self.fuzz, self.place = str((folder / "vmt").resolve()), fuzz, place
@@ -777,9 +797,9 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--fuzz", type=int, default=2000)
-    parser.add_argument("--only", default="abcdefghijk")
+    parser.add_argument("--only", default="abcdefghijkl")
     given = parser.parse_args()
-    parts = [a_bytes, b_crowd, c_gone, d_killed, e_errors, f_fuzz, g_limits, h_triton, i_openapi, j_access, k_events]
+    parts = [a_bytes, b_crowd, c_gone, d_killed, e_errors, f_fuzz, g_limits, h_triton, i_openapi, j_access, k_events, l_readme]
     failed = False
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
         os.chmod(place, 0o755)
