@@ -406,6 +406,11 @@ def e_errors(tests):
     short, notes = tests.films.short().read_bytes(), []
     big = tests.films.make("big.avi", "testsrc2=size=320x240:rate=10:duration=3", "-c:v", "rawvideo").read_bytes()
     assert len(big) > 3 << 20
+    with tests.server() as server:
+        for name in ("primer", "hits", "intensity"):
+            body, kind = form([("film", "f", short), (name, "x", bytes(range(256)))])
+            said = server.compose(body, Content_Type=kind).must(400).json["error"]
+            assert said["code"] == "bad_option" and name in said["message"], said
     with tests.server("--disk", "1M") as server:
         server.compose(big).must(507)
         server.compose(short).must(200)

@@ -272,7 +272,7 @@ impl Confined {
         let mut command = Command::new(env::current_exe()?);
         command.args(["confined", &serde_json::to_string(&self.bounds)?]);
         command.current_dir(&self.folder).env_clear();
-        for name in ["PATH", "LD_LIBRARY_PATH", "ORT_DYLIB_PATH"] {
+        for name in ["PATH", "LD_LIBRARY_PATH"] {
             command.envs(env::var_os(name).map(|value| (name, value)));
         }
         let input = match self.input {
@@ -373,14 +373,10 @@ impl Started {
     }
 }
 
-/// The problem that an error is, for the client.
+/// The problem that an error is, for the client: what is wrong with its options and files, unless it is the server's own fault.
 pub fn problem(error: &anyhow::Error) -> Problem {
     if let Some(NoProcess(error)) = error.downcast_ref() {
         return Problem::no_process(error);
-    }
-    let text = format!("{error:#}");
-    if let Some(full) = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()) {
-        return Problem::of_writing(full);
     }
     if let Some(Said { message, usage }) = error.downcast_ref() {
         if message.contains("No space left on device") || message.contains("os error 28") {
@@ -397,9 +393,18 @@ pub fn problem(error: &anyhow::Error) -> Problem {
         let text = wrong.to_string();
         return Problem::bad_option(text.trim().trim_start_matches("error: ").lines().next().unwrap_or_default());
     }
-    match error.downcast_ref() {
-        Some(vmt::Error::Option { .. }) => Problem::bad_option(text),
-        _ => Problem::internal(text),
+    let text = format!("{error:#}");
+    if let Some(error) = error.chain().find_map(|cause| cause.downcast_ref::<vmt::Error>()) {
+        use vmt::Error::{Markers, Midi, Option};
+        let of_client = matches!(error, Midi(_) | Markers { .. } | Option { .. });
+        return if of_client { Problem::bad_option(text) } else { Problem::internal(text) };
+    }
+    match error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()) {
+        // A file that should be text.
+        Some(error) if error.kind() == io::ErrorKind::InvalidData => Problem::bad_option(text),
+        Some(error) => Problem::of_writing(error),
+        None if error.is::<serde_json::Error>() => Problem::internal(text),
+        None => Problem::bad_option(text),
     }
 }
 

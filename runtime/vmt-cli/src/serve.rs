@@ -11,7 +11,9 @@ use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, Args, FromArgMatches};
 use vmt::Event;
 use vmt_render::Film;
-use vmt_server::{About, Call, Compose, Composed, Heard, Limits, Log, Parameter, Problem, Settings, Stop, Take, serve};
+use vmt_server::{
+    About, COPIES, Call, Compose, Composed, Heard, Limits, Log, Parameter, Problem, Settings, Stop, Take, serve,
+};
 
 use crate::compose_command::ComposeArgs;
 use crate::confined::{self, Bounds, Confined, problem};
@@ -362,7 +364,7 @@ impl Worker {
         let fits = |given: &OsString| match given.to_string_lossy().split('=').next() {
             Some("--hands") => ["mid", "wav"].contains(&extension),
             Some("--thumbnails") => ["png", "svg"].contains(&extension),
-            _ => ["mp4", "mkv", "mov"].contains(&extension),
+            _ => COPIES.contains(&extension),
         };
         arguments.extend(self::arguments(call, true).map_err(Refused)?.into_iter().filter(fits));
         self.confined(call, stop).vmt(&arguments)
@@ -388,10 +390,11 @@ fn problem_of(call: &Call, error: &anyhow::Error) -> Problem {
     }
 }
 
-/// The same without the folder, which the client does not know.
+/// The same with the names of options for the files of the call, and without the folder, which the client does not know.
 fn of_call(call: &Call, problem: Problem) -> Problem {
+    let named = |message: String, (name, path): &(String, PathBuf)| message.replace(&path.display().to_string(), name);
     let folder = format!("{}/", call.folder.display());
-    problem.map(|message| message.replace(&folder, ""))
+    problem.map(|message| call.files.iter().fold(message, named).replace(&folder, ""))
 }
 
 impl Compose for Worker {

@@ -19,7 +19,7 @@ use crate::compose::{Call, Compose, Composed, Heard, Take};
 use crate::metrics::Metrics;
 use crate::problem::{Problem, Reason};
 use crate::settings::Settings;
-use crate::stop::{Stop, Stopped};
+use crate::stop::{Stop, Stopped, lock};
 use crate::store::{Folder, Store};
 
 /// The file in a job's folder that says what became of it.
@@ -559,8 +559,4 @@ fn lose(status: Status) -> Status {
 /// Seconds since 1970.
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

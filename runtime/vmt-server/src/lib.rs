@@ -22,7 +22,7 @@ mod store;
 mod tests;
 
 pub use compose::{About, Call, Compose, Composed, Heard, Parameter, Take, music_name};
-pub use formats::FORMATS;
+pub use formats::{COPIES, FORMATS};
 pub use problem::Problem;
 pub use serving::serve;
 pub use settings::{Limits, Log, Settings};

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -14,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::jobs::{Jobs, State};
+use crate::stop::lock;
 
 /// Bounds of histograms, in seconds.
 const SECONDS: [f64; 12] = [0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 300.0];
@@ -110,7 +110,7 @@ impl Metrics {
     pub fn took(&self, stage: &'static str, took: Duration) {
         self.stages.get_or_create(&Stage { stage }).observe(took.as_secs_f64());
         if stage == "job" {
-            let mut usual = self.usual.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut usual = lock(&self.usual);
             *usual = 0.8 * *usual + 0.2 * took.as_secs_f64();
         }
     }
@@ -123,7 +123,7 @@ impl Metrics {
 
     /// How long a job usually takes, in seconds.
     pub fn usual_seconds(&self) -> f64 {
-        *self.usual.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.usual)
     }
 
     /// All of it in the text format of OpenMetrics.
