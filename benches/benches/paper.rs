@@ -1,6 +1,10 @@
 //! The paper's models with seeded weights, exported once and kept in the target folder.
 
-use std::{env, num::NonZeroUsize, path::PathBuf};
+use std::{
+    env,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use ndarray::Array4;
@@ -21,9 +25,9 @@ pub fn bundle(model: &str) -> Result<PathBuf> {
     Ok(out)
 }
 
-/// Both engines over the bundle of `model`, by name, on one thread unless `THREADS` says otherwise.
-pub fn engines(model: &str) -> Result<Vec<(&'static str, Box<dyn Engine>)>> {
-    let bundle = Bundle::open(bundle(model)?)?;
+/// Both engines over the bundle in `folder`, by name, on one thread unless `THREADS` says otherwise.
+pub fn engines(folder: &Path) -> Result<Vec<(&'static str, Box<dyn Engine>)>> {
+    let bundle = Bundle::open(folder)?;
     let load = |name, backend: Backend| Ok((name, backend.load(&bundle, Some(threads()?))?));
     [("tract", Backend::Tract), ("ort", Backend::Ort)].into_iter().map(|(name, backend)| load(name, backend)).collect()
 }

@@ -23,7 +23,7 @@ fn main() -> Result<()> {
     for model in ["vmt", "seq2seq"] {
         let folder = paper::bundle(model)?;
         let limit = bandwidth / fs::metadata(folder.join("decoder.onnx"))?.len() as f64;
-        let engines = paper::engines(model)?;
+        let engines = paper::engines(&folder)?;
         let mut best = vec![0.0f64; engines.len() + 1];
         // Round by round, so that a busy moment does not fall on one of them alone.
         for _ in 0..ROUNDS {

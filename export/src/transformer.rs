@@ -1,5 +1,7 @@
 //! The transformer as two graphs. Names of tensors are part of the format of bundles.
 
+use std::iter::zip;
+
 use vmt::{
     Geometry, Pitch, VOCABULARY,
     manifest::{Context, First, State},
@@ -44,10 +46,7 @@ pub fn graphs(model: &Vmt, geometry: &Geometry, storage: Storage, about: &About)
         context: context.into_iter().map(|(from, to)| Context { from, to }).collect(),
         state: state
             .into_iter()
-            .map(|(from, to)| {
-                let shape = if from.ends_with("key") { [heads, size, 0] } else { [heads, 0, size] };
-                State { from, to, first: First::Empty(shape.to_vec()), append: true }
-            })
+            .map(|(from, to)| State { from, to, first: First::Empty(vec![heads, 0, size]), append: true })
             .chain(held_notes)
             .collect(),
     }
@@ -68,15 +67,17 @@ fn encoder(model: &Vmt, geometry: &Geometry, storage: Storage, about: &About) ->
     let steps = g.range(&count);
     let steps = g.cast(&steps, Type::Float);
     let position = sinusoids(g, model, &steps);
-    let mut x = g.op("Add", &[&x, &position]);
+    let x = g.op("Add", &[&x, &position]);
     let bias = mask_bias(g, &attended);
     let bias = g.unsqueeze(&bias, &[1, 2]);
     let (heads, size) = sizes(model);
+    let batch = Batch::new(g, &mask, heads * size);
+    let mut x = batch.rows(g, &x);
     for (index, layer) in model.encoder.iter().enumerate() {
         let name = format!("encoder.{index}");
         let y = layer_norm(g, &format!("{name}.attention_norm"), &layer.attention_norm, &x);
-        let [q, k, v] = qkv(g, &format!("{name}.attention"), &layer.attention, &y);
-        let y = attend(g, &q, &k, &v, &bias);
+        let [q, k, v] = qkv(g, &format!("{name}.attention"), &layer.attention, &batch, &y);
+        let y = batch.attend(g, &q, &k, &v, &bias);
         let y = linear(g, &format!("{name}.attention.out"), &layer.attention.out, &y);
         x = g.op("Add", &[&x, &y]);
         let y = layer_norm(g, &format!("{name}.feed_forward_norm"), &layer.feed_forward_norm, &x);
@@ -87,12 +88,11 @@ fn encoder(model: &Vmt, geometry: &Geometry, storage: Storage, about: &About) ->
     for (index, layer) in model.decoder.iter().enumerate() {
         let attention = &layer.cross_attention;
         let y = linear(g, &format!("decoder.{index}.cross_attention.key_value"), &attention.key_value, &memory);
-        let y = heads_apart(g, &y, 2 * heads, size);
-        let [k, v] = g.split(&y, 1);
-        let k = transposed(g, &k);
+        let y = batch.heads_apart(g, &y, 2 * heads, size);
         let (heads, size) = (heads.to_string(), size.to_string());
-        g.output(&k, &format!("cross.{index}.key"), &["lanes", &heads, &size, "frames"]);
-        g.output(&v, &format!("cross.{index}.value"), &["lanes", &heads, "frames", &size]);
+        for (part, y) in zip(["key", "value"], g.split::<2>(&y, 1)) {
+            g.output(&y, &format!("cross.{index}.{part}"), &["lanes", &heads, "frames", &size]);
+        }
     }
     if model.held_notes.is_some() {
         let none = zeros(g, &mask, &[Pitch::COUNT as i64]);
@@ -106,21 +106,21 @@ fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
     let g = &mut graph;
     let (heads, size) = sizes(model);
     let (heads_axis, size_axis) = (heads.to_string(), size.to_string());
-    let axes = |part: &str, n| match part {
-        "key" => ["lanes", &heads_axis, &size_axis, n],
-        _ => ["lanes", &heads_axis, n, &size_axis],
-    };
+    let axes = |n| ["lanes", &heads_axis, n, &size_axis];
 
     let ids = g.input("input_ids", Type::Int64, &["lanes", "new"]);
     let places = g.input("position_ids", Type::Int64, &["lanes", "new"]);
     let mask = g.input("attention_mask", Type::Int64, &["lanes", "past + new"]);
     let frame_mask = frame_mask(g);
 
-    let (rows, table) = embedding(g, &model.embedding, &ids);
+    let batch = Batch::new(g, &ids, heads * size);
+    let flat = g.reshape(&ids, &[-1]);
+    let (rows, table) = embedding(g, &model.embedding, &flat);
     let scale = g.float(((heads * size) as f32).sqrt());
     let rows = g.op("Mul", &[&rows, &scale]);
     let places = g.cast(&places, Type::Float);
-    let position = sinusoids(g, model, &places);
+    let flat = g.reshape(&places, &[-1]);
+    let position = sinusoids(g, model, &flat);
     let mut x = g.op("Add", &[&rows, &position]);
 
     if let Some(project) = &model.held_notes {
@@ -135,12 +135,14 @@ fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
         let last = g.op("Slice", &[&held, &from, &to, &axis]);
         let last = g.op("Squeeze", &[&last, &axis]);
         g.output(&last, "present.keys", &["lanes", &Pitch::COUNT.to_string()]);
+        let held = g.reshape(&held, &[-1, Pitch::COUNT as i64]);
         let held = linear(g, "keys", project, &held);
         let held = g.op("Mul", &[&held, &scale]);
         x = g.op("Add", &[&x, &held]);
     }
     if let Some(layer) = &model.conditions {
         let told = conditions(g, layer, &scale);
+        let told = batch.rows(g, &told);
         x = g.op("Add", &[&x, &told]);
     }
     let mut causal = causal_bias(g, &ids, &mask);
@@ -165,7 +167,8 @@ fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
         let times = g.op("Div", &[&times, &frame]);
         let position = g.op("Sub", &[&times, &half]);
 
-        let waves = sinusoids(g, model, &position);
+        let flat = g.reshape(&position, &[-1]);
+        let waves = sinusoids(g, model, &flat);
         let time = linear_not_quantized(g, "clock.project", &time_embedding.project, &waves);
         x = g.op("Add", &[&x, &time]);
 
@@ -186,12 +189,12 @@ fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
     for (index, layer) in model.decoder.iter().enumerate() {
         let name = format!("decoder.{index}");
         let y = layer_norm(g, &format!("{name}.self_norm"), &layer.self_norm, &x);
-        let [q, k, v] = qkv(g, &format!("{name}.self_attention"), &layer.self_attention, &y);
+        let [q, k, v] = qkv(g, &format!("{name}.self_attention"), &layer.self_attention, &batch, &y);
         let [past_k, past_v] = [("key", &k), ("value", &v)].map(|(part, new)| {
-            g.output(new, &format!("new.{index}.{part}"), &axes(part, "new"));
-            g.input(&format!("past_key_values.{index}.{part}"), Type::Float, &axes(part, "past"))
+            g.output(new, &format!("new.{index}.{part}"), &axes("new"));
+            g.input(&format!("past_key_values.{index}.{part}"), Type::Float, &axes("past"))
         });
-        let y = attend_cached(g, &q, [&past_k, &k], [&past_v, &v], &past, &causal);
+        let y = batch.attend_cached(g, &q, [&past_k, &k], [&past_v, &v], &past, &causal);
         let y = linear(g, &format!("{name}.self_attention.out"), &layer.self_attention.out, &y);
         x = g.op("Add", &[&x, &y]);
 
@@ -199,10 +202,10 @@ fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
         let CrossAttention { query, out, .. } = &layer.cross_attention;
         let scale = vec![self::scale(size); heads * size];
         let q = scaled_linear(g, &format!("{name}.cross_attention.query"), query, &scale, &y);
-        let q = heads_apart(g, &q, heads, size);
+        let q = batch.heads_apart(g, &q, heads, size);
         let [k, v] =
-            ["key", "value"].map(|part| g.input(&format!("cross.{index}.{part}"), Type::Float, &axes(part, "frames")));
-        let y = attend(g, &q, &k, &v, &frame_bias);
+            ["key", "value"].map(|part| g.input(&format!("cross.{index}.{part}"), Type::Float, &axes("frames")));
+        let y = batch.attend(g, &q, &k, &v, &frame_bias);
         let y = linear(g, &format!("{name}.cross_attention.out"), out, &y);
         x = g.op("Add", &[&x, &y]);
 
@@ -213,6 +216,7 @@ fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
     let x = layer_norm(g, "decoder_norm", &model.decoder_norm, &x);
     let columns = g.transpose(&table, &[1, 0]);
     let logits = g.op("MatMul", &[&x, &columns]);
+    let logits = batch.apart(g, &logits, &[VOCABULARY]);
     g.output(&logits, "logits", &["lanes", "new", &VOCABULARY.to_string()]);
     graph.into_bytes(about)
 }
@@ -253,14 +257,81 @@ fn causal_bias(g: &mut GraphBuilder, ids: &Var, mask: &Var) -> Var {
     g.op("Add", &[&padding, &later])
 }
 
-/// `[lanes, n, hidden]` to queries, which are scaled, [transposed] keys, and values: each of the layer's heads.
-fn qkv(g: &mut GraphBuilder, name: &str, layer: &SelfAttention, x: &Var) -> [Var; 3] {
+/// The shape `[lanes, n]` of a batch of tokens or frames. Between inputs and outputs, their vectors are the rows of one matrix
+/// `[lanes n, hidden]`: some engines multiply each lane on its own where lanes have an axis.
+struct Batch {
+    shape: Var,
+    hidden: usize,
+}
+
+impl Batch {
+    /// That of a tensor `[lanes, n]`.
+    fn new(g: &mut GraphBuilder, x: &Var, hidden: usize) -> Self {
+        Self { shape: g.op("Shape", &[x]), hidden }
+    }
+
+    /// `[lanes, n, hidden]`, or the last axis in two, as rows.
+    fn rows(&self, g: &mut GraphBuilder, x: &Var) -> Var {
+        g.reshape(x, &[-1, self.hidden as i64])
+    }
+
+    /// Rows `[lanes n, ..]` as `[lanes, n, axes]`.
+    fn apart(&self, g: &mut GraphBuilder, x: &Var, axes: &[usize]) -> Var {
+        let axes = g.ints(&axes.iter().map(|&axis| axis as i64).collect::<Vec<_>>());
+        let shape = g.concat(&[&self.shape, &axes], 0);
+        g.op("Reshape", &[x, &shape])
+    }
+
+    /// Rows `[lanes n, heads size]` as `[lanes, heads, n, size]`.
+    fn heads_apart(&self, g: &mut GraphBuilder, x: &Var, heads: usize, size: usize) -> Var {
+        let y = self.apart(g, x, &[heads, size]);
+        g.transpose(&y, &[0, 2, 1, 3])
+    }
+
+    /// The reverse.
+    fn heads_joined(&self, g: &mut GraphBuilder, x: &Var) -> Var {
+        let y = g.transpose(x, &[0, 2, 1, 3]);
+        self.rows(g, &y)
+    }
+
+    /// Scaled dot-product attention (paper eq. 4) of queries, keys and values `[lanes, heads, n, size]`; heads joined again.
+    fn attend(&self, g: &mut GraphBuilder, q: &Var, k: &Var, v: &Var, bias: &Var) -> Var {
+        let scores = scores(g, q, k);
+        let scores = g.op("Add", &[&scores, bias]);
+        let weights = g.softmax(&scores);
+        let y = g.op("MatMul", &[&weights, v]);
+        self.heads_joined(g, &y)
+    }
+
+    /// The same over keys and values of `past` slots and of new ones. Only their scores are copied together.
+    fn attend_cached(
+        &self,
+        g: &mut GraphBuilder,
+        q: &Var,
+        keys: [&Var; 2],
+        values: [&Var; 2],
+        past: &Var,
+        bias: &Var,
+    ) -> Var {
+        let scores = keys.map(|k| scores(g, q, k));
+        let scores = g.concat(&[&scores[0], &scores[1]], 3);
+        let scores = g.op("Add", &[&scores, bias]);
+        let weights = g.softmax(&scores);
+        let (zero, end, axis) = (g.ints(&[0]), g.ints(&[i64::MAX]), g.ints(&[3]));
+        let [old, new] = [(&zero, past), (past, &end)].map(|(from, to)| g.op("Slice", &[&weights, from, to, &axis]));
+        let parts = [g.op("MatMul", &[&old, values[0]]), g.op("MatMul", &[&new, values[1]])];
+        let y = g.op("Add", &[&parts[0], &parts[1]]);
+        self.heads_joined(g, &y)
+    }
+}
+
+/// Rows to queries, which are scaled, keys, and values: each of the layer's heads.
+fn qkv(g: &mut GraphBuilder, name: &str, layer: &SelfAttention, batch: &Batch, x: &Var) -> [Var; 3] {
     let hidden = layer.qkv.weight.dims()[0];
     let scale: Vec<f32> = [vec![scale(hidden / layer.heads); hidden], vec![1.0; 2 * hidden]].concat();
     let y = scaled_linear(g, &format!("{name}.qkv"), &layer.qkv, &scale, x);
-    let y = heads_apart(g, &y, 3 * layer.heads, hidden / layer.heads);
-    let [q, k, v] = g.split(&y, 1);
-    [q, transposed(g, &k), v]
+    let y = batch.heads_apart(g, &y, 3 * layer.heads, hidden / layer.heads);
+    g.split(&y, 1)
 }
 
 /// Of scores (paper eq. 4). It is in the queries.
@@ -268,42 +339,10 @@ fn scale(size: usize) -> f32 {
     (size as f32).sqrt().recip()
 }
 
-/// `[lanes, n, heads size]` to `[lanes, heads, n, size]`.
-fn heads_apart(g: &mut GraphBuilder, x: &Var, heads: usize, size: usize) -> Var {
-    let y = g.reshape(x, &[0, 0, heads as i64, size as i64]);
-    g.transpose(&y, &[0, 2, 1, 3])
-}
-
-/// Keys stand as `[lanes, heads, size, n]`: one query times them needs no transposed copy of them.
-fn transposed(g: &mut GraphBuilder, keys: &Var) -> Var {
-    g.transpose(keys, &[0, 1, 3, 2])
-}
-
-/// Scaled dot-product attention (paper eq. 4); heads joined again.
-fn attend(g: &mut GraphBuilder, q: &Var, k: &Var, v: &Var, bias: &Var) -> Var {
-    let scores = g.op("MatMul", &[q, k]);
-    let scores = g.op("Add", &[&scores, bias]);
-    let weights = g.softmax(&scores);
-    let y = g.op("MatMul", &[&weights, v]);
-    heads_joined(g, &y)
-}
-
-/// The same over keys and values of `past` slots and of new ones. Only their scores are copied together.
-fn attend_cached(g: &mut GraphBuilder, q: &Var, keys: [&Var; 2], values: [&Var; 2], past: &Var, bias: &Var) -> Var {
-    let scores = keys.map(|k| g.op("MatMul", &[q, k]));
-    let scores = g.concat(&[&scores[0], &scores[1]], 3);
-    let scores = g.op("Add", &[&scores, bias]);
-    let weights = g.softmax(&scores);
-    let (zero, end, axis) = (g.ints(&[0]), g.ints(&[i64::MAX]), g.ints(&[3]));
-    let [old, new] = [(&zero, past), (past, &end)].map(|(from, to)| g.op("Slice", &[&weights, from, to, &axis]));
-    let parts = [g.op("MatMul", &[&old, values[0]]), g.op("MatMul", &[&new, values[1]])];
-    let y = g.op("Add", &[&parts[0], &parts[1]]);
-    heads_joined(g, &y)
-}
-
-fn heads_joined(g: &mut GraphBuilder, x: &Var) -> Var {
-    let y = g.transpose(x, &[0, 2, 1, 3]);
-    g.reshape(&y, &[0, 0, -1])
+/// Scores of queries with keys, both `[lanes, heads, n, size]`.
+fn scores(g: &mut GraphBuilder, q: &Var, k: &Var) -> Var {
+    let k = g.transpose(k, &[0, 1, 3, 2]);
+    g.op("MatMul", &[q, &k])
 }
 
 fn feed_forward(g: &mut GraphBuilder, name: &str, layer: &FeedForward, x: &Var) -> Var {

@@ -140,8 +140,7 @@ impl EncoderDecoder for Vmt {
     }
 
     fn export_outputs(&self, memory: &VmtMemory) -> Vec<TensorData> {
-        // The graphs have keys as columns.
-        let data = |cross: &KeyValue| [cross.key.clone().swap_dims(2, 3).into_data(), cross.value.to_data()];
+        let data = |cross: &KeyValue| [cross.key.to_data(), cross.value.to_data()];
         let held_notes = self.held_notes.is_some().then(|| self.initial_state(memory).held_notes.into_data());
         memory.cross.iter().flat_map(data).chain(held_notes).collect()
     }

@@ -12,6 +12,8 @@ pub mod ort;
 mod scheduler;
 #[cfg(feature = "tract")]
 mod tract;
+#[cfg(feature = "tract")]
+mod tract_product;
 
 pub use backend::Backend;
 pub use bundle::Bundle;

@@ -14,6 +14,7 @@ use super::engine::Engine;
 use super::graph::{Graph, Tensor};
 use super::onnx::OnnxEngine;
 use super::scheduler::Scheduler;
+use super::tract_product;
 use crate::error::{Error, Result};
 
 const NAME: &str = "tract";
@@ -34,12 +35,13 @@ pub(crate) fn load(bundle: &Bundle, threads: usize, lanes: Option<usize>) -> Res
 impl TractGraph {
     fn load(bytes: &[u8], inputs: &[&str], outputs: &[&str], threads: Executor) -> Result<Self> {
         let plan = caught(|| {
-            tract_onnx::onnx()
+            let model = tract_onnx::onnx()
                 .model_for_read(&mut Cursor::new(bytes))?
                 .with_input_names(inputs)?
                 .with_outputs_by_name(outputs)?
-                .into_optimized()?
-                .into_runnable()
+                .into_typed()?
+                .into_decluttered()?;
+            tract_product::replace(model)?.into_optimized()?.into_runnable()
         });
         Ok(Self { plan: plan?, threads })
     }
