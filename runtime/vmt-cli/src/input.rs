@@ -45,7 +45,7 @@ pub struct InputArgs {
     /// Reads the film in a process of its own.
     #[cfg(feature = "server")]
     #[arg(skip)]
-    pub reader: Option<crate::confined::Confined>,
+    pub reader: Option<crate::sandbox::Sandbox>,
 }
 
 pub type Windows = Box<dyn Iterator<Item = Result<Window>>>;
@@ -137,9 +137,10 @@ impl InputArgs {
     ) -> Result<(Windows, Option<Duration>)> {
         #[cfg(feature = "server")]
         if let Some(reader) = &self.reader {
-            let (facts, windows) = reader.windows(&self.reading(film, Wanted::Windows { geometry, hop }), geometry)?;
+            let (metadata, windows) =
+                reader.windows(&self.reading(film, Wanted::Windows { geometry, hop }), geometry)?;
             // Of raw frames, which elsewhere come through a pipe, no length is known.
-            let length = facts.length.filter(|_| matches!(film, Film::Video(_)));
+            let length = metadata.length.filter(|_| matches!(film, Film::Video(_)));
             return Ok((Box::new(windows), length));
         }
         match film {

@@ -2,8 +2,6 @@
 
 mod click_args;
 mod compose_command;
-#[cfg(feature = "server")]
-mod confined;
 mod control_args;
 mod doctor;
 mod event_lines;
@@ -23,6 +21,8 @@ mod plan;
 #[cfg(feature = "server")]
 mod read_film;
 mod rerender;
+#[cfg(feature = "server")]
+mod sandbox;
 #[cfg(feature = "server")]
 mod serve;
 mod shard;
@@ -53,7 +53,7 @@ enum Command {
     Serve(serve::ServeArgs),
     #[cfg(feature = "server")]
     #[command(hide = true)]
-    Confined(confined::ConfinedArgs),
+    Sandbox(sandbox::SandboxArgs),
     #[cfg(feature = "server")]
     #[command(hide = true)]
     ReadFilm(read_film::ReadFilmArgs),
@@ -99,7 +99,7 @@ pub fn execute(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> R
         #[cfg(feature = "server")]
         Command::Serve(args) => args.run(),
         #[cfg(feature = "server")]
-        Command::Confined(args) => args.run(),
+        Command::Sandbox(args) => args.run(),
         #[cfg(feature = "server")]
         Command::ReadFilm(args) => args.run(),
         Command::Inspect(args) => args.run(),

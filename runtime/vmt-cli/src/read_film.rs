@@ -36,12 +36,12 @@ pub struct Reading {
 /// What is to be told.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub enum Wanted {
-    /// [`Facts`].
-    Facts,
+    /// [`Metadata`].
+    Metadata,
     FrameRate,
     /// The hits; none of raw frames.
     Hits,
-    /// A line of [`Facts`]; then for each window a line with its [`Head`], and its pixels.
+    /// A line of [`Metadata`]; then for each window a line with its [`WindowHeader`], and its pixels.
     Windows {
         geometry: Geometry,
         hop: usize,
@@ -50,14 +50,14 @@ pub enum Wanted {
 
 /// What is known of a film before it is read.
 #[derive(Serialize, Deserialize)]
-pub struct Facts {
+pub struct Metadata {
     /// How long the part is that is wanted.
     pub length: Option<Duration>,
 }
 
 /// What stands before the pixels of a window.
 #[derive(Serialize, Deserialize)]
-pub struct Head {
+pub struct WindowHeader {
     pub start: Duration,
     pub duration: Duration,
     pub frames: usize,
@@ -82,7 +82,7 @@ impl ReadFilmArgs {
         let range = input.range()?;
         let line = |answer: String| anyhow::Ok(vmt_files::print(answer)?);
         match reading.wanted {
-            Wanted::Facts => line(serde_json::to_string(&facts(&input, &reading, &limits)?)?),
+            Wanted::Metadata => line(serde_json::to_string(&metadata(&input, &reading, &limits)?)?),
             Wanted::FrameRate => line(serde_json::to_string(&input.frame_rate(&reading.film)?)?),
             Wanted::Hits => {
                 let Film::Video(path) = &reading.film else { return line("null".to_owned()) };
@@ -98,13 +98,13 @@ impl ReadFilmArgs {
                 line(serde_json::to_string(&found)?)
             }
             Wanted::Windows { geometry, hop } => {
-                line(serde_json::to_string(&facts(&input, &reading, &limits)?)?)?;
+                line(serde_json::to_string(&metadata(&input, &reading, &limits)?)?)?;
                 let (windows, _) = input.windows(&reading.film, range, geometry, hop)?;
                 let mut out = io::stdout().lock();
                 for window in windows {
                     let Window { start, duration, clip, .. } = window?;
                     limits.check_length(Some(start + duration))?;
-                    serde_json::to_writer(&mut out, &Head { start, duration, frames: clip.frames() })?;
+                    serde_json::to_writer(&mut out, &WindowHeader { start, duration, frames: clip.frames() })?;
                     out.write_all(b"\n")?;
                     out.write_all(clip.pixels().as_slice().context("its pixels lie apart")?)?;
                     out.flush()?;
@@ -135,7 +135,7 @@ impl FilmLimits {
 }
 
 /// What the header tells, checked.
-fn facts(input: &InputArgs, reading: &Reading, limits: &FilmLimits) -> Result<Facts> {
+fn metadata(input: &InputArgs, reading: &Reading, limits: &FilmLimits) -> Result<Metadata> {
     let part = |whole: f64| {
         let end = reading.end.unwrap_or(f64::INFINITY).min(whole);
         Duration::try_from_secs_f64((end - reading.start).max(0.0)).ok()
@@ -160,5 +160,5 @@ fn facts(input: &InputArgs, reading: &Reading, limits: &FilmLimits) -> Result<Fa
     ensure!(pixels <= most, "a frame must have at most {most} pixels, but has {width} x {height}");
     limits.check_rate(rate)?;
     limits.check_length(length)?;
-    Ok(Facts { length })
+    Ok(Metadata { length })
 }

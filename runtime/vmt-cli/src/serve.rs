@@ -12,16 +12,16 @@ use clap::{Arg, ArgAction, Args, FromArgMatches};
 use vmt::Event;
 use vmt_render::Film;
 use vmt_server::{
-    About, COPIES, Call, Compose, Composed, Heard, Limits, Log, Parameter, Problem, Settings, Stop, Take, serve,
+    About, COPIES, Call, Compose, Composed, DecodedEvent, Limits, Log, Parameter, Problem, Settings, Stop, Take, serve,
 };
 
 use crate::compose_command::ComposeArgs;
-use crate::confined::{self, Bounds, Confined, problem};
 use crate::generation::{Model, ModelArgs};
 use crate::input::InputArgs;
 use crate::outputs::Prepared;
 use crate::pipeline::Pipeline;
-use crate::read_film::{Facts, FilmLimits, Wanted};
+use crate::read_film::{FilmLimits, Metadata, Wanted};
+use crate::sandbox::{self, Bounds, Sandbox, problem};
 use crate::usage;
 
 /// Options of `vmt compose` that a call over HTTP does not have: they name files of the server, or are decided by it.
@@ -174,7 +174,7 @@ impl ServeArgs {
         serve(settings, move || {
             let model = self.model.load(bundle, Some(self.lanes))?;
             if self.log != "off" {
-                confined::announce();
+                sandbox::announce();
             }
             Ok(Box::new(Worker { model, bounds, limits, max_takes }))
         })
@@ -303,15 +303,15 @@ impl Worker {
         let takes = compose.outputs.takes.get();
         let most = self.max_takes;
         usage::ensure(takes <= most, format!("--takes: must be 1 to {most}, but is {takes}"))?;
-        compose.input.reader = Some(self.confined(call, stop));
+        compose.input.reader = Some(self.sandbox(call, stop));
         let film = compose.input.film().context("there is no film")?;
         let start = compose.input.range()?.start;
         let prepared = compose.outputs.check_call(&film, start, &compose.generation.inputs())?;
         Ok(Parsed { compose, film, prepared })
     }
 
-    fn confined(&self, call: &Call, stop: &Stop) -> Confined {
-        Confined {
+    fn sandbox(&self, call: &Call, stop: &Stop) -> Sandbox {
+        Sandbox {
             folder: call.folder.clone(),
             bounds: self.bounds.clone(),
             limits: self.limits.clone(),
@@ -320,7 +320,7 @@ impl Worker {
         }
     }
 
-    fn try_compose(&self, call: &Call, stop: &Stop, heard: &mut dyn FnMut(Heard)) -> Result<Composed> {
+    fn try_compose(&self, call: &Call, stop: &Stop, on_event: &mut dyn FnMut(DecodedEvent)) -> Result<Composed> {
         let Parsed { compose: ComposeArgs { input, outputs, generation, .. }, film, prepared } =
             self.try_parse(call, stop)?;
         let options = generation.options(&self.model.bundle, outputs.snap)?;
@@ -337,7 +337,7 @@ impl Worker {
                 }
                 _ => None,
             };
-            heard(Heard { lane: played.take, time: played.time.as_secs_f64(), note });
+            on_event(DecodedEvent { lane: played.take, time: played.time.as_secs_f64(), note });
             Ok(())
         })?;
         let timings = composed.takes[0].timings;
@@ -367,7 +367,7 @@ impl Worker {
             _ => COPIES.contains(&extension),
         };
         arguments.extend(self::arguments(call, true).map_err(Refused)?.into_iter().filter(fits));
-        self.confined(call, stop).vmt(&arguments)
+        self.sandbox(call, stop).vmt(&arguments)
     }
 }
 
@@ -443,12 +443,12 @@ impl Compose for Worker {
     fn inspect(&self, call: &Call, stop: &Stop) -> Result<Option<Duration>, Problem> {
         let Parsed { compose, film, .. } = self.parse(call, stop)?;
         let input: &InputArgs = &compose.input;
-        let facts = self.confined(call, stop).ask::<Facts>(&input.reading(&film, Wanted::Facts));
-        facts.map(|facts| facts.length).map_err(|error| problem_of(call, &error))
+        let metadata = self.sandbox(call, stop).ask::<Metadata>(&input.reading(&film, Wanted::Metadata));
+        metadata.map(|metadata| metadata.length).map_err(|error| problem_of(call, &error))
     }
 
-    fn compose(&self, call: &Call, stop: &Stop, heard: &mut dyn FnMut(Heard)) -> Result<Composed, Problem> {
-        self.try_compose(call, stop, heard).map_err(|error| problem_of(call, &error))
+    fn compose(&self, call: &Call, stop: &Stop, on_event: &mut dyn FnMut(DecodedEvent)) -> Result<Composed, Problem> {
+        self.try_compose(call, stop, on_event).map_err(|error| problem_of(call, &error))
     }
 
     fn render(&self, call: &Call, take: usize, extension: &str, stop: &Stop) -> Result<(), Problem> {

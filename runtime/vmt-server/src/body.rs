@@ -18,7 +18,7 @@ use crate::settings::Settings;
 
 /// The least bytes a second of a body on the average, after so long.
 const LEAST_RATE: f64 = 1024.0;
-const PATIENCE: Duration = Duration::from_secs(10);
+const RATE_CHECKED_AFTER: Duration = Duration::from_secs(10);
 /// Parts of a form, bytes of one that is text, and of one that is a file besides the film.
 const PARTS: usize = 100;
 const TEXT: usize = 64 << 10;
@@ -61,7 +61,7 @@ impl Incoming {
     }
 
     async fn read(&mut self) -> Result<Option<Bytes>, Problem> {
-        let slow = self.began + PATIENCE.max(Duration::from_secs_f64(self.got as f64 / LEAST_RATE));
+        let slow = self.began + RATE_CHECKED_AFTER.max(Duration::from_secs_f64(self.got as f64 / LEAST_RATE));
         let Ok(next) = timeout_at(self.end.min(slow), self.stream.next()).await else {
             let message =
                 format!("the body must come within {} s and with {LEAST_RATE} bytes a second or more", self.seconds);

@@ -29,11 +29,11 @@ pub trait Compose: Send + Sync + 'static {
     /// A [`Problem`] where it is no film, or one beyond the limits.
     fn inspect(&self, call: &Call, stop: &Stop) -> Result<Option<Duration>, Problem>;
 
-    /// Composes all takes into [`Call::folder`], the best first, and tells `heard` of each event; returns early where `stop` says so.
+    /// Composes all takes into [`Call::folder`], the best first, and calls `on_event` with each event; returns early where `stop` says so.
     ///
     /// # Errors
     /// A [`Problem`] where the film cannot be read on, or the model fails.
-    fn compose(&self, call: &Call, stop: &Stop, heard: &mut dyn FnMut(Heard)) -> Result<Composed, Problem>;
+    fn compose(&self, call: &Call, stop: &Stop, on_event: &mut dyn FnMut(DecodedEvent)) -> Result<Composed, Problem>;
 
     /// Renders a take, counted from 1, as the file [`Call::music`] of this extension, one of [`FORMATS`](crate::FORMATS).
     ///
@@ -117,7 +117,7 @@ pub struct Parameter {
 
 /// An event as it is decoded.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Heard {
+pub struct DecodedEvent {
     /// Number of the take as it is decoded, from 0; not its rank.
     pub lane: usize,
     /// Seconds of music, from the beginning of the part that is composed for.

@@ -13,15 +13,15 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::compose::Heard;
+use crate::compose::DecodedEvent;
 use crate::handlers::{JobBody, Shared};
 use crate::jobs::{Job, Jobs, State as JobState};
 use crate::problem::{ErrorBody, Problem};
 
 /// What is played within this time is one message.
-const GATHERED: Duration = Duration::from_millis(100);
+const BATCH: Duration = Duration::from_millis(100);
 /// How often at least a running job says how far it is.
-const REPORTED: Duration = Duration::from_millis(500);
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A note's beginning or end.
 #[derive(Serialize)]
@@ -55,7 +55,7 @@ pub async fn events(
 ) -> Result<impl IntoResponse, Problem> {
     let job = jobs.find(&id)?;
     let sent = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok()).unwrap_or(0);
-    let listener = Listener { changed: job.watch(), jobs, job, sent, told: None, over: false };
+    let listener = Listener { changed: job.watch(), jobs, job, sent, reported: None, over: false };
     Ok(Sse::new(listener.messages()).keep_alive(KeepAlive::default()))
 }
 
@@ -66,7 +66,7 @@ struct Listener {
     /// How many notes were sent.
     sent: usize,
     /// The last state and place in the queue that were sent, and when.
-    told: Option<(JobState, Option<usize>, Instant)>,
+    reported: Option<(JobState, Option<usize>, Instant)>,
     over: bool,
 }
 
@@ -85,24 +85,24 @@ impl Listener {
             }
             // Read before the notes: an ended job has no more of them.
             let body = JobBody::new(&self.jobs, &self.job);
-            if self.told.is_some() {
-                let heard = self.job.heard(self.sent);
-                if !heard.is_empty() {
-                    sleep(GATHERED).await;
-                    let heard = self.job.heard(self.sent);
-                    self.sent += heard.len();
-                    let notes: Vec<_> = heard.iter().filter_map(note).collect();
+            if self.reported.is_some() {
+                let notes = self.job.notes(self.sent);
+                if !notes.is_empty() {
+                    sleep(BATCH).await;
+                    let notes = self.job.notes(self.sent);
+                    self.sent += notes.len();
+                    let notes: Vec<_> = notes.iter().filter_map(note).collect();
                     return self.message("played", &notes);
                 }
             }
             self.changed.mark_unchanged();
-            let is_news = self.told.is_none_or(|(state, place, when)| {
-                (state, place) != (body.state, body.place) || when.elapsed() > REPORTED
+            let is_news = self.reported.is_none_or(|(state, place, when)| {
+                (state, place) != (body.state, body.place) || when.elapsed() > REPORT_INTERVAL
             });
             if is_news || body.state.is_end() {
                 // The notes of a job that has ended before are behind its first message.
-                self.over = body.state.is_end() && self.told.is_some();
-                self.told = Some((body.state, body.place, Instant::now()));
+                self.over = body.state.is_end() && self.reported.is_some();
+                self.reported = Some((body.state, body.place, Instant::now()));
                 return self.message("job", &body);
             }
             if self.changed.changed().await.is_err() {
@@ -116,7 +116,7 @@ impl Listener {
     }
 }
 
-fn note(&Heard { lane, time, note }: &Heard) -> Option<NoteEvent> {
+fn note(&DecodedEvent { lane, time, note }: &DecodedEvent) -> Option<NoteEvent> {
     let (pitch, velocity) = note?;
     let event = if velocity.is_some() { "note_on" } else { "note_off" };
     Some(NoteEvent { take: lane, time, event, pitch, velocity })

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::compose::{Call, Compose, Composed, Heard, Take};
+use crate::compose::{Call, Compose, Composed, DecodedEvent, Take};
 use crate::metrics::Metrics;
 use crate::problem::{Problem, Reason};
 use crate::settings::Settings;
@@ -49,10 +49,10 @@ struct Table {
     queue: VecDeque<Arc<Job>>,
     running: Vec<Arc<Job>>,
     /// Requests whose film is on its way.
-    coming: usize,
+    uploading: usize,
     clients: HashMap<IpAddr, usize>,
     /// Jobs that were kept for their time.
-    gone: VecDeque<String>,
+    expired: VecDeque<String>,
 }
 
 /// What becomes of a job.
@@ -99,10 +99,10 @@ pub struct Job {
     /// One take is rendered after the other.
     pub rendering: tokio::sync::Mutex<()>,
     status: Mutex<Status>,
-    heard: Mutex<Vec<Heard>>,
+    notes: Mutex<Vec<DecodedEvent>>,
     changed: watch::Sender<()>,
     /// Held until it has ended.
-    seat: Mutex<Option<Seat>>,
+    permit: Mutex<Option<ClientPermit>>,
 }
 
 /// How a job is.
@@ -135,12 +135,12 @@ struct Saved {
 }
 
 /// One of those that a client may have.
-struct Seat {
+struct ClientPermit {
     jobs: Arc<Jobs>,
     client: IpAddr,
 }
 
-impl Drop for Seat {
+impl Drop for ClientPermit {
     fn drop(&mut self) {
         let mut table = self.jobs.table();
         if let Some(count) = table.clients.get_mut(&self.client) {
@@ -157,7 +157,7 @@ pub struct Admission {
     jobs: Arc<Jobs>,
     id: String,
     folder: Option<Folder>,
-    seat: Option<Seat>,
+    permit: Option<ClientPermit>,
 }
 
 impl Admission {
@@ -177,7 +177,7 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.jobs.table().coming -= 1;
+        self.jobs.table().uploading -= 1;
     }
 }
 
@@ -192,18 +192,18 @@ impl Job {
     }
 
     /// The events from number `from` on.
-    pub fn heard(&self, from: usize) -> Vec<Heard> {
-        lock(&self.heard).get(from..).map(<[Heard]>::to_vec).unwrap_or_default()
+    pub fn notes(&self, from: usize) -> Vec<DecodedEvent> {
+        lock(&self.notes).get(from..).map(<[DecodedEvent]>::to_vec).unwrap_or_default()
     }
 
-    fn hear(&self, heard: Heard) {
+    fn add(&self, event: DecodedEvent) {
         {
             let mut status = lock(&self.status);
-            status.composed = status.composed.max(heard.time);
+            status.composed = status.composed.max(event.time);
             status.events += 1;
         }
-        if heard.note.is_some() {
-            lock(&self.heard).push(heard);
+        if event.note.is_some() {
+            lock(&self.notes).push(event);
         }
         self.changed.send_replace(());
     }
@@ -298,7 +298,7 @@ impl Jobs {
         let _ = self.compose.set(compose);
         for _ in 0..self.settings.jobs {
             let jobs = self.clone();
-            std::thread::spawn(move || jobs.work_on());
+            std::thread::spawn(move || jobs.run_jobs());
         }
     }
 
@@ -306,20 +306,20 @@ impl Jobs {
     pub fn admit(self: &Arc<Self>, client: IpAddr) -> Result<Admission, Problem> {
         let Settings { queue, per_client, .. } = self.settings;
         let mut table = self.table();
-        if table.queue.len() + table.coming >= queue {
+        if table.queue.len() + table.uploading >= queue {
             let seconds = self.metrics.usual_seconds() * (1 + queue / self.settings.jobs) as f64;
             return Err(Problem::busy("too many requests wait already", seconds.ceil().clamp(1.0, 600.0) as u64));
         }
-        let seats = table.clients.entry(client).or_default();
-        if *seats >= per_client {
+        let permits = table.clients.entry(client).or_default();
+        if *permits >= per_client {
             let message = format!("{per_client} requests at once are the most for one client");
             return Err(Problem::busy(message, self.metrics.usual_seconds().ceil() as u64));
         }
-        *seats += 1;
-        table.coming += 1;
+        *permits += 1;
+        table.uploading += 1;
         drop(table);
-        let (seat, id) = (Some(Seat { jobs: self.clone(), client }), Uuid::new_v4().simple().to_string());
-        let mut admission = Admission { jobs: self.clone(), id, folder: None, seat };
+        let (permit, id) = (Some(ClientPermit { jobs: self.clone(), client }), Uuid::new_v4().simple().to_string());
+        let mut admission = Admission { jobs: self.clone(), id, folder: None, permit };
         admission.folder = Some(self.store.create(&admission.id).map_err(|error| Problem::of_writing(&error))?);
         Ok(admission)
     }
@@ -340,7 +340,7 @@ impl Jobs {
             since: Some(Instant::now()),
         };
         folder.keep(true);
-        let job = Arc::new(Job::new(admission.id.clone(), call, folder, status, admission.seat.take()));
+        let job = Arc::new(Job::new(admission.id.clone(), call, folder, status, admission.permit.take()));
         job.save();
         let mut table = self.table();
         if self.draining.load(Ordering::Relaxed) {
@@ -357,7 +357,7 @@ impl Jobs {
     pub fn find(&self, id: &str) -> Result<Arc<Job>, Problem> {
         let table = self.table();
         table.jobs.get(id).cloned().ok_or_else(|| {
-            if table.gone.iter().any(|gone| gone == id) {
+            if table.expired.iter().any(|gone| gone == id) {
                 Problem::gone(format!("the job was kept for {} s, and is gone", self.settings.limits.keep_seconds))
             } else {
                 Problem::not_found("there is no job of this name")
@@ -398,15 +398,15 @@ impl Jobs {
             let Some((_, oldest)) = ended.min_by(|(a, _), (b, _)| a.total_cmp(b)) else {
                 return Err(Problem::no_space("the server's share of its disk is full"));
             };
-            table.let_go(&oldest);
+            table.expire(&oldest);
         }
         Ok(())
     }
 
     /// A thread that composes for one film after the other.
-    fn work_on(&self) {
+    fn run_jobs(&self) {
         while let Some((job, compose)) = self.next() {
-            let work = || compose.compose(&job.call, &job.stop, &mut |heard| job.hear(heard));
+            let work = || compose.compose(&job.call, &job.stop, &mut |event| job.add(event));
             let done =
                 catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Problem::internal("a job panicked")));
             self.table().running.retain(|running| !Arc::ptr_eq(running, &job));
@@ -457,7 +457,7 @@ impl Jobs {
             }
             self.metrics.ended(status.state, status.events);
         });
-        lock(&job.seat).take();
+        lock(&job.permit).take();
         if job.status().state != State::Done {
             // Of what failed only the reason is of use.
             let _ = fs::remove_file(job.call.film());
@@ -484,10 +484,10 @@ impl Jobs {
             if age > keep as f64 {
                 old.push(job.clone());
             } else if age > LISTENING.as_secs_f64() {
-                lock(&job.heard).clear();
+                lock(&job.notes).clear();
             }
         }
-        old.iter().for_each(|job| table.let_go(job));
+        old.iter().for_each(|job| table.expire(job));
     }
 
     /// Takes nothing more; what waits is lost. Returns whether all has ended.
@@ -506,7 +506,7 @@ impl Jobs {
     }
 
     /// Stops what is running.
-    pub fn abandon(&self) {
+    pub fn stop_running(&self) {
         let running = self.table().running.clone();
         running.iter().for_each(|job| job.stop.stop(Stopped::Draining));
     }
@@ -522,7 +522,7 @@ impl Jobs {
 }
 
 impl Job {
-    fn new(id: String, call: Call, folder: Folder, status: Status, seat: Option<Seat>) -> Self {
+    fn new(id: String, call: Call, folder: Folder, status: Status, permit: Option<ClientPermit>) -> Self {
         Self {
             id,
             call,
@@ -530,20 +530,20 @@ impl Job {
             folder,
             rendering: tokio::sync::Mutex::new(()),
             status: status.into(),
-            heard: Mutex::default(),
+            notes: Mutex::default(),
             changed: watch::Sender::new(()),
-            seat: seat.into(),
+            permit: permit.into(),
         }
     }
 }
 
 impl Table {
-    fn let_go(&mut self, job: &Job) {
+    fn expire(&mut self, job: &Job) {
         if let Some(job) = self.jobs.remove(&job.id) {
             job.folder.keep(false);
-            self.gone.push_back(job.id.clone());
-            if self.gone.len() > REMEMBERED {
-                self.gone.pop_front();
+            self.expired.push_back(job.id.clone());
+            if self.expired.len() > REMEMBERED {
+                self.expired.pop_front();
             }
         }
     }

@@ -21,7 +21,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use compose::{About, Call, Compose, Composed, Heard, Parameter, Take, music_name};
+pub use compose::{About, Call, Compose, Composed, DecodedEvent, Parameter, Take, music_name};
 pub use formats::{COPIES, FORMATS};
 pub use problem::Problem;
 pub use serving::serve;

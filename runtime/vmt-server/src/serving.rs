@@ -138,7 +138,7 @@ async fn run(settings: Settings, load: impl FnOnce() -> Result<Box<dyn Compose>>
             _ = interrupt.recv() => break,
         }
     }
-    jobs.abandon();
+    jobs.stop_running();
     // For those who wait for their answer.
     let _ = timeout(Duration::from_secs(2), async {
         while !jobs.drain() {

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-use crate::compose::{About, Call, Compose, Composed, Heard, Parameter, Take};
+use crate::compose::{About, Call, Compose, Composed, DecodedEvent, Parameter, Take};
 use crate::jobs::Jobs;
 use crate::problem::Problem;
 use crate::serving::router;
@@ -49,18 +49,18 @@ impl Compose for Fake {
         }
     }
 
-    fn compose(&self, call: &Call, stop: &Stop, heard: &mut dyn FnMut(Heard)) -> Result<Composed, Problem> {
+    fn compose(&self, call: &Call, stop: &Stop, on_event: &mut dyn FnMut(DecodedEvent)) -> Result<Composed, Problem> {
         self.0.fetch_add(1, Ordering::Relaxed);
         let end = Instant::now() + Duration::from_millis(call.option("ms").map_or(0, |ms| ms.parse().unwrap()));
         assert!(call.option("panic").is_none(), "asked for");
-        heard(Heard { lane: 0, time: 0.5, note: Some((60, Some(80))) });
+        on_event(DecodedEvent { lane: 0, time: 0.5, note: Some((60, Some(80))) });
         while Instant::now() < end {
             if stop.why().is_some() {
                 return Err(Problem::internal("stopped"));
             }
             sleep(Duration::from_millis(2));
         }
-        heard(Heard { lane: 0, time: 1.5, note: Some((60, None)) });
+        on_event(DecodedEvent { lane: 0, time: 1.5, note: Some((60, None)) });
         fs::write(call.music(1, "json"), "{}").unwrap();
         Ok(Composed { takes: vec![Take { notes: 1, duration: 2.0, score: 0.5 }], stages: Vec::new() })
     }
@@ -352,7 +352,7 @@ async fn a_restart_keeps_what_was_done_and_says_what_was_lost() {
     assert_eq!(refused(server.send("POST", "/v1/compose", &[], "film").await, 503).await, "draining");
     assert_eq!(server.get("/health/live").await.status(), StatusCode::OK);
     assert_eq!(refused(server.get("/health/ready").await, 503).await, "draining");
-    server.jobs.abandon();
+    server.jobs.stop_running();
     server.becomes(&running, "lost").await;
 }
 

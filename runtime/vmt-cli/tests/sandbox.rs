@@ -13,10 +13,10 @@ fn demo() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../../tests/data/demo.mp4"].iter().collect()
 }
 
-/// Runs a command confined to `folder`; returns its exit code and what it said.
-fn confined(folder: &Path, bounds: &str, command: &[&str]) -> (Option<i32>, String) {
+/// Runs a command in the sandbox of `folder`; returns its exit code and what it said.
+fn sandboxed(folder: &Path, bounds: &str, command: &[&str]) -> (Option<i32>, String) {
     let mut vmt = Command::new(env!("CARGO_BIN_EXE_vmt"));
-    vmt.args(["confined", bounds]).args(command).current_dir(folder);
+    vmt.args(["sandbox", bounds]).args(command).current_dir(folder);
     let Output { status, stdout, stderr } = vmt.output().unwrap();
     (status.code(), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned())
 }
@@ -29,21 +29,21 @@ fn read_from(folder: &Path, limits: &str, film: &str, wanted: &str, start: f64) 
     let reading = format!(
         r#"{{"film": {{"video": "{film}"}}, "size": null, "start": {start:?}, "end": null, "wanted": {wanted}}}"#
     );
-    confined(folder, BOUNDS, &["read-film", &reading, limits])
+    sandboxed(folder, BOUNDS, &["read-film", &reading, limits])
 }
 
 #[test]
 fn a_film_in_its_folder_is_read_and_no_other_file() {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(demo(), folder.path().join("film")).unwrap();
-    let (code, said) = read(folder.path(), LIMITS, "film", r#""Facts""#);
+    let (code, said) = read(folder.path(), LIMITS, "film", r#""Metadata""#);
     assert_eq!((code, said.as_str()), (Some(0), "{\"length\":{\"secs\":12,\"nanos\":0}}\n"));
     let (code, said) = read(folder.path(), LIMITS, "film", r#""Hits""#);
     assert!(code == Some(0) && said.contains(r#""kind":"cut""#), "{said}");
 
     let other = tempfile::tempdir().unwrap();
     fs::copy(demo(), other.path().join("film")).unwrap();
-    let (code, said) = read(folder.path(), LIMITS, other.path().join("film").to_str().unwrap(), r#""Facts""#);
+    let (code, said) = read(folder.path(), LIMITS, other.path().join("film").to_str().unwrap(), r#""Metadata""#);
     assert!(code == Some(1) && said.contains("Permission denied"), "{said}");
     // A playlist may name other files; none of them is opened.
     let list = format!("ffconcat version 1.0\nfile {}\n", other.path().join("film").display());
@@ -51,10 +51,10 @@ fn a_film_in_its_folder_is_read_and_no_other_file() {
     let (code, said) = read(folder.path(), LIMITS, "list", r#""Hits""#);
     assert_eq!(code, Some(1), "{said}");
     fs::write(other.path().join("manifest.yaml"), "").unwrap();
-    let (code, said) = confined(folder.path(), BOUNDS, &["inspect", other.path().to_str().unwrap()]);
+    let (code, said) = sandboxed(folder.path(), BOUNDS, &["inspect", other.path().to_str().unwrap()]);
     assert!(code == Some(1) && said.contains("Permission denied"), "{said}");
     let music = other.path().join("a.mid");
-    let (code, said) = confined(folder.path(), BOUNDS, &["compose", "film", "-o", music.to_str().unwrap()]);
+    let (code, said) = sandboxed(folder.path(), BOUNDS, &["compose", "film", "-o", music.to_str().unwrap()]);
     assert!(code != Some(0) && !music.exists(), "{said}");
 }
 
@@ -67,7 +67,7 @@ fn limits_hold() {
         (r#"{"seconds": 60, "pixels": 1000, "frames_per_second": 60}"#, "at most 1000 pixels"),
         (r#"{"seconds": 60, "pixels": 1000000, "frames_per_second": 5}"#, "at most 5 frames a second"),
     ] {
-        let (code, said) = read(folder.path(), limits, "film", r#""Facts""#);
+        let (code, said) = read(folder.path(), limits, "film", r#""Metadata""#);
         assert!(code == Some(1) && said.contains(want), "{said}");
     }
     // What comes before a part does not count.
@@ -75,26 +75,26 @@ fn limits_hold() {
     let (code, said) = read_from(folder.path(), few, "film", r#""Hits""#, 6.0);
     assert_eq!(code, Some(0), "{said}");
     let file = r#"{"memory": 2000000000, "seconds": 30, "file": 1000}"#;
-    let (code, said) = confined(folder.path(), file, &["compose", "film", "-o", "a.wav", "--engine", "tract"]);
+    let (code, said) = sandboxed(folder.path(), file, &["compose", "film", "-o", "a.wav", "--engine", "tract"]);
     assert!(code != Some(0) && !folder.path().join("a.wav").exists(), "{said}");
     let memory = r#"{"memory": 100000000, "seconds": 30, "file": 1000}"#;
-    assert_ne!(confined(folder.path(), memory, &["compose", "film", "-o", "a.mid"]).0, Some(0));
+    assert_ne!(sandboxed(folder.path(), memory, &["compose", "film", "-o", "a.mid"]).0, Some(0));
     let time = r#"{"memory": 2000000000, "seconds": 1, "file": 1000000}"#;
     let (code, said) =
-        confined(folder.path(), time, &["compose", "film", "-o", "a.mid", "--takes", "1000", "--engine", "tract"]);
+        sandboxed(folder.path(), time, &["compose", "film", "-o", "a.mid", "--takes", "1000", "--engine", "tract"]);
     assert_eq!(code, None, "killed: {said}");
 }
 
 #[test]
-fn other_programs_of_it_are_confined_too() {
+fn other_programs_of_it_are_restricted_too() {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(demo(), folder.path().join("film")).unwrap();
     let bounds = r#"{"memory": 2000000000, "seconds": 60, "file": 100000000}"#;
     // The program `ffmpeg` writes it.
     let (code, said) =
-        confined(folder.path(), bounds, &["compose", "film", "-o", "a.mp4", "-o", "a.json", "--engine", "tract"]);
+        sandboxed(folder.path(), bounds, &["compose", "film", "-o", "a.mp4", "-o", "a.json", "--engine", "tract"]);
     assert_eq!(code, Some(0), "{said}");
-    let (code, said) = confined(folder.path(), bounds, &["compose", "film", "--from", "a.json", "-o", "b.mp4"]);
+    let (code, said) = sandboxed(folder.path(), bounds, &["compose", "film", "--from", "a.json", "-o", "b.mp4"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(fs::read(folder.path().join("a.mp4")).unwrap() == fs::read(folder.path().join("b.mp4")).unwrap());
 }

@@ -1,6 +1,6 @@
 //! Processes that read films of strangers: with limits of memory, time and files, no network, and one folder to write in.
 //!
-//! The server starts `vmt confined`, which gives up its rights before it opens the film, and then is any other command of
+//! The server starts `vmt sandbox`, which gives up its rights before it opens the film, and then is any other command of
 //! `vmt`. What holds depends on the system: limits everywhere; Landlock (Linux 5.13) and seccomp on Linux.
 
 use std::env;
@@ -21,9 +21,9 @@ use vmt::{Clip, Geometry, Window};
 use vmt_files::warn;
 use vmt_server::{Problem, Running, Stop};
 
-use crate::read_film::{Facts, FilmLimits, Head, Reading};
+use crate::read_film::{FilmLimits, Metadata, Reading, WindowHeader};
 
-/// What a confined process may use.
+/// What a sandboxed process may use.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Bounds {
     /// Bytes of address space.
@@ -34,9 +34,9 @@ pub struct Bounds {
     pub file: u64,
 }
 
-/// Another command of this program, confined
+/// Another command of this program, in a sandbox
 #[derive(clap::Args)]
-pub struct ConfinedArgs {
+pub struct SandboxArgs {
     /// What it may use, as JSON
     bounds: String,
     /// The command
@@ -44,16 +44,16 @@ pub struct ConfinedArgs {
     command: Vec<OsString>,
 }
 
-impl ConfinedArgs {
+impl SandboxArgs {
     pub fn run(self) -> Result<()> {
         let bounds: Bounds = serde_json::from_str(&self.bounds)?;
-        confine(&bounds)?;
+        restrict(&bounds)?;
         crate::execute(["vmt".into()].into_iter().chain(self.command))
     }
 }
 
 /// Gives up what a reader of films does not need.
-fn confine(bounds: &Bounds) -> Result<()> {
+fn restrict(bounds: &Bounds) -> Result<()> {
     let limits = [
         (Resource::RLIMIT_AS, bounds.memory),
         (Resource::RLIMIT_CPU, bounds.seconds),
@@ -65,7 +65,7 @@ fn confine(bounds: &Bounds) -> Result<()> {
         setrlimit(resource, most, most).with_context(|| format!("{resource:?}"))?;
     }
     #[cfg(target_os = "linux")]
-    linux::confine()?;
+    linux::restrict()?;
     Ok(())
 }
 
@@ -135,7 +135,7 @@ mod linux {
         libc::SYS_swapon,
     ];
 
-    pub fn confine() -> Result<()> {
+    pub fn restrict() -> Result<()> {
         // With the server, even if that is killed.
         set_pdeathsig(Signal::SIGKILL)?;
         restrict_files()?;
@@ -194,9 +194,9 @@ mod linux {
     }
 }
 
-/// Starts confined processes in a folder.
+/// Starts sandboxed processes in a folder.
 #[derive(Clone)]
-pub struct Confined {
+pub struct Sandbox {
     pub folder: PathBuf,
     pub bounds: Bounds,
     pub limits: FilmLimits,
@@ -205,7 +205,7 @@ pub struct Confined {
     pub input: Option<&'static str>,
 }
 
-impl Confined {
+impl Sandbox {
     /// What a reader of the film says.
     pub fn ask<T: DeserializeOwned>(&self, reading: &Reading) -> Result<T> {
         let answer = self.run(self.reader(reading)?)?;
@@ -217,7 +217,7 @@ impl Confined {
         &self,
         reading: &Reading,
         geometry: Geometry,
-    ) -> Result<(Facts, impl Iterator<Item = Result<Window>> + use<>)> {
+    ) -> Result<(Metadata, impl Iterator<Item = Result<Window>> + use<>)> {
         let mut child = self.start(self.reader(reading)?)?;
         let mut pipe = BufReader::new(child.pipe.take().context("it has no standard output")?);
         let mut line = String::new();
@@ -226,19 +226,19 @@ impl Confined {
             child.finish()?;
             anyhow::bail!("what reads the film said nothing");
         }
-        let facts = serde_json::from_str(&line)?;
+        let metadata = serde_json::from_str(&line)?;
         let mut child = Some(child);
         let mut next = move || -> Result<Option<Window>> {
             line.clear();
             pipe.read_line(&mut line)?;
             if line.is_empty() {
-                return child.take().map_or(Ok(()), Started::finish).map(|()| None);
+                return child.take().map_or(Ok(()), SandboxedChild::finish).map(|()| None);
             }
-            let Head { start, duration, frames } = serde_json::from_str(&line)?;
+            let WindowHeader { start, duration, frames } = serde_json::from_str(&line)?;
             let shape = (frames.min(geometry.frames()), 3, geometry.height(), geometry.width());
             let mut pixels = vec![0; shape.0 * shape.1 * shape.2 * shape.3];
             if pipe.read_exact(&mut pixels).is_err() {
-                child.take().map_or(Ok(()), Started::finish)?;
+                child.take().map_or(Ok(()), SandboxedChild::finish)?;
             }
             let clip = Clip::new(Array4::from_shape_vec(shape, pixels)?, &geometry)?;
             Ok(Some(Window { start, duration, clip }))
@@ -252,7 +252,7 @@ impl Confined {
             is_over = !matches!(window, Some(Ok(_)));
             window
         });
-        Ok((facts, windows))
+        Ok((metadata, windows))
     }
 
     /// Runs another command of this program in the folder.
@@ -270,7 +270,7 @@ impl Confined {
 
     fn command(&self) -> Result<Command> {
         let mut command = Command::new(env::current_exe()?);
-        command.args(["confined", &serde_json::to_string(&self.bounds)?]);
+        command.args(["sandbox", &serde_json::to_string(&self.bounds)?]);
         command.current_dir(&self.folder).env_clear();
         for name in ["PATH", "LD_LIBRARY_PATH"] {
             command.envs(env::var_os(name).map(|value| (name, value)));
@@ -291,10 +291,10 @@ impl Confined {
         Ok(answer)
     }
 
-    fn start(&self, mut command: Command) -> Result<Started> {
+    fn start(&self, mut command: Command) -> Result<SandboxedChild> {
         let running = self.stop.spawn(&mut command).map_err(|error| match error.kind() {
             io::ErrorKind::Interrupted => anyhow!("the work was stopped"),
-            _ => NoProcess(error).into(),
+            _ => SpawnError(error).into(),
         })?;
         let pipe = running.child().stdout.take();
         let errors = running.child().stderr.take();
@@ -309,46 +309,46 @@ impl Confined {
             }
             let _ = sender.send(text);
         });
-        Ok(Started { running, pipe, said, bounds: self.bounds.clone() })
+        Ok(SandboxedChild { running, pipe, said, bounds: self.bounds.clone() })
     }
 }
 
 /// No process could be started.
 #[derive(Debug)]
-pub struct NoProcess(pub io::Error);
+pub struct SpawnError(pub io::Error);
 
-impl std::fmt::Display for NoProcess {
+impl std::fmt::Display for SpawnError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "no process can be started: {}", self.0)
     }
 }
 
-impl std::error::Error for NoProcess {}
+impl std::error::Error for SpawnError {}
 
-/// What a confined process said was wrong.
+/// What a sandboxed process said was wrong.
 #[derive(Debug)]
-pub struct Said {
+pub struct ChildError {
     pub message: String,
     /// Whether its call was wrong.
     pub usage: bool,
 }
 
-impl std::fmt::Display for Said {
+impl std::fmt::Display for ChildError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Said {}
+impl std::error::Error for ChildError {}
 
-struct Started {
+struct SandboxedChild {
     running: Running,
     pipe: Option<std::process::ChildStdout>,
     said: mpsc::Receiver<String>,
     bounds: Bounds,
 }
 
-impl Started {
+impl SandboxedChild {
     fn finish(self) -> Result<()> {
         let status = self.running.wait()?;
         let said = self.said.recv().unwrap_or_default();
@@ -356,7 +356,7 @@ impl Started {
             return Ok(());
         }
         let text = said.trim().trim_start_matches("vmt: ").trim_start_matches("error: ");
-        Err(Said { message: self.fault(status, text), usage: status.code() == Some(2) }.into())
+        Err(ChildError { message: self.fault(status, text), usage: status.code() == Some(2) }.into())
     }
 
     fn fault(&self, status: ExitStatus, text: &str) -> String {
@@ -375,10 +375,10 @@ impl Started {
 
 /// The problem that an error is, for the client: what is wrong with its options and files, unless it is the server's own fault.
 pub fn problem(error: &anyhow::Error) -> Problem {
-    if let Some(NoProcess(error)) = error.downcast_ref() {
+    if let Some(SpawnError(error)) = error.downcast_ref() {
         return Problem::no_process(error);
     }
-    if let Some(Said { message, usage }) = error.downcast_ref() {
+    if let Some(ChildError { message, usage }) = error.downcast_ref() {
         if message.contains("No space left on device") || message.contains("os error 28") {
             return Problem::no_space("the server's disk is full");
         }
@@ -408,7 +408,7 @@ pub fn problem(error: &anyhow::Error) -> Problem {
     }
 }
 
-/// Says once what confines readers of films.
+/// Says once what the sandbox of films' readers is made of.
 pub fn announce() {
     warn(format_args!("films are read in processes of their own: {}", layers()));
 }
