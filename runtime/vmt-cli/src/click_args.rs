@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use vmt::Tempo;
-use vmt::click::{self, Choice, Click, FrameRate, Hit, HitKind, STEADY_BPM, TempoChoice, Timeline, read_markers};
+use vmt::click::{
+    self, Choice, Click, FilmHits, FrameRate, Hit, HitKind, STEADY_BPM, TempoChoice, Timeline, read_markers,
+};
 use vmt_render::Film;
 
 use crate::input::InputArgs;
@@ -85,21 +87,26 @@ impl ClickArgs {
         Choice { tempo: self.tempo.unwrap_or_default(), beats_per_bar: self.beats_per_bar(), follow_film }
     }
 
-    /// The click track of `film`, which may be read for it; `length` is that of the part in `range`, as far as its header tells.
-    /// `follow`: density and loudness are to follow how much the picture changes.
+    /// Whether the film's hits are wanted: for a model that is `conditioned`, and whose density and loudness are to `follow` how
+    /// much the picture changes.
+    pub fn wants_hits(&self, conditioned: bool, follow: bool) -> bool {
+        conditioned && (follow || self.choice(follow).fits(self.has_hits()))
+    }
+
+    /// The click track of `film`, whose hits are those of `found`; `length` is that of the part in `range`, as far as its header
+    /// tells. `conditioned` and `follow` are those of [`Self::wants_hits`].
     pub fn click(
         &self,
         input: &InputArgs,
         film: &Film,
         range: &Range<Duration>,
-        length: Option<Duration>,
+        (length, found): (Option<Duration>, Option<FilmHits>),
         conditioned: bool,
         follow: bool,
     ) -> Result<Click> {
         let choice = self.choice(follow);
         let wanted = conditioned && choice.fits(self.has_hits());
         let follow = conditioned && follow;
-        let found = if wanted || follow { input.find_hits(film, range)? } else { None };
         let length = found.as_ref().map(|found| found.duration).or(length);
         let hits = self.set_hits(input, film, range, length)?;
         if (wanted || follow) && found.as_ref().is_none_or(|found| found.duration > click::MAX_END) {

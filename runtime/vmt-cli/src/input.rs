@@ -11,7 +11,7 @@ use vmt::{Geometry, Window};
 use vmt_render::Film;
 
 #[cfg(feature = "server")]
-use crate::read_film::{Reading, Wanted};
+use crate::read_film::{Metadata, Reading, Wanted};
 use crate::{image_sequence, moment, paths, usage};
 
 /// The film to compose for
@@ -80,8 +80,6 @@ impl InputArgs {
     pub fn find_hits(&self, film: &Film, range: &Range<Duration>) -> Result<Option<FilmHits>> {
         match film {
             Film::Frames { folder, .. } if paths::is_standard(folder) => Ok(None),
-            #[cfg(feature = "server")]
-            _ if let Some(reader) = &self.reader => reader.ask(&self.reading(film, Wanted::Hits)),
             Film::Frames { folder, fps } => {
                 find_hits(image_sequence::thumbnails(folder, *fps, range.clone())?).map(Some)
             }
@@ -135,14 +133,6 @@ impl InputArgs {
         geometry: Geometry,
         hop: usize,
     ) -> Result<(Windows, Option<Duration>)> {
-        #[cfg(feature = "server")]
-        if let Some(reader) = &self.reader {
-            let (metadata, windows) =
-                reader.windows(&self.reading(film, Wanted::Windows { geometry, hop }), geometry)?;
-            // Of raw frames, which elsewhere come through a pipe, no length is known.
-            let length = metadata.length.filter(|_| matches!(film, Film::Video(_)));
-            return Ok((Box::new(windows), length));
-        }
         match film {
             Film::Frames { folder, fps } => {
                 let windows: Windows = match (paths::is_standard(folder), self.size) {
@@ -164,6 +154,27 @@ impl InputArgs {
             #[cfg(not(feature = "video"))]
             Film::Video(path) => bail!("{}: this program was built without FFmpeg", path.display()),
         }
+    }
+
+    /// The same, and the film's hits if `hits` says that they are wanted.
+    pub fn windows_and_hits(
+        &self,
+        film: &Film,
+        range: Range<Duration>,
+        geometry: Geometry,
+        hop: usize,
+        hits: bool,
+    ) -> Result<(Windows, Option<Duration>, Option<FilmHits>)> {
+        #[cfg(feature = "server")]
+        if let Some(reader) = &self.reader {
+            let reading = self.reading(film, Wanted::Windows { geometry, hop, hits });
+            let (Metadata { length, hits }, windows) = reader.windows(&reading, geometry, hop)?;
+            // Of raw frames, which elsewhere come through a pipe, no length is known.
+            return Ok((Box::new(windows), length.filter(|_| matches!(film, Film::Video(_))), hits));
+        }
+        let (windows, length) = self.windows(film, range.clone(), geometry, hop)?;
+        let found = if hits { self.find_hits(film, &range)? } else { None };
+        Ok((windows, length, found))
     }
 }
 

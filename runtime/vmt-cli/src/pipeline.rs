@@ -54,8 +54,10 @@ impl<'a> Pipeline<'a> {
         let geometry = composer.engine().geometry();
         let conditioned = bundle.manifest().decoder.conditions.is_some();
         let mut options = self.options.clone();
-        let (windows, length) = self.input.windows(&film, self.range.clone(), geometry, options.hop(&geometry))?;
-        let click = self.click.click(self.input, &film, &self.range, length, conditioned, self.follow)?;
+        let (hop, wants_hits) = (options.hop(&geometry), self.click.wants_hits(conditioned, self.follow));
+        let (windows, length, found) =
+            self.input.windows_and_hits(&film, self.range.clone(), geometry, hop, wants_hits)?;
+        let click = self.click.click(self.input, &film, &self.range, (length, found), conditioned, self.follow)?;
         let outputs = &outputs.with_tempo(click.bpm);
         let Conditions { beats, hits, end, density, loudness, .. } = click.conditions.clone();
         options.conditions = Conditions { beats, hits, end, ..options.conditions };

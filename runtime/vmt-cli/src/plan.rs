@@ -18,7 +18,8 @@ pub fn run(input: &InputArgs, film: &Film, generation: &GenerationArgs) -> Resul
     let bundle = generation.bundle()?;
     generation.click.check(true, false)?;
     let length = input.length(film, &range)?;
-    let click = generation.click.click(input, film, &range, length, true, false)?;
+    let found = if generation.click.wants_hits(true, false) { input.find_hits(film, &range)? } else { None };
+    let click = generation.click.click(input, film, &range, (length, found), true, false)?;
     lines(&click, None).iter().try_for_each(print)?;
     if let Some(track) = &click.track {
         tempo_lines(track).iter().try_for_each(print)?;

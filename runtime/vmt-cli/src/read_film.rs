@@ -1,12 +1,13 @@
 //! `vmt read-film`: reads a film for another process, which is told what it wants to know on standard output.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ndarray::s;
 use serde::{Deserialize, Serialize};
-use vmt::click::find_hits;
+use vmt::click::{FilmHits, HitFinder};
 use vmt::{Geometry, Window};
 use vmt_render::Film;
 use vmt_video::Video;
@@ -39,20 +40,22 @@ pub enum Wanted {
     /// [`Metadata`].
     Metadata,
     FrameRate,
-    /// The hits; none of raw frames.
-    Hits,
-    /// A line of [`Metadata`]; then for each window a line with its [`WindowHeader`], and its pixels.
+    /// A line of [`Metadata`]; then for each window a line with its [`WindowHeader`], and the pixels of those pictures that are
+    /// not in the window before.
     Windows {
         geometry: Geometry,
         hop: usize,
+        hits: bool,
     },
 }
 
-/// What is known of a film before it is read.
+/// What is known of a film before its windows.
 #[derive(Serialize, Deserialize)]
 pub struct Metadata {
-    /// How long the part is that is wanted.
+    /// How long the part is that is wanted, as far as the header tells.
     pub length: Option<Duration>,
+    /// The hits, if they are wanted; none of raw frames.
+    pub hits: Option<FilmHits>,
 }
 
 /// What stands before the pixels of a window.
@@ -84,31 +87,33 @@ impl ReadFilmArgs {
         match reading.wanted {
             Wanted::Metadata => line(serde_json::to_string(&metadata(&input, &reading, &limits)?)?),
             Wanted::FrameRate => line(serde_json::to_string(&input.frame_rate(&reading.film)?)?),
-            Wanted::Hits => {
-                let Film::Video(path) = &reading.film else { return line("null".to_owned()) };
-                let mut shown = 0;
-                let found = find_hits(Video::open(path)?.thumbnails(range).map(|frame| {
-                    let frame = frame?;
+            Wanted::Windows { geometry, hop, hits } => {
+                let mut metadata = metadata(&input, &reading, &limits)?;
+                let path = match &reading.film {
+                    Film::Video(path) if hits => path,
+                    film => {
+                        line(serde_json::to_string(&metadata)?)?;
+                        let (windows, _) = input.windows(film, range, geometry, hop)?;
+                        return limits.write(windows, hop, io::stdout().lock());
+                    }
+                };
+                // One pass: the windows wait in a file without a name until all hits are known.
+                let (mut finder, mut shown) = (HitFinder::default(), 0);
+                let windows = Video::open(path)?.windows_and_thumbnails(range, geometry, hop, |frame| {
                     // Those before the part have no duration. Some headers have no rate, or a wrong one.
                     shown += u32::from(!frame.duration.is_zero());
                     limits.check_rate(f64::from(shown) / (frame.time.as_secs_f64() + 1.0))?;
-                    anyhow::Ok(frame)
-                }))?;
+                    finder.push(frame);
+                    anyhow::Ok(())
+                });
+                let mut file = tempfile::tempfile_in(".")?;
+                limits.write(windows, hop, BufWriter::new(&file))?;
+                let found = finder.finish();
                 limits.check_length(Some(found.duration))?;
-                line(serde_json::to_string(&found)?)
-            }
-            Wanted::Windows { geometry, hop } => {
-                line(serde_json::to_string(&metadata(&input, &reading, &limits)?)?)?;
-                let (windows, _) = input.windows(&reading.film, range, geometry, hop)?;
-                let mut out = io::stdout().lock();
-                for window in windows {
-                    let Window { start, duration, clip, .. } = window?;
-                    limits.check_length(Some(start + duration))?;
-                    serde_json::to_writer(&mut out, &WindowHeader { start, duration, frames: clip.frames() })?;
-                    out.write_all(b"\n")?;
-                    out.write_all(clip.pixels().as_slice().context("its pixels lie apart")?)?;
-                    out.flush()?;
-                }
+                metadata.hits = Some(found);
+                line(serde_json::to_string(&metadata)?)?;
+                file.rewind()?;
+                io::copy(&mut file, &mut io::stdout().lock())?;
                 Ok(())
             }
         }
@@ -116,6 +121,24 @@ impl ReadFilmArgs {
 }
 
 impl FilmLimits {
+    /// Writes windows as [`Wanted::Windows`] says, if they are within the limits.
+    fn write(&self, windows: impl Iterator<Item = Result<Window>>, hop: usize, mut out: impl Write) -> Result<()> {
+        let mut written = 0;
+        for window in windows {
+            let Window { start, duration, clip, .. } = window?;
+            self.check_length(Some(start + duration))?;
+            let frames = clip.frames();
+            serde_json::to_writer(&mut out, &WindowHeader { start, duration, frames })?;
+            out.write_all(b"\n")?;
+            let pixels = clip.pixels();
+            let new = pixels.slice(s![written.., .., .., ..]);
+            out.write_all(new.to_slice().context("its pixels lie apart")?)?;
+            out.flush()?;
+            written = frames.saturating_sub(hop);
+        }
+        Ok(())
+    }
+
     fn check_rate(&self, rate: f64) -> Result<()> {
         let most = self.frames_per_second;
         ensure!(rate <= f64::from(most), "the film must have at most {most} frames a second, but has {rate:.1}");
@@ -160,5 +183,5 @@ fn metadata(input: &InputArgs, reading: &Reading, limits: &FilmLimits) -> Result
     ensure!(pixels <= most, "a frame must have at most {most} pixels, but has {width} x {height}");
     limits.check_rate(rate)?;
     limits.check_length(length)?;
-    Ok(Metadata { length })
+    Ok(Metadata { length, hits: None })
 }

@@ -212,11 +212,12 @@ impl Sandbox {
         serde_json::from_slice(&answer).context("what reads the film")
     }
 
-    /// What is known of a film, and its windows as they are read.
+    /// What is known of a film, and its windows as they are read, which begin `hop` pictures apart.
     pub fn windows(
         &self,
         reading: &Reading,
         geometry: Geometry,
+        hop: usize,
     ) -> Result<(Metadata, impl Iterator<Item = Result<Window>> + use<>)> {
         let mut child = self.start(self.reader(reading)?)?;
         let mut pipe = BufReader::new(child.pipe.take().context("it has no standard output")?);
@@ -228,6 +229,9 @@ impl Sandbox {
         }
         let metadata = serde_json::from_str(&line)?;
         let mut child = Some(child);
+        let picture = 3 * geometry.height() * geometry.width();
+        // The pictures that are also in the next window.
+        let mut shared = Vec::new();
         let mut next = move || -> Result<Option<Window>> {
             line.clear();
             pipe.read_line(&mut line)?;
@@ -236,10 +240,14 @@ impl Sandbox {
             }
             let WindowHeader { start, duration, frames } = serde_json::from_str(&line)?;
             let shape = (frames.min(geometry.frames()), 3, geometry.height(), geometry.width());
-            let mut pixels = vec![0; shape.0 * shape.1 * shape.2 * shape.3];
-            if pipe.read_exact(&mut pixels).is_err() {
+            let mut pixels = std::mem::take(&mut shared);
+            let known = pixels.len();
+            pixels.resize(shape.0 * picture, 0);
+            let new = pixels.get_mut(known..).context("what reads the film names too few pictures")?;
+            if pipe.read_exact(new).is_err() {
                 child.take().map_or(Ok(()), SandboxedChild::finish)?;
             }
+            shared.extend(pixels.iter().skip(hop * picture));
             let clip = Clip::new(Array4::from_shape_vec(shape, pixels)?, &geometry)?;
             Ok(Some(Window { start, duration, clip }))
         };

@@ -46,6 +46,8 @@ const OWN: [&str; 17] = [
 ];
 /// Options that change how music is rendered, not what is composed.
 const RENDERING: [&str; 3] = ["hands", "thumbnails", "original_volume"];
+/// Formats that are written of the record alone and in a moment, so that they need no process.
+const OF_RECORD: [&str; 3] = ["mid", "musicxml", "mxl"];
 /// Options whose value is a file.
 const FILES: [&str; 3] = ["primer", "hits", "intensity"];
 
@@ -353,13 +355,15 @@ impl Worker {
     }
 
     fn try_render(&self, call: &Call, take: usize, extension: &str, stop: &Stop) -> Result<()> {
-        let record = vmt_server::music_name(take, "json");
-        let music = vmt_server::music_name(take, extension);
+        let needs_process = !OF_RECORD.contains(&extension);
+        // A process is in the folder.
+        let folder = if needs_process { Path::new("") } else { &call.folder };
+        let file = |extension| folder.join(vmt_server::music_name(take, extension)).into_os_string();
         let mut arguments: Vec<OsString> = ["compose".into()].to_vec();
         if call.has_film() {
-            arguments.push(Call::FILM.into());
+            arguments.push(folder.join(Call::FILM).into());
         }
-        arguments.extend(["--quiet", "--from", &record, "-o", &music].map(OsString::from));
+        arguments.extend(["--quiet".into(), "--from".into(), file("json"), "-o".into(), file(extension)]);
         // An option of other files than this is none of it.
         let fits = |given: &OsString| match given.to_string_lossy().split('=').next() {
             Some("--hands") => ["mid", "wav"].contains(&extension),
@@ -367,7 +371,11 @@ impl Worker {
             _ => COPIES.contains(&extension),
         };
         arguments.extend(self::arguments(call, true).map_err(Refused)?.into_iter().filter(fits));
-        self.sandbox(call, stop).vmt(&arguments)
+        if needs_process {
+            self.sandbox(call, stop).vmt(&arguments)
+        } else {
+            crate::execute(["vmt".into()].into_iter().chain(arguments))
+        }
     }
 }
 

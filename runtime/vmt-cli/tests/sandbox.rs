@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 
 const BOUNDS: &str = r#"{"memory": 2000000000, "seconds": 30, "file": 1000000}"#;
 const LIMITS: &str = r#"{"seconds": 60, "pixels": 1000000, "frames_per_second": 60}"#;
+const HITS: &str =
+    r#"{"Windows": {"geometry": {"frames": 40, "height": 8, "width": 8, "frame_ms": 250}, "hop": 10, "hits": true}}"#;
 
 fn demo() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../../tests/data/demo.mp4"].iter().collect()
@@ -37,8 +39,8 @@ fn a_film_in_its_folder_is_read_and_no_other_file() {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(demo(), folder.path().join("film")).unwrap();
     let (code, said) = read(folder.path(), LIMITS, "film", r#""Metadata""#);
-    assert_eq!((code, said.as_str()), (Some(0), "{\"length\":{\"secs\":12,\"nanos\":0}}\n"));
-    let (code, said) = read(folder.path(), LIMITS, "film", r#""Hits""#);
+    assert_eq!((code, said.as_str()), (Some(0), "{\"length\":{\"secs\":12,\"nanos\":0},\"hits\":null}\n"));
+    let (code, said) = read(folder.path(), LIMITS, "film", HITS);
     assert!(code == Some(0) && said.contains(r#""kind":"cut""#), "{said}");
 
     let other = tempfile::tempdir().unwrap();
@@ -48,7 +50,7 @@ fn a_film_in_its_folder_is_read_and_no_other_file() {
     // A playlist may name other files; none of them is opened.
     let list = format!("ffconcat version 1.0\nfile {}\n", other.path().join("film").display());
     fs::write(folder.path().join("list"), list).unwrap();
-    let (code, said) = read(folder.path(), LIMITS, "list", r#""Hits""#);
+    let (code, said) = read(folder.path(), LIMITS, "list", HITS);
     assert_eq!(code, Some(1), "{said}");
     fs::write(other.path().join("manifest.yaml"), "").unwrap();
     let (code, said) = sandboxed(folder.path(), BOUNDS, &["inspect", other.path().to_str().unwrap()]);
@@ -72,7 +74,7 @@ fn limits_hold() {
     }
     // What comes before a part does not count.
     let few = r#"{"seconds": 60, "pixels": 1000000, "frames_per_second": 30}"#;
-    let (code, said) = read_from(folder.path(), few, "film", r#""Hits""#, 6.0);
+    let (code, said) = read_from(folder.path(), few, "film", HITS, 6.0);
     assert_eq!(code, Some(0), "{said}");
     let file = r#"{"memory": 2000000000, "seconds": 30, "file": 1000}"#;
     let (code, said) = sandboxed(folder.path(), file, &["compose", "film", "-o", "a.wav", "--engine", "tract"]);

@@ -170,16 +170,37 @@ impl Video {
     /// # Errors
     /// As [`Self::windows`].
     pub fn windows_between(
-        mut self,
+        self,
         range: Range<Duration>,
         geometry: Geometry,
         hop: usize,
     ) -> impl Iterator<Item = Result<Window, Error>> {
-        let path = self.path.clone();
-        let mut pixels = Pixels::new(geometry, self.display_matrix);
-        let frames = iter::from_fn(move || self.frame().transpose());
-        vmt::windows(vmt::excerpt(frames, range), geometry, hop, move |picture| {
+        let (path, mut pixels) = (self.path.clone(), Pixels::new(geometry, self.display_matrix));
+        vmt::windows(self.excerpt(range), geometry, hop, move |picture| {
             pixels.of(picture).map_err(|error| unconverted(&path, error))
+        })
+    }
+
+    /// The same, and in the same pass every frame of [`Self::thumbnails`], for `each`, whose errors are the windows' too.
+    ///
+    /// # Errors
+    /// As [`Self::windows`], and those of `each`.
+    pub fn windows_and_thumbnails<E: From<Error> + From<vmt::Error>>(
+        self,
+        range: Range<Duration>,
+        geometry: Geometry,
+        hop: usize,
+        mut each: impl FnMut(&Frame<Thumbnail>) -> Result<(), E>,
+    ) -> impl Iterator<Item = Result<Window, E>> {
+        let (path, mut pixels) = (self.path.clone(), Pixels::new(geometry, self.display_matrix));
+        let mut thumbnail = self.thumbnail();
+        let frames = self.excerpt(range).map(move |frame| {
+            let frame = frame?;
+            each(&thumbnail(&frame)?)?;
+            Ok(frame)
+        });
+        vmt::windows(frames, geometry, hop, move |picture| {
+            Ok(pixels.of(picture).map_err(|error| unconverted(&path, error))?)
         })
     }
 
@@ -187,21 +208,29 @@ impl Video {
     ///
     /// # Errors
     /// As [`Self::windows`].
-    pub fn thumbnails(mut self, range: Range<Duration>) -> impl Iterator<Item = Result<Frame<Thumbnail>, Error>> {
+    pub fn thumbnails(self, range: Range<Duration>) -> impl Iterator<Item = Result<Frame<Thumbnail>, Error>> {
+        let mut thumbnail = self.thumbnail();
+        self.excerpt(range).map(move |frame| thumbnail(&frame?))
+    }
+
+    /// Squeezes frames.
+    fn thumbnail(&self) -> impl FnMut(&Frame<frame::Video>) -> Result<Frame<Thumbnail>, Error> + use<> {
         let path = self.path.clone();
         let geometry = Geometry::PAPER.with_size(click::HEIGHT, click::WIDTH);
         let mut pixels = geometry.map(|geometry| Pixels::new(geometry, self.display_matrix));
-        let frames = iter::from_fn(move || self.frame().transpose());
-        vmt::excerpt(frames, range).map(move |frame| {
-            let Frame { time, duration, picture } = frame?;
+        move |&Frame { time, duration, ref picture }| {
             let mut thumbnail: Thumbnail = [0; _];
             // Frames before the part are not shown.
             if let Some(pixels) = pixels.as_mut().filter(|_| !duration.is_zero()) {
-                let rgb = pixels.of(&picture).map_err(|error| unconverted(&path, error))?;
+                let rgb = pixels.of(picture).map_err(|error| unconverted(&path, error))?;
                 thumbnail.iter_mut().zip(&rgb).for_each(|(to, &from)| *to = from);
             }
             Ok(Frame { time, duration, picture: thumbnail })
-        })
+        }
+    }
+
+    fn excerpt(mut self, range: Range<Duration>) -> impl Iterator<Item = Result<Frame<frame::Video>, Error>> {
+        vmt::excerpt(iter::from_fn(move || self.frame().transpose()), range)
     }
 
     /// Frames a second on the average, as a ratio, if the file's header tells: 30000 / 1001 for 29.97.

@@ -83,6 +83,28 @@ fn index_at(times: &[f64], moment: f64) -> usize {
     times.iter().rposition(|&time| time <= moment + 1e-6).unwrap()
 }
 
+#[test]
+fn one_pass_yields_what_two_do() {
+    let films = Films::new();
+    films.ffmpeg("-f lavfi -i testsrc2=s=64x48:r=10:d=14 -pix_fmt yuv420p a.mp4");
+    let open = || Video::open(films.path("a.mp4")).unwrap();
+    for range in [Duration::ZERO..Duration::MAX, Duration::from_secs(1)..Duration::from_millis(12_340)] {
+        let mut frames = Vec::new();
+        let windows = open().windows_and_thumbnails(range.clone(), Geometry::PAPER, 10, |frame| {
+            frames.push(frame.clone());
+            Ok::<_, Error>(())
+        });
+        let windows: Vec<_> = windows.collect::<Result<_, _>>().unwrap();
+        let alone = open().windows_between(range.clone(), Geometry::PAPER, 10).collect::<Result<Vec<_>, _>>().unwrap();
+        assert!(windows == alone && windows.len() > 1);
+        assert!(frames == open().thumbnails(range).collect::<Result<Vec<_>, _>>().unwrap());
+    }
+    let refused = open().windows_and_thumbnails(Duration::ZERO..Duration::MAX, Geometry::PAPER, 10, |_| {
+        Err(Error::Unreadable { path: PathBuf::new(), reason: "refused".to_owned() })
+    });
+    assert!(refused.last().unwrap().unwrap_err().to_string().contains("refused"));
+}
+
 mod times {
     use super::*;
 
