@@ -18,7 +18,8 @@ pub struct Options {
     /// makes in the logits counts. 0 composes as without video, 1 is the model, more exaggerates. Other than 1 takes twice
     /// the lanes.
     pub guidance: f32,
-    /// The same for density and loudness in [`conditions`](Self::conditions): more than 1 keeps the music closer to them.
+    /// The same for density and loudness in [`conditions`](Self::conditions): more than 1 keeps the music closer to them, and a
+    /// [`cadence`](Self::cadence) too.
     #[serde(default = "unguided", skip_serializing_if = "is_unguided")]
     pub intensity_guidance: f32,
     /// Takes whatever the model gives, playable or not, instead of keeping to the grammar; each window on its own.
@@ -35,7 +36,8 @@ pub struct Options {
     /// A note is struck at each hit point in [`conditions`](Self::conditions). If not, the model is told of them all the same.
     #[serde(default = "struck", skip_serializing_if = "Clone::clone")]
     pub strike_hits: bool,
-    /// The music ends on the tonic chord, struck on the last downbeat before the [`end`](Conditions::end) and held to it.
+    /// The music ends on the tonic chord, struck on the last downbeat before the [`end`](Conditions::end) and held to it; with
+    /// [`intensity_guidance`](Self::intensity_guidance) above 1, where it is to be dense there, played on to the last beat.
     /// Without a key in [`conditions`](Self::conditions), the key is that of the last seconds.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cadence: bool,
@@ -77,8 +79,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The usual [`intensity_guidance`](Self::intensity_guidance) for curves that were drawn by hand, which are meant: with it the rank
-    /// correlations of density and loudness with such a curve are .70 and .82, without any .37 and .38.
+    /// The usual [`intensity_guidance`](Self::intensity_guidance) for curves that were drawn by hand, which are meant: with it (and a
+    /// [`cadence`](Self::cadence) that follows) the rank correlations of density and loudness with such curves are .89 and .93.
     pub const BY_HAND_INTENSITY_GUIDANCE: f32 = 6.0;
 
     /// The same, with this [`sampling`](Self::sampling).

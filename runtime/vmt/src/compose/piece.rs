@@ -203,7 +203,8 @@ impl<'c, W: Iterator> Piece<'c, W> {
                 processors.push(Box::new(Metre::new(conditions.clone(), options.quantize, strike_hits)));
             }
             if options.cadence {
-                processors.push(Box::new(Cadence::new(conditions.clone())));
+                let cadence = Cadence::new(conditions.clone());
+                processors.push(Box::new(if options.intensity_guidance > 1.0 { cadence.dense() } else { cadence }));
             }
             Ok(Lane::new(prefix, processors))
         };
