@@ -30,7 +30,8 @@ pub struct Options {
     /// model that was not trained with [conditions](crate::Condition) does without.
     #[serde(default, skip_serializing_if = "Conditions::is_unknown")]
     pub conditions: Conditions,
-    /// Notes begin only on the sixteenths and the triplets of the beats in [`conditions`](Self::conditions).
+    /// Notes begin only on the sixteenths and the triplets of the beats in [`conditions`](Self::conditions). If not, and there are
+    /// beats, how long pauses last is drawn at a temperature of 0.85 times that of [`sampling`](Self::sampling).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub quantize: bool,
     /// A note is struck at each hit point in [`conditions`](Self::conditions). If not, the model is told of them all the same.

@@ -12,8 +12,8 @@ use super::options::Options;
 use super::ranking::Rank;
 use super::seam::Take;
 use crate::decode::{
-    Cadence, DensityBias, Generator, Grammar, Guidance, Lane, LogitsProcessor, Metre, SampledToken, Scales,
-    Unconstrained,
+    Cadence, DensityBias, Generator, Grammar, Guidance, Lane, LogitsProcessor, Metre, PauseTemperature, SampledToken,
+    Scales, Unconstrained,
 };
 use crate::error::{Error, Result};
 use crate::model::{Engine, check_takes};
@@ -197,6 +197,9 @@ impl<'c, W: Iterator> Piece<'c, W> {
                 .min_rest(*seam - span.start)
                 .controls(&options.controls);
             processors.extend(options.controls.density.map(|density| Box::new(DensityBias::new(density)) as _));
+            if !options.quantize && !options.conditions.beats.is_empty() {
+                processors.push(Box::new(PauseTemperature::new(PauseTemperature::USUAL)));
+            }
             processors.push(Box::new(if span.open_ended { grammar.open_ended() } else { grammar }));
             let strike_hits = options.strike_hits && conditions.hits.is_some();
             if options.quantize || strike_hits {
