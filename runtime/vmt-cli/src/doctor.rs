@@ -7,7 +7,9 @@ use ndarray::Array4;
 use vmt::{Backend, Bundle, Clip, Token};
 use vmt_files::print;
 
-/// Lists engines, libraries and threads, and tries each engine; fails if none works
+use crate::nvidia;
+
+/// Lists engines, libraries, threads and NVIDIA's GPUs, and tries each engine; fails if none works
 #[derive(clap::Args)]
 pub struct DoctorArgs {}
 
@@ -24,6 +26,17 @@ impl DoctorArgs {
         if let Ok(library) = vmt::ort::library() {
             print(format_args!("library  {} ({})", library.path.display(), library.build))?;
         }
+        match nvidia::driver() {
+            Some(version) => {
+                print(format_args!("driver   NVIDIA {version}"))?;
+                let gpus = nvidia::gpus();
+                let none = gpus.is_empty().then(|| "none that the driver shows".to_owned());
+                for gpu in gpus.into_iter().chain(none) {
+                    print(format_args!("GPU      {gpu}"))?;
+                }
+            }
+            None => print("GPU      none: NVIDIA's driver is not loaded")?,
+        }
         let bundle = Bundle::built_in()?;
         let mut works = false;
         for (name, backend) in [("tract", Backend::Tract), ("ort", Backend::Ort), ("cuda", Backend::Cuda)] {
@@ -32,8 +45,8 @@ impl DoctorArgs {
                     works = true;
                     print(format_args!("{name:8} works: {what}"))?;
                 }
-                // The error begins with the engine's name.
-                Err(error) => print(format_args!("no engine {error}"))?,
+                // The error begins with the engine's name; what CUDA lacks is a line each.
+                Err(error) => print(format!("no engine {error}").replace('\n', "\n         "))?,
             }
         }
         ensure!(works, "at least one engine must work, but none does");

@@ -14,6 +14,7 @@ mod inspect;
 mod intensity;
 mod midi_file;
 mod moment;
+mod nvidia;
 mod outputs;
 mod paths;
 mod pipeline;

@@ -35,9 +35,26 @@ fn library() -> PathBuf {
 #[test]
 fn doctor_tries_every_engine() {
     let said = run(&mut vmt(&["doctor"]), 0);
-    for want in ["tract    works: ", "ort      works: ", "no engine cuda: not in this program", "libonnxruntime.so"] {
+    for want in
+        ["tract    works: ", "ort      works: ", "no engine cuda: /", ".so is built without CUDA; ", "\nGPU      "]
+    {
         assert!(said.contains(want), "{said}");
     }
+}
+
+/// The library of these tests is built without it.
+#[test]
+fn cuda_that_is_missing_is_an_error_before_any_work() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("a.mid").display().to_string();
+    let want = format!("vmt: cuda: {} is built without CUDA; ", library().display());
+    for call in [["compose", &demo(), "-o", &out].as_slice(), &["serve", "--listen", "127.0.0.1:0"]] {
+        let mut vmt = vmt(call);
+        vmt.args(["--engine", "cuda"]).env("ORT_DYLIB_PATH", library());
+        let said = run(&mut vmt, 1);
+        assert!(said.contains(&want), "{said}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -81,7 +81,10 @@ fn options_out_of_range() {
     }
     for (option, want) in [
         ("--bundle @missing", "@missing/manifest.yaml: No such file"),
-        ("--engine cuda", "cuda: not in this program; build it with vmt's feature of this name"),
+        (
+            "--engine cuda",
+            "libonnxruntime.so is built without CUDA; a library with it is in PyPI's package onnxruntime-gpu",
+        ),
     ] {
         place.fails(1, &format!("{compose} {option}"), want);
     }

@@ -2,6 +2,8 @@
 
 mod backend;
 mod bundle;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod engine;
 mod graph;
 mod lanes;

@@ -4,7 +4,7 @@ use std::{
     env,
     ffi::OsStr,
     fs::{self, File},
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock, PoisonError},
 };
@@ -118,11 +118,8 @@ fn loaded() -> Result<&'static (Library, Environment)> {
                 environment.set_log_level(ort::logging::LogLevel::Error);
                 return Ok(LIBRARY.get_or_init(|| (Library { path, build: ort::info() }, environment)));
             }
-            // The loader's own words are one level down.
             Err(ort::LoadDynamicError::Dlopen { error, .. }) => {
-                let why =
-                    std::error::Error::source(&error).map_or_else(|| error.to_string(), |cause| cause.to_string());
-                found.push(format!("{}: {why}", path.display()));
+                found.push(format!("{}: {}", path.display(), loader_says(&error)));
             }
             Err(error) => found.push(error.to_string()),
         }
@@ -132,6 +129,11 @@ fn loaded() -> Result<&'static (Library, Environment)> {
     let reason =
         format!("ONNX Runtime {OLDEST} or newer is needed; set {LIBRARY_VARIABLE} to its library. Tried: {tried}");
     Err(Error::Engine { engine: "ort", reason })
+}
+
+/// The system's loader's own words, which are one level down.
+pub(super) fn loader_says(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| cause.to_string())
 }
 
 /// Why the library at `path` is refused, if it has telemetry, or may have, and that is not turned off.
@@ -156,8 +158,7 @@ fn version(path: &Path) -> Option<(u32, u32)> {
     if !path.is_absolute() {
         return None;
     }
-    let mut beginning = Vec::new();
-    File::open(path).ok()?.take(1 << 20).read_to_end(&mut beginning).ok()?;
+    let beginning = beginning(path).ok()?;
     let parse = |at: usize| {
         let name = beginning[at + MARK.len()..].split(|&byte| byte == 0).next()?;
         let mut numbers = str::from_utf8(name).ok()?.split('.').map(str::parse);
@@ -165,6 +166,13 @@ fn version(path: &Path) -> Option<(u32, u32)> {
     };
     let marks = beginning.windows(MARK.len()).enumerate().filter(|(_, bytes)| *bytes == MARK);
     marks.map(|(at, _)| at).find_map(parse)
+}
+
+/// A library's first MiB, where the names are that it has and wants.
+pub(super) fn beginning(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(1 << 20).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The file that the system's loader found, where Linux says it.
@@ -216,7 +224,18 @@ struct OrtGraph {
 
 /// Loads `bundle` into ONNX Runtime, to run on `threads` threads, with up to `lanes` lanes of all sessions in one batch.
 pub(crate) fn load(bundle: &Bundle, device: Device, threads: usize, lanes: Option<usize>) -> Result<Box<dyn Engine>> {
-    let (_, environment) = loaded()?;
+    let (library, environment) = loaded().map_err(|error| match error {
+        Error::Engine { reason, .. } => Error::Engine { engine: device.name(), reason },
+        other => other,
+    })?;
+    #[cfg(feature = "cuda")]
+    if device == Device::Cuda {
+        let path = if library.path.is_absolute() { Some(library.path.clone()) } else { mapped() };
+        let lacks = super::cuda::lacks(&path.unwrap_or_default()).map_err(failed("cuda"))?;
+        if !lacks.is_empty() {
+            return Err(Error::Engine { engine: "cuda", reason: lacks.join("\n") });
+        }
+    }
     let load = |bytes: &[u8], inputs: &[&str], outputs: &[&str]| {
         let session = session(environment, bytes, device, threads).map_err(failed(device.name()))?;
         for (want, have) in [(inputs, session.inputs()), (outputs, session.outputs())] {
@@ -239,9 +258,13 @@ fn session(environment: &Environment, bytes: &[u8], device: Device, threads: usi
     let builder = builder.with_intra_threads(threads)?.with_intra_op_spinning(false)?;
     let mut builder = match device {
         Device::Cpu => builder,
-        // Without `error_on_failure` ONNX Runtime would fall back to the CPU in silence.
+        // Without `error_on_failure` ONNX Runtime would fall back to the CPU in silence. By default it multiplies in TF32, whose
+        // 10 bits of mantissa are too few for the tokens that other engines choose.
         #[cfg(feature = "cuda")]
-        Device::Cuda => builder.with_execution_providers([ort::ep::CUDA::default().build().error_on_failure()])?,
+        Device::Cuda => {
+            let provider = ort::ep::CUDA::default().with_tf32(false).build().error_on_failure();
+            builder.with_execution_providers([provider])?
+        }
     };
     builder.commit_from_memory(bytes)
 }
