@@ -224,13 +224,15 @@ struct OrtGraph {
 
 /// Loads `bundle` into ONNX Runtime, to run on `threads` threads, with up to `lanes` lanes of all sessions in one batch.
 pub(crate) fn load(bundle: &Bundle, device: Device, threads: usize, lanes: Option<usize>) -> Result<Box<dyn Engine>> {
-    let (library, environment) = loaded().map_err(|error| match error {
+    let loaded = loaded().map_err(|error| match error {
         Error::Engine { reason, .. } => Error::Engine { engine: device.name(), reason },
         other => other,
     })?;
+    let environment = &loaded.1;
     #[cfg(feature = "cuda")]
     if device == Device::Cuda {
-        let path = if library.path.is_absolute() { Some(library.path.clone()) } else { mapped() };
+        let Library { path, .. } = &loaded.0;
+        let path = if path.is_absolute() { Some(path.clone()) } else { mapped() };
         let lacks = super::cuda::lacks(&path.unwrap_or_default()).map_err(failed("cuda"))?;
         if !lacks.is_empty() {
             return Err(Error::Engine { engine: "cuda", reason: lacks.join("\n") });
