@@ -6,12 +6,13 @@ use std::{env, path::Path};
 use ort::ep::{CUDA, ExecutionProvider, cuda::CUDNN_DYLIBS};
 use ort::util::preload_dylib;
 
-use super::ort::{OLDEST, beginning, loader_says};
+use super::dylib::{beginning, loader_says};
 
 /// What is missing here, a line each with what to do about it: a build of `library`, ONNX Runtime's, with CUDA, the provider's
-/// files beside it, NVIDIA's driver, CUDA's libraries, cuDNN. Libraries that are there stay loaded.
-pub(super) fn lacks(library: &Path) -> ort::Result<Vec<String>> {
-    let package = format!("is in PyPI's package onnxruntime-gpu ({OLDEST} to 1.28)");
+/// files beside it, NVIDIA's driver, CUDA's libraries, cuDNN. Libraries that are there stay loaded. `oldest` is the oldest version of
+/// ONNX Runtime that is understood.
+pub(super) fn lacks(library: &Path, oldest: &str) -> ort::Result<Vec<String>> {
+    let package = format!("is in PyPI's package onnxruntime-gpu ({oldest} to 1.28)");
     if !CUDA::is_available()? {
         return Ok(vec![format!("{} is built without CUDA; a library with it {package}", library.display())]);
     }

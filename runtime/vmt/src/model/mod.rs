@@ -4,6 +4,8 @@ mod backend;
 mod bundle;
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(feature = "ort")]
+mod dylib;
 mod engine;
 mod graph;
 mod lanes;

@@ -3,8 +3,7 @@
 use std::{
     env,
     ffi::OsStr,
-    fs::{self, File},
-    io::{self, Read},
+    fs,
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock, PoisonError},
 };
@@ -18,6 +17,7 @@ use ort::{
 };
 
 use super::bundle::Bundle;
+use super::dylib::{beginning, loader_says};
 use super::engine::Engine;
 use super::graph::{Graph, Tensor};
 use super::onnx::OnnxEngine;
@@ -131,11 +131,6 @@ fn loaded() -> Result<&'static (Library, Environment)> {
     Err(Error::Engine { engine: "ort", reason })
 }
 
-/// The system's loader's own words, which are one level down.
-pub(super) fn loader_says(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |cause| cause.to_string())
-}
-
 /// Why the library at `path` is refused, if it has telemetry, or may have, and that is not turned off.
 fn telemetry(path: &Path, version: Option<(u32, u32)>) -> Option<String> {
     let off = env::var_os(TELEMETRY_VARIABLE).is_some_and(|value| value == "1");
@@ -166,13 +161,6 @@ fn version(path: &Path) -> Option<(u32, u32)> {
     };
     let marks = beginning.windows(MARK.len()).enumerate().filter(|(_, bytes)| *bytes == MARK);
     marks.map(|(at, _)| at).find_map(parse)
-}
-
-/// A library's first MiB, where the names are that it has and wants.
-pub(super) fn beginning(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(1 << 20).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// The file that the system's loader found, where Linux says it.
@@ -233,7 +221,7 @@ pub(crate) fn load(bundle: &Bundle, device: Device, threads: usize, lanes: Optio
     if device == Device::Cuda {
         let Library { path, .. } = &loaded.0;
         let path = if path.is_absolute() { Some(path.clone()) } else { mapped() };
-        let lacks = super::cuda::lacks(&path.unwrap_or_default()).map_err(failed("cuda"))?;
+        let lacks = super::cuda::lacks(&path.unwrap_or_default(), OLDEST).map_err(failed("cuda"))?;
         if !lacks.is_empty() {
             return Err(Error::Engine { engine: "cuda", reason: lacks.join("\n") });
         }
