@@ -339,6 +339,8 @@ pub struct ChildError {
     pub message: String,
     /// Whether its call was wrong.
     pub usage: bool,
+    /// Seconds of processor time, if it wanted more than these.
+    pub late: Option<u64>,
 }
 
 impl std::fmt::Display for ChildError {
@@ -364,7 +366,8 @@ impl SandboxedChild {
             return Ok(());
         }
         let text = said.trim().trim_start_matches("vmt: ").trim_start_matches("error: ");
-        Err(ChildError { message: self.fault(status, text), usage: status.code() == Some(2) }.into())
+        let late = matches!(status.signal(), Some(libc::SIGXCPU | libc::SIGKILL)).then_some(self.bounds.seconds);
+        Err(ChildError { message: self.fault(status, text), usage: status.code() == Some(2), late }.into())
     }
 
     fn fault(&self, status: ExitStatus, text: &str) -> String {
@@ -386,7 +389,11 @@ pub fn problem(error: &anyhow::Error) -> Problem {
     if let Some(SpawnError(error)) = error.downcast_ref() {
         return Problem::no_process(error);
     }
-    if let Some(ChildError { message, usage }) = error.downcast_ref() {
+    if let Some(ChildError { message, usage, late }) = error.downcast_ref() {
+        // Of one limit, whether processor or clock reaches it first.
+        if let Some(seconds) = late {
+            return Problem::late(*seconds);
+        }
         if message.contains("No space left on device") || message.contains("os error 28") {
             return Problem::no_space("the server's disk is full");
         }
