@@ -207,7 +207,7 @@ def main(place):
             browser.shot(f"end-{width}")
             assert not browser.run("!!document.querySelector('#send')"), "there is nobody to send it to"
             browser.click("#download")
-            end = time.monotonic() + 20
+            end = time.monotonic() + 60
             while len(list(answers.glob("*.json"))) <= rater:
                 assert time.monotonic() < end, "no file was saved"
                 time.sleep(0.05)
