@@ -20,7 +20,8 @@ fn main() -> Result<()> {
         env::var("VMT_BUNDLE").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../onnx/vmt-beat").into());
     // `cargo bench --bench lanes -- small` leaves the other out.
     let chosen: Vec<String> = env::args().filter(|argument| ["small", "paper"].contains(&argument.as_str())).collect();
-    println!("{EVENTS} events a lane, one thread, best of {ROUNDS} rounds: events a second");
+    let threads = paper::threads()?;
+    println!("{EVENTS} events a lane, threads: {threads} (others: 1), best of {ROUNDS} rounds: events a second");
     println!("{:28}{}", "lanes", LANES.map(|lanes| format!("{lanes:>9}")).concat());
     for (size, folder) in [("small", small.into()), ("paper", paper::bundle("vmt")?)] {
         if !chosen.is_empty() && chosen.iter().all(|chosen| chosen != size) {

@@ -131,6 +131,12 @@ impl GraphBuilder {
         self.floats(&[], &[value])
     }
 
+    /// A constant row of yes and no.
+    pub fn bools(&mut self, values: &[bool]) -> Var {
+        let name = self.fresh("bool");
+        self.constant(&name, Type::Bool, vec![values.len() as i64], values.iter().map(|&value| value.into()).collect())
+    }
+
     /// An i64 constant row.
     pub fn ints(&mut self, values: &[i64]) -> Var {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -208,10 +214,26 @@ impl GraphBuilder {
         self.op_with("Gather", &[&shape, &axis], &[("axis", Attribute::Int(0))])
     }
 
-    /// Sums along an axis, each with itself. Both attributes have their defaults: onnx2torch takes others where they are left out.
+    /// The length of one axis, as a row of one.
+    pub fn axis(&mut self, x: &Var, axis: i64) -> Var {
+        self.op_with("Shape", &[x], &[("start", Attribute::Int(axis)), ("end", Attribute::Int(axis + 1))])
+    }
+
+    /// Sums along an axis, each with itself.
     pub fn cumulative_sum(&mut self, x: &Var, axis: i64) -> Var {
+        self.sums(x, axis, false)
+    }
+
+    /// Sums along an axis of what comes before.
+    pub fn sum_before(&mut self, x: &Var, axis: i64) -> Var {
+        self.sums(x, axis, true)
+    }
+
+    /// Both attributes are written out: onnx2torch takes other defaults than ONNX's where they are left out.
+    fn sums(&mut self, x: &Var, axis: i64, exclusive: bool) -> Var {
         let axis = self.int(axis);
-        self.op_with("CumSum", &[x, &axis], &[("exclusive", Attribute::Int(0)), ("reverse", Attribute::Int(0))])
+        let attributes = [("exclusive", Attribute::Int(exclusive.into())), ("reverse", Attribute::Int(0))];
+        self.op_with("CumSum", &[x, &axis], &attributes)
     }
 
     /// `0, 1, ..., end - 1`.

@@ -12,8 +12,8 @@ use vmt_train::model::conv_encoder::{ConvEncoder, NEGATIVE_SLOPE, NORM_EPSILON};
 
 use crate::graph::{Attribute, GraphBuilder, Type, Var};
 
-/// The additive mask of a slot that is not attended to.
-const MASKED: f32 = -1e9;
+/// The bias of a slot that is not attended to.
+pub const MASKED: f32 = -1e9;
 
 /// A parameter's values.
 pub fn values<const D: usize>(param: &Param<Tensor<D>>) -> ArrayD<f32> {
@@ -188,12 +188,11 @@ fn luminance_change(g: &mut GraphBuilder, pixels: &Var) -> Var {
     g.op("Div", &[&change, &scale])
 }
 
-/// i64 `[lanes, n]` of 1 and 0 to what is added to scores, f32 `[lanes, n]`.
-pub fn mask_bias(g: &mut GraphBuilder, mask: &Var) -> Var {
-    let mask = g.cast(mask, Type::Float);
-    let (one, masked) = (g.float(1.0), g.float(MASKED));
-    let hidden = g.op("Sub", &[&one, &mask]);
-    g.op("Mul", &[&hidden, &masked])
+/// What is added to scores: `bias` where i64 `mask` `[lanes, n]`, with these `axes` between, is 1, and [`MASKED`] elsewhere.
+pub fn masked_bias(g: &mut GraphBuilder, mask: &Var, axes: &[i64], bias: &Var) -> Var {
+    let mask = g.cast(mask, Type::Bool);
+    let (mask, masked) = (g.unsqueeze(&mask, axes), g.float(MASKED));
+    g.op("Where", &[&mask, bias, &masked])
 }
 
 /// Rows of the embedding table, and the table itself.
@@ -202,7 +201,7 @@ pub fn embedding(g: &mut GraphBuilder, layer: &Embedding, tokens: &Var) -> (Var,
     (g.op("Gather", &[&table, tokens]), table)
 }
 
-/// The sum of the vectors of i64 `conditions` `[lanes, new, conditions]`, times `scale`: f32 `[lanes, new, hidden]`.
+/// The sum of the vectors of i64 `conditions` `[lanes, new, conditions]`, times `scale`: f32 `[lanes, new, 1, hidden]`.
 pub fn conditions(g: &mut GraphBuilder, layer: &ConditionEmbedding, scale: &Var) -> Var {
     let columns = Condition::ALL.len();
     let told = g.input("conditions", Type::Int64, &["lanes", "new", &columns.to_string()]);
@@ -210,10 +209,10 @@ pub fn conditions(g: &mut GraphBuilder, layer: &ConditionEmbedding, scale: &Var)
     let offsets = g.ints(&offsets.map(|offset| offset as i64));
     let rows = g.op("Add", &[&told, &offsets]);
     let table = g.weight("conditions.values.weight", &values(&layer.values.weight));
+    // Engines do this once.
+    let table = g.op("Mul", &[&table, scale]);
     let (vectors, axis) = (g.op("Gather", &[&table, &rows]), g.ints(&[2]));
-    let sum = g.op("ReduceSum", &[&vectors, &axis]);
-    let sum = g.op("Squeeze", &[&sum, &axis]);
-    g.op("Mul", &[&sum, scale])
+    g.op("ReduceSum", &[&vectors, &axis])
 }
 
 /// f32 zeros, `[lanes, ..]` with these axes behind the lanes of `mask` `[lanes, frames]`.

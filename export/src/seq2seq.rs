@@ -11,7 +11,7 @@ use crate::{
     About,
     graph::{Attribute, GraphBuilder, Graphs, Type, Var},
     layers::{
-        attended, conditions, embedding, frame_mask, frames, linear, linear_not_quantized, mask_bias, values,
+        attended, conditions, embedding, frame_mask, frames, linear, linear_not_quantized, masked_bias, values,
         video_inputs, zeros,
     },
     storage::Storage,
@@ -74,7 +74,8 @@ fn decoder(model: &Seq2Seq, storage: Storage, about: &About) -> Vec<u8> {
     let (mut rows, _) = embedding(g, &model.embedding, &ids);
     if let Some(layer) = &model.conditions {
         let scale = g.float((self::hidden(model) as f32).sqrt());
-        let told = conditions(g, layer, &scale);
+        let (told, axis) = (conditions(g, layer, &scale), g.ints(&[2]));
+        let told = g.op("Squeeze", &[&told, &axis]);
         rows = g.op("Add", &[&rows, &told]);
     }
     let (y, present) = gru(g, &model.gru.layers, &rows, &mask, &past);
@@ -84,8 +85,8 @@ fn decoder(model: &Seq2Seq, storage: Storage, about: &About) -> Vec<u8> {
     let columns = g.transpose(&memory, &[0, 2, 1]);
     let scores = g.op("MatMul", &[&y, &columns]);
     let attended = attended(g, &frame_mask);
-    let bias = mask_bias(g, &attended);
-    let bias = g.unsqueeze(&bias, &[1]);
+    let zero = g.float(0.0);
+    let bias = masked_bias(g, &attended, &[1], &zero);
     let scores = g.op("Add", &[&scores, &bias]);
     let weights = g.softmax(&scores);
     let context = g.op("MatMul", &[&weights, &memory]);

@@ -15,8 +15,8 @@ use crate::{
     About,
     graph::{GraphBuilder, Graphs, Type, Var},
     layers::{
-        attended, conditions, embedding, frame_mask, frames, layer_norm, linear, linear_not_quantized, mask_bias,
-        scaled_linear, video_inputs, zeros,
+        MASKED, attended, conditions, embedding, frame_mask, frames, layer_norm, linear, linear_not_quantized,
+        masked_bias, scaled_linear, video_inputs, zeros,
     },
     storage::Storage,
 };
@@ -68,8 +68,8 @@ fn encoder(model: &Vmt, geometry: &Geometry, storage: Storage, about: &About) ->
     let steps = g.cast(&steps, Type::Float);
     let position = sinusoids(g, model, &steps);
     let x = g.op("Add", &[&x, &position]);
-    let bias = mask_bias(g, &attended);
-    let bias = g.unsqueeze(&bias, &[1, 2]);
+    let zero = g.float(0.0);
+    let bias = masked_bias(g, &attended, &[1, 2], &zero);
     let (heads, size) = sizes(model);
     let batch = Batch::new(g, &mask, heads * size);
     let mut x = batch.rows(g, &x);
@@ -119,9 +119,9 @@ fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
     let scale = g.float(((heads * size) as f32).sqrt());
     let rows = g.op("Mul", &[&rows, &scale]);
     let places = g.cast(&places, Type::Float);
-    let flat = g.reshape(&places, &[-1]);
-    let position = sinusoids(g, model, &flat);
-    let mut x = g.op("Add", &[&rows, &position]);
+    let position = sinusoids(g, model, &places);
+    // The sum of these goes into the first layer.
+    let mut embedded = vec![rows, position];
 
     if let Some(project) = &model.held_notes {
         let changes = g.floats(&[VOCABULARY as i64, Pitch::COUNT as i64], &note_change_table());
@@ -136,30 +136,15 @@ fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
         let last = g.op("Squeeze", &[&last, &axis]);
         g.output(&last, "present.keys", &["lanes", &Pitch::COUNT.to_string()]);
         let held = g.reshape(&held, &[-1, Pitch::COUNT as i64]);
-        let held = linear(g, "keys", project, &held);
-        let held = g.op("Mul", &[&held, &scale]);
-        x = g.op("Add", &[&x, &held]);
+        let scale = vec![((heads * size) as f32).sqrt(); heads * size];
+        embedded.push(scaled_linear(g, "keys", project, &scale, &held));
     }
     if let Some(layer) = &model.conditions {
         let told = conditions(g, layer, &scale);
-        let told = batch.rows(g, &told);
-        x = g.op("Add", &[&x, &told]);
+        embedded.push(batch.rows(g, &told));
     }
-    let mut causal = causal_bias(g, &ids, &mask);
-    if model.alibi {
-        let one = g.int(1);
-        let past = g.cumulative_sum(&mask, 1);
-        let slots = g.op("Sub", &[&past, &one]);
-        let slots = g.cast(&slots, Type::Float);
-        let (slots, queries) = (g.unsqueeze(&slots, &[1, 2]), g.unsqueeze(&places, &[1, 3]));
-        let offset = g.op("Sub", &[&slots, &queries]);
-        let slopes = g.floats(&[heads as i64, 1, 1], &alibi_slopes(heads).collect::<Vec<_>>());
-        let alibi = g.op("Mul", &[&offset, &slopes]);
-        causal = g.op("Add", &[&causal, &alibi]);
-    }
-    let attended = attended(g, &frame_mask);
-    let frame_bias = mask_bias(g, &attended);
-    let mut frame_bias = g.unsqueeze(&frame_bias, &[1, 2]);
+    let causal = causal_bias(g, model, &places, &mask);
+    let mut frame_bias = g.float(0.0);
     if let Some(time_embedding) = &model.time_embedding {
         let times = g.input("time_steps", Type::Int64, &["lanes", "new"]);
         let times = g.cast(&times, Type::Float);
@@ -167,10 +152,8 @@ fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
         let times = g.op("Div", &[&times, &frame]);
         let position = g.op("Sub", &[&times, &half]);
 
-        let flat = g.reshape(&position, &[-1]);
-        let waves = sinusoids(g, model, &flat);
-        let time = linear_not_quantized(g, "clock.project", &time_embedding.project, &waves);
-        x = g.op("Add", &[&x, &time]);
+        let waves = sinusoids(g, model, &position);
+        embedded.push(linear_not_quantized(g, "clock.project", &time_embedding.project, &waves));
 
         let count = g.size(&frame_mask, 1);
         let pictures = g.range(&count);
@@ -180,12 +163,12 @@ fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
         let distance = g.op("Abs", &[&distance]);
         let slopes =
             g.floats(&[heads as i64, 1, 1], &cross_alibi_slopes(heads).map(|slope| -slope).collect::<Vec<_>>());
-        let alibi = g.op("Mul", &[&distance, &slopes]);
-        frame_bias = g.op("Add", &[&frame_bias, &alibi]);
+        frame_bias = g.op("Mul", &[&distance, &slopes]);
     }
-    let (all, new) = (g.size(&mask, 1), g.size(&ids, 1));
-    let past = g.op("Sub", &[&all, &new]);
-    let past = g.unsqueeze(&past, &[0]);
+    let attended = attended(g, &frame_mask);
+    let frame_bias = masked_bias(g, &attended, &[1, 2], &frame_bias);
+    let mut x = g.op("Sum", &embedded.iter().collect::<Vec<_>>());
+    let mut past = None;
     for (index, layer) in model.decoder.iter().enumerate() {
         let name = format!("decoder.{index}");
         let y = layer_norm(g, &format!("{name}.self_norm"), &layer.self_norm, &x);
@@ -194,7 +177,8 @@ fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
             g.output(new, &format!("new.{index}.{part}"), &axes("new"));
             g.input(&format!("past_key_values.{index}.{part}"), Type::Float, &axes("past"))
         });
-        let y = batch.attend_cached(g, &q, [&past_k, &k], [&past_v, &v], &past, &causal);
+        let past = past.get_or_insert_with(|| g.axis(&past_k, 2));
+        let y = batch.attend_cached(g, &q, [&past_k, &k], [&past_v, &v], past, &causal);
         let y = linear(g, &format!("{name}.self_attention.out"), &layer.self_attention.out, &y);
         x = g.op("Add", &[&x, &y]);
 
@@ -221,40 +205,36 @@ fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
     graph.into_bytes(about)
 }
 
-/// Sinusoids of f32 places `[..]` (paper eq. 3): `[.., hidden]`.
+/// Sinusoids of f32 places, of any shape (paper eq. 3): `[places, hidden]`.
 fn sinusoids(g: &mut GraphBuilder, model: &Vmt, places: &Var) -> Var {
-    let frequencies = frequencies(model.embedding.weight.dims()[1]);
-    let frequencies = g.floats(&[frequencies.len() as i64], &frequencies);
-    let places = g.unsqueeze(places, &[-1]);
+    let frequencies: Vec<f32> =
+        frequencies(model.embedding.weight.dims()[1]).into_iter().flat_map(|frequency| [frequency; 2]).collect();
+    let even: Vec<bool> = (0..frequencies.len()).map(|column| column % 2 == 0).collect();
+    let (frequencies, even) = (g.floats(&[frequencies.len() as i64], &frequencies), g.bools(&even));
+    let places = g.reshape(places, &[-1, 1]);
     let angles = g.op("Mul", &[&places, &frequencies]);
-    let waves = ["Sin", "Cos"].map(|wave| {
-        let y = g.op(wave, &[&angles]);
-        g.unsqueeze(&y, &[-1])
-    });
-    let pairs = g.concat(&[&waves[0], &waves[1]], -1);
-    // Interleaves them: the last two axes become one.
-    let lead = g.op("Shape", &[&places]);
-    let (zero, last, rest) = (g.ints(&[0]), g.ints(&[-1]), g.ints(&[-1]));
-    let lead = g.op("Slice", &[&lead, &zero, &last]);
-    let shape = g.concat(&[&lead, &rest], 0);
-    g.op("Reshape", &[&pairs, &shape])
+    let [sine, cosine] = ["Sin", "Cos"].map(|wave| g.op(wave, &[&angles]));
+    g.op("Where", &[&even, &sine, &cosine])
 }
 
-/// What is added to the scores of `new` queries over `past + new` slots: a query sees real slots up to its own.
-fn causal_bias(g: &mut GraphBuilder, ids: &Var, mask: &Var) -> Var {
-    let (new, all) = (g.size(ids, 1), g.size(mask, 1));
-    let slots = g.range(&all);
-    let past = g.op("Sub", &[&all, &new]);
-    let queries = g.range(&new);
-    let queries = g.op("Add", &[&queries, &past]);
-    let (slots, queries) = (g.unsqueeze(&slots, &[0]), g.unsqueeze(&queries, &[1]));
-    let later = g.op("Greater", &[&slots, &queries]);
-    let later = g.cast(&later, Type::Float);
-    let masked = g.float(-1e9);
-    let later = g.op("Mul", &[&later, &masked]);
-    let padding = mask_bias(g, mask);
-    let padding = g.unsqueeze(&padding, &[1, 2]);
-    g.op("Add", &[&padding, &later])
+/// What is added to the scores of `new` queries at f32 `places` `[lanes, new]` over `past + new` slots: a query sees real slots up
+/// to its own, the farther the less where the model has ALiBi (Press et al. 2022). `[lanes, 1 or heads, new, past + new]`.
+fn causal_bias(g: &mut GraphBuilder, model: &Vmt, places: &Var, mask: &Var) -> Var {
+    // The place of each real slot is how many are before it; others are farther than any query.
+    let (before, real, nowhere) = (g.sum_before(mask, 1), g.cast(mask, Type::Bool), g.int(1 << 24));
+    let slots = g.op("Where", &[&real, &before, &nowhere]);
+    let slots = g.cast(&slots, Type::Float);
+    let (slots, queries) = (g.unsqueeze(&slots, &[1, 2]), g.unsqueeze(places, &[1, 3]));
+    let offset = g.op("Sub", &[&slots, &queries]);
+    let (zero, masked) = (g.float(0.0), g.float(MASKED));
+    let later = g.op("Greater", &[&offset, &zero]);
+    let mut bias = zero;
+    if model.alibi {
+        let (heads, _) = sizes(model);
+        let slopes = g.floats(&[heads as i64, 1, 1], &alibi_slopes(heads).collect::<Vec<_>>());
+        bias = g.op("Mul", &[&offset, &slopes]);
+    }
+    g.op("Where", &[&later, &masked, &bias])
 }
 
 /// The shape `[lanes, n]` of a batch of tokens or frames. Between inputs and outputs, their vectors are the rows of one matrix

@@ -3,7 +3,7 @@
 use ndarray::{ArrayViewMut2, s};
 
 use super::controls::Controls;
-use super::processor::LogitsProcessor;
+use super::processor::{LogitsProcessor, log_sum};
 use crate::error::{Error, Result};
 use crate::music::{Event, Pitch, Player, Shift, Token, VOCABULARY};
 
@@ -156,11 +156,7 @@ impl LogitsProcessor for Grammar {
         let mut logits = logits.row_mut(0);
         if let Some(longest) = u8::try_from(self.max_pause()).ok().and_then(Shift::new) {
             let index = |shift: Shift| Token::from(Event::TimeShift(shift)).index();
-            let longer = logits.slice(s![index(longest)..=index(Shift::MAX)]);
-            let most = longer.fold(f32::NEG_INFINITY, |most, &logit| most.max(logit));
-            if most.is_finite() {
-                logits[index(longest)] = most + longer.mapv(|logit| (logit - most).exp()).sum().ln();
-            }
+            logits[index(longest)] = log_sum(logits.slice(s![index(longest)..=index(Shift::MAX)]));
         }
         for (logit, allowed) in logits.iter_mut().zip(self.allowed()) {
             if !allowed {

@@ -1,8 +1,8 @@
 //! How surely pauses are chosen.
 
-use ndarray::{ArrayViewMut1, ArrayViewMut2, s};
+use ndarray::{ArrayViewMut2, s};
 
-use super::processor::LogitsProcessor;
+use super::processor::{LogitsProcessor, log_sum};
 use crate::music::{Event, Shift, Token};
 
 /// Draws pauses at a temperature of their own: whether a pause comes is as likely as it was, and how long it is follows
@@ -29,21 +29,15 @@ impl LogitsProcessor for PauseTemperature {
     fn process(&self, mut logits: ArrayViewMut2<'_, f32>) {
         let index = |shift: Shift| Token::from(Event::TimeShift(shift)).index();
         let mut pauses = logits.slice_mut(s![0, index(Shift::MIN)..=index(Shift::MAX)]);
-        let before = log_sum(&pauses);
+        let before = log_sum(pauses.view());
         if before.is_finite() {
             pauses /= self.temperature;
-            let after = log_sum(&pauses);
+            let after = log_sum(pauses.view());
             pauses += before - after;
         }
     }
 
     fn accept(&mut self, _: Token) {}
-}
-
-/// The logarithm of the sum of exponentials.
-fn log_sum(logits: &ArrayViewMut1<'_, f32>) -> f32 {
-    let most = logits.fold(f32::NEG_INFINITY, |most, &logit| most.max(logit));
-    if most.is_finite() { most + logits.mapv(|logit| (logit - most).exp()).sum().ln() } else { most }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What stands between a model's logits and the sampler.
 
-use ndarray::{ArrayViewMut1, ArrayViewMut2};
+use ndarray::{ArrayView1, ArrayViewMut1, ArrayViewMut2};
 
 use crate::music::{Event, Token};
 
@@ -46,4 +46,10 @@ pub(super) fn mask(logits: &mut ArrayViewMut1<'_, f32>, masked: impl Fn(Event) -
     if Token::all().any(|token| open(token) && !masked(token.into())) {
         Token::all().filter(|&token| masked(token.into())).for_each(|token| logits[token.index()] = f32::NEG_INFINITY);
     }
+}
+
+/// The logarithm of the sum of exponentials: the logit of one token in place of all these.
+pub(super) fn log_sum(logits: ArrayView1<'_, f32>) -> f32 {
+    let most = logits.fold(f32::NEG_INFINITY, |most, &logit| most.max(logit));
+    if most.is_finite() { most + logits.mapv(|logit| (logit - most).exp()).sum().ln() } else { most }
 }

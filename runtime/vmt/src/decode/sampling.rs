@@ -87,35 +87,40 @@ impl Sampling {
     pub fn sample(&self, logits: ArrayView1<f32>, lane: usize, step: u64) -> Result<Token> {
         self.validate()?;
         check(logits, lane)?;
-        let mut choices: Vec<_> = Token::all().zip(logits.iter().map(|&logit| f64::from(logit))).collect();
-        choices.retain(|&(_, logit)| logit > f64::NEG_INFINITY);
-        // The likeliest first; the sort is stable, so the lower id goes first among equals.
-        choices.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-        let Some(&(best, most)) = choices.first() else { return Err(Error::NoToken { lane }) };
+        let most = logits.fold(f32::NEG_INFINITY, |most, &logit| most.max(logit));
+        // The lower id among equals.
+        let best = Token::all().find(|token| logits[token.index()] == most).filter(|_| most > f32::NEG_INFINITY);
+        let Some(best) = best else { return Err(Error::NoToken { lane }) };
         if self.temperature == 0.0 {
             return Ok(best);
         }
 
-        if let Some(k) = self.top_k {
+        // Weights, the best one's being 1: nothing can overflow.
+        let weight = |logit: f32| ((f64::from(logit) - f64::from(most)) / f64::from(self.temperature)).exp();
+        let open = Token::all().filter(|token| logits[token.index()] > f32::NEG_INFINITY);
+        let mut choices: Vec<_> = open.map(|token| (token, weight(logits[token.index()]))).collect();
+        let by_weight = |a: &(Token, f64), b: &(Token, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if let Some(k) = self.top_k.filter(|k| k.get() < choices.len()) {
+            choices.select_nth_unstable_by(k.get(), by_weight);
             choices.truncate(k.get());
         }
-        // From logits to weights, the best one's being 1: nothing can overflow.
-        for (_, choice) in &mut choices {
-            *choice = ((*choice - most) / f64::from(self.temperature)).exp();
-        }
         if self.top_p < 1.0 {
-            let enough = f64::from(self.top_p) * total(&choices);
+            let (all, top_p) = (total(&choices), f64::from(self.top_p));
+            // What is less likely than an even share of what may be left out is left out: few are to be sorted.
+            let least = (1.0 - top_p) * all / choices.len() as f64;
+            choices.retain(|&(_, weight)| weight >= least);
+            choices.sort_unstable_by(by_weight);
             let mut mass = 0.0;
             let short = choices.iter().take_while(|(_, weight)| {
                 mass += weight;
-                mass < enough
+                mass < top_p * all
             });
             let keep = short.count() + 1;
             choices.truncate(keep);
         }
 
         // In the order of ids, so that two tokens that are about as likely do not swap places between engines.
-        choices.sort_by_key(|&(token, _)| token);
+        choices.sort_unstable_by_key(|&(token, _)| token);
         let mut mass = 0.0;
         let drawn = uniform(self.seed, lane as u64, step) * total(&choices);
         let reached = choices.iter().find(|(_, weight)| {
