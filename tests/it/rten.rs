@@ -1,6 +1,6 @@
 //! rten as an engine: whoever has a library that runs ONNX graphs needs no more than this.
 
-use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD};
+use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD, CowArray, IxDyn};
 use rten::{Model, NodeId, Value, ValueOrView};
 use rten_tensor::prelude::*;
 use vmt::onnx::{Graph, OnnxEngine, Tensor};
@@ -45,9 +45,14 @@ impl Graph for Rten {
         self.model.run(inputs.collect(), &self.outputs, None).map_err(error)
     }
 
-    fn floats<'v>(&self, value: &'v Value) -> Result<ArrayViewD<'v, f32>> {
+    fn shape(&self, value: &Value) -> Result<Vec<usize>> {
+        Ok(value.shape().to_vec())
+    }
+
+    fn floats<'v>(&self, value: &'v Value) -> Result<CowArray<'v, f32, IxDyn>> {
         let Value::FloatTensor(tensor) = value else { return Err(error("floats are wanted")) };
-        ArrayViewD::from_shape(tensor.shape(), tensor.data().ok_or_else(|| error("a tensor with gaps"))?).map_err(error)
+        let numbers = tensor.data().ok_or_else(|| error("a tensor with gaps"))?;
+        ArrayViewD::from_shape(tensor.shape(), numbers).map(CowArray::from).map_err(error)
     }
 
     fn write(&self, value: &mut Value, change: impl FnOnce(ArrayViewMutD<f32>)) -> Result<()> {

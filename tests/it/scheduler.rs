@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD};
+use ndarray::{ArrayD, ArrayViewMutD, CowArray, IxDyn};
 use vmt::onnx::{Graph, OnnxEngine, Tensor};
 use vmt::{
     Backend, Clip, Composer, Engine, Error, Options, Played, Result, Sampling, Scheduler, Token, VOCABULARY, Window,
@@ -130,9 +130,13 @@ impl Graph for Widest<'_> {
         })
     }
 
-    fn floats<'v>(&self, value: &'v Tensor) -> Result<ArrayViewD<'v, f32>> {
+    fn shape(&self, value: &Tensor) -> Result<Vec<usize>> {
+        Ok(self.floats(value)?.shape().to_vec())
+    }
+
+    fn floats<'v>(&self, value: &'v Tensor) -> Result<CowArray<'v, f32, IxDyn>> {
         let Tensor::F32(numbers) = value else { panic!("floats are wanted") };
-        Ok(numbers.view())
+        Ok(numbers.view().into())
     }
 
     fn write(&self, value: &mut Tensor, change: impl FnOnce(ArrayViewMutD<f32>)) -> Result<()> {

@@ -1,6 +1,8 @@
 //! What a library that runs ONNX graphs must be able to do.
 
-use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD};
+use std::iter::zip;
+
+use ndarray::{ArrayD, ArrayViewMutD, Axis, CowArray, IxDyn, Slice};
 
 use crate::error::{Error, Result};
 
@@ -34,12 +36,19 @@ pub trait Graph: Send + Sync {
     /// What the library says.
     fn run(&self, inputs: &[&Self::Value]) -> Result<Vec<Self::Value>>;
 
-    /// The numbers of an output or a state.
+    /// The lengths of a tensor's axes.
+    ///
+    /// # Errors
+    ///
+    /// If it is none.
+    fn shape(&self, value: &Self::Value) -> Result<Vec<usize>>;
+
+    /// The numbers of an output or a state; copied, where they are in the memory of a device.
     ///
     /// # Errors
     ///
     /// If it holds others.
-    fn floats<'v>(&self, value: &'v Self::Value) -> Result<ArrayViewD<'v, f32>>;
+    fn floats<'v>(&self, value: &'v Self::Value) -> Result<CowArray<'v, f32, IxDyn>>;
 
     /// Changes the numbers of a state in place.
     ///
@@ -47,6 +56,34 @@ pub trait Graph: Send + Sync {
     ///
     /// If it holds others.
     fn write(&self, value: &mut Self::Value, change: impl FnOnce(ArrayViewMutD<f32>)) -> Result<()>;
+
+    /// Puts `new` into a state `[lanes, ..]`: of each lane, its first `counts` along `axis` behind the first `starts` slots. The state
+    /// has room for all of `new` behind these; what is there behind the `counts` may be anything afterwards.
+    ///
+    /// # Errors
+    ///
+    /// If one of them holds no such numbers.
+    fn append(
+        &self,
+        value: &mut Self::Value,
+        axis: usize,
+        new: &Self::Value,
+        starts: &[usize],
+        counts: &[usize],
+    ) -> Result<()> {
+        let new = self.floats(new)?;
+        self.write(value, |mut whole| {
+            // The lanes' axis is gone.
+            let axis = Axis(axis - 1);
+            for ((mut slots, new), (&start, &count)) in
+                zip(whole.outer_iter_mut(), new.outer_iter()).zip(zip(starts, counts))
+            {
+                slots
+                    .slice_axis_mut(axis, Slice::from(start..start + count))
+                    .assign(&new.slice_axis(axis, Slice::from(..count)));
+            }
+        })
+    }
 }
 
 /// Names the graph that an engine's complaint is about.

@@ -3,7 +3,7 @@
 use std::iter::zip;
 use std::sync::Arc;
 
-use ndarray::{Array, Array2, Array3, ArrayView, ArrayView2, ArrayViewD, Axis, Dimension, Ix2, Ix3, Slice, s};
+use ndarray::{Array, Array2, Array3, ArrayView, ArrayView2, ArrayViewD, Axis, Dimension, Ix2, Ix3, IxDyn, s};
 
 use super::graph::{Graph, Tensor, in_file};
 use super::manifest::Manifest;
@@ -38,7 +38,7 @@ impl<G: Graph> Decoder<'_, G> {
         zip(shape.slice_mut(), rows.shape()).for_each(|(most, &size)| *most = size.max(*most));
         shape[0] = lanes;
         if shape != old.raw_dim() {
-            *value = self.graph.value(Tensor::F32(enlarged(&old, shape)))?;
+            *value = self.graph.value(Tensor::F32(enlarged(&old.view(), shape)))?;
         }
         self.graph.write(value, |mut whole| {
             for (&lane, row) in zip(at, rows.outer_iter()) {
@@ -157,7 +157,7 @@ impl<V> Lanes<V> {
             let reason = format!("`{}` must be {want:?} (lanes, new, vocabulary), but is {got:?}", names.logits);
             decoder.error(reason)
         };
-        let logits = logits.into_dimensionality::<Ix3>().map_err(|_| wrong())?;
+        let logits = logits.view().into_dimensionality::<Ix3>().map_err(|_| wrong())?;
         if logits.shape() != want {
             return Err(wrong());
         }
@@ -182,7 +182,8 @@ impl<V> Lanes<V> {
         let own = decoder.joins();
         let starts = if own { self.filled.clone() } else { vec![self.mask.ncols(); fed.len()] };
         let ends: Vec<usize> = zip(&starts, fed).map(|(start, &fed)| start + if own { fed } else { new }).collect();
-        let most = ends.iter().copied().max().unwrap_or(0);
+        // Room for all that is new, of any lane.
+        let most = starts.iter().copied().max().unwrap_or(0) + new;
         let capacity = if own { most.next_multiple_of(GROWTH) } else { most };
         if capacity > self.mask.ncols() {
             self.mask = enlarged(&self.mask.view(), Ix2(fed.len(), capacity));
@@ -199,31 +200,17 @@ impl<V> Lanes<V> {
                 *value = new_value;
                 continue;
             };
-            let old = graph.floats(value)?;
-            if old.len_of(Axis(axis)) < capacity {
-                let mut shape = old.raw_dim();
-                shape[axis] = capacity;
-                *value = graph.value(Tensor::F32(enlarged(&old, shape)))?;
+            let (mut want, got) = (graph.shape(value)?, graph.shape(&new_value)?);
+            if want[axis] < capacity {
+                want[axis] = capacity;
+                *value = graph.value(Tensor::F32(enlarged(&graph.floats(value)?.view(), IxDyn(&want))))?;
             }
-            let added = graph.floats(&new_value)?;
-            let mut fits = false;
-            graph.write(value, |mut whole| {
-                let mut want = whole.raw_dim();
-                want[axis] = new;
-                fits = added.raw_dim() == want;
-                let lanes = if fits { zip(whole.outer_iter_mut(), added.outer_iter()) } else { return };
-                for ((mut slots, added), (&start, &fed)) in lanes.zip(zip(&starts, fed)) {
-                    // The lanes' axis is gone.
-                    let axis = Axis(axis - 1);
-                    slots
-                        .slice_axis_mut(axis, Slice::from(start..start + fed))
-                        .assign(&added.slice_axis(axis, Slice::from(..fed)));
-                }
-            })?;
-            if !fits {
-                let reason = format!("`{}` must be what {new} tokens add, but is {:?}", state.from, added.shape());
+            want[axis] = new;
+            if got != want {
+                let reason = format!("`{}` must be what {new} tokens add, but is {got:?}", state.from);
                 return Err(decoder.error(reason));
             }
+            graph.append(value, axis, &new_value, &starts, fed)?;
         }
         self.filled = ends;
         Ok(())
@@ -234,7 +221,7 @@ impl<V> Lanes<V> {
     pub fn put<G: Graph<Value = V>>(&mut self, decoder: &Decoder<G>, at: &[usize], others: Self) -> Result<()> {
         let lanes = at.iter().map(|lane| lane + 1).max().unwrap_or(0).max(self.count());
         for (value, other) in zip(&mut self.context, &others.context).chain(zip(&mut self.state, &others.state)) {
-            decoder.put(value, lanes, at, decoder.graph.floats(other)?)?;
+            decoder.put(value, lanes, at, decoder.graph.floats(other)?.view())?;
         }
         for (mask, other) in [(&mut self.frame_mask, &others.frame_mask), (&mut self.mask, &others.mask)] {
             *mask = enlarged(&mask.view(), Ix2(lanes, mask.ncols().max(other.ncols())));

@@ -13,6 +13,10 @@ pub mod manifest;
 pub mod onnx;
 #[cfg(feature = "ort")]
 pub mod ort;
+#[cfg(feature = "ort")]
+mod ort_device;
+#[cfg(feature = "ort")]
+mod ort_graph;
 mod scheduler;
 #[cfg(feature = "tract")]
 mod tract;

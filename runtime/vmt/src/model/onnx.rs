@@ -145,6 +145,7 @@ impl<G: Graph> OnnxEngine<G> {
         let join = |output: usize| {
             let rows: Vec<_> =
                 encoded.iter().map(|(_, outputs)| self.encoder.floats(&outputs[output])).collect::<Result<_>>()?;
+            let rows: Vec<_> = rows.iter().map(|row| row.view()).collect();
             self.decoder.value(Tensor::F32(self.side_by_side(&rows, takes)?))
         };
         let context = (0..outputs).map(join).collect::<Result<_>>()?;
@@ -221,7 +222,7 @@ impl<G: Graph> Engine for OnnxEngine<G> {
 
     fn context(&self, clips: &[Clip]) -> Result<Vec<ArrayD<f32>>> {
         let (_, outputs) = self.encode(clips)?;
-        outputs.iter().map(|value| Ok(self.encoder.floats(value)?.to_owned())).collect()
+        outputs.iter().map(|value| Ok(self.encoder.floats(value)?.into_owned())).collect()
     }
 }
 

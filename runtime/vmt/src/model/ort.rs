@@ -8,19 +8,16 @@ use std::{
     sync::{Mutex, OnceLock, PoisonError},
 };
 
-use ndarray::{ArrayViewD, ArrayViewMutD};
-use ort::{
-    environment::Environment,
-    memory::Allocator,
-    session::{Session, SessionInputValue},
-    value::{DynValue, Tensor as OrtTensor},
-};
+use ort::environment::Environment;
+use ort::memory::AllocationDevice;
 
 use super::bundle::Bundle;
 use super::dylib::{beginning, loader_says};
 use super::engine::Engine;
-use super::graph::{Graph, Tensor};
 use super::onnx::OnnxEngine;
+use super::ort_device::DeviceGraph;
+pub(crate) use super::ort_graph::Device;
+use super::ort_graph::{OrtGraph, builder, failed};
 use super::scheduler::Scheduler;
 use crate::error::{Error, Result};
 
@@ -37,24 +34,6 @@ const TELEMETRY_SINCE: (u32, u32) = (1, 29);
 
 /// ONNX Runtime's own variable against its telemetry; without it, [`library`] refuses versions that have telemetry.
 pub const TELEMETRY_VARIABLE: &str = "ORT_DISABLE_TELEMETRY";
-
-/// Where to run.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Device {
-    Cpu,
-    #[cfg(feature = "cuda")]
-    Cuda,
-}
-
-impl Device {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "ort",
-            #[cfg(feature = "cuda")]
-            Self::Cuda => "cuda",
-        }
-    }
-}
 
 /// ONNX Runtime's library: its path and its own words about its version.
 #[derive(Clone, Debug)]
@@ -202,32 +181,40 @@ fn libraries(dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
-struct OrtGraph {
-    device: Device,
-    /// ort wants `&mut` to run: sessions that share an engine take turns.
-    session: Mutex<Session>,
-    inputs: Vec<String>,
-    outputs: Vec<String>,
-}
-
 /// Loads `bundle` into ONNX Runtime, to run on `threads` threads, with up to `lanes` lanes of all sessions in one batch.
 pub(crate) fn load(bundle: &Bundle, device: Device, threads: usize, lanes: Option<usize>) -> Result<Box<dyn Engine>> {
     let loaded = loaded().map_err(|error| match error {
         Error::Engine { reason, .. } => Error::Engine { engine: device.name(), reason },
         other => other,
     })?;
-    let environment = &loaded.1;
-    #[cfg(feature = "cuda")]
-    if device == Device::Cuda {
-        let Library { path, .. } = &loaded.0;
-        let path = if path.is_absolute() { Some(path.clone()) } else { mapped() };
-        let lacks = super::cuda::lacks(&path.unwrap_or_default(), OLDEST).map_err(failed("cuda"))?;
-        if !lacks.is_empty() {
-            return Err(Error::Engine { engine: "cuda", reason: lacks.join("\n") });
+    let place = match device {
+        Device::Cpu => None,
+        #[cfg(feature = "cuda")]
+        Device::Cuda => {
+            let Library { path, .. } = &loaded.0;
+            let path = if path.is_absolute() { Some(path.clone()) } else { mapped() };
+            let lacks = super::cuda::lacks(&path.unwrap_or_default(), OLDEST).map_err(failed("cuda"))?;
+            if !lacks.is_empty() {
+                return Err(Error::Engine { engine: "cuda", reason: lacks.join("\n") });
+            }
+            Some(AllocationDevice::CUDA)
         }
-    }
+    };
+    load_into(bundle, &loaded.1, device, place, threads, lanes)
+}
+
+/// The same, with values that stay at `place` between runs if it is given.
+fn load_into(
+    bundle: &Bundle,
+    environment: &'static Environment,
+    device: Device,
+    place: Option<AllocationDevice<'static>>,
+    threads: usize,
+    lanes: Option<usize>,
+) -> Result<Box<dyn Engine>> {
     let load = |bytes: &[u8], inputs: &[&str], outputs: &[&str]| {
-        let session = session(environment, bytes, device, threads).map_err(failed(device.name()))?;
+        let session = builder(environment, device, threads).and_then(|mut builder| builder.commit_from_memory(bytes));
+        let session = session.map_err(failed(device.name()))?;
         for (want, have) in [(inputs, session.inputs()), (outputs, session.outputs())] {
             if let Some(name) = want.iter().find(|&&name| have.iter().all(|outlet| outlet.name() != name)) {
                 let names: Vec<&str> = have.iter().map(|outlet| outlet.name()).collect();
@@ -236,68 +223,50 @@ pub(crate) fn load(bundle: &Bundle, device: Device, threads: usize, lanes: Optio
             }
         }
         let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        Ok(OrtGraph { device, session: session.into(), inputs: owned(inputs), outputs: owned(outputs) })
+        let (session, inputs, outputs) = (session.into(), owned(inputs), owned(outputs));
+        Ok(OrtGraph { device, session, inputs, outputs })
     };
-    Ok(Scheduler::over(OnnxEngine::load(bundle, device.name(), load)?, lanes))
-}
-
-fn session(environment: &Environment, bytes: &[u8], device: Device, threads: usize) -> ort::Result<Session> {
-    // Each step of a decoder has shapes of its own, and ONNX Runtime would keep a plan of memory for every one.
-    let builder = Session::builder(environment)?.with_memory_pattern(false)?;
-    // Threads that spin take the processor from each other and from other programs.
-    let builder = builder.with_intra_threads(threads)?.with_intra_op_spinning(false)?;
-    let mut builder = match device {
-        Device::Cpu => builder,
-        // Without `error_on_failure` ONNX Runtime would fall back to the CPU in silence. By default it multiplies in TF32, whose
-        // 10 bits of mantissa are too few for the tokens that other engines choose.
-        #[cfg(feature = "cuda")]
-        Device::Cuda => {
-            let provider = ort::ep::CUDA::default().with_tf32(false).build().error_on_failure();
-            builder.with_execution_providers([provider])?
-        }
+    let name = device.name();
+    let Some(place) = place else { return Ok(Scheduler::over(OnnxEngine::load(bundle, name, load)?, lanes)) };
+    let load = |bytes: &[u8], inputs: &[&str], outputs: &[&str]| {
+        Ok(DeviceGraph::new(load(bytes, inputs, outputs)?, place.clone(), environment))
     };
-    builder.commit_from_memory(bytes)
+    Ok(Scheduler::over(OnnxEngine::load(bundle, name, load)?, lanes))
 }
 
-fn failed(engine: &'static str) -> impl Fn(ort::Error) -> Error {
-    move |error| Error::Engine { engine, reason: error.to_string() }
-}
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, ArrayView2};
 
-impl OrtGraph {
-    fn failed(&self) -> impl Fn(ort::Error) -> Error {
-        failed(self.device.name())
-    }
-}
+    use super::*;
+    use crate::music::Token;
+    use crate::video::Clip;
 
-impl Graph for OrtGraph {
-    type Value = DynValue;
-
-    fn value(&self, tensor: Tensor) -> Result<DynValue> {
-        match tensor {
-            Tensor::U8(array) => OrtTensor::from_array(array).map(OrtTensor::into_dyn),
-            Tensor::I64(array) => OrtTensor::from_array(array).map(OrtTensor::into_dyn),
-            // Data without elements has no address; the allocator takes care of that.
-            Tensor::F32(array) if array.is_empty() => {
-                OrtTensor::<f32>::new(&Allocator::default(), array.shape()).map(OrtTensor::into_dyn)
+    /// The host's own memory as a device's, where each machine has it: lanes of several lengths, which grow, rest, join and leave.
+    #[test]
+    fn values_that_stay_on_a_device_are_those_of_the_host() {
+        let bundle = Bundle::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../../onnx/tiny-vmt")).unwrap();
+        let logits = |place| -> Vec<Array2<f32>> {
+            let environment = &loaded().unwrap().1;
+            let engine = load_into(&bundle, environment, Device::Cpu, place, 1, Some(4)).unwrap();
+            let clip = Clip::without_video(&engine.geometry());
+            let tokens: Vec<Token> = Token::all().skip(100).take(90).collect();
+            let kept = |logits: ArrayView2<'_, f32>| logits.to_owned();
+            let mut all = Vec::new();
+            let mut stays = engine.open_takes(std::slice::from_ref(&clip), 2).unwrap();
+            all.push(kept(stays.feed(&[&tokens[..60], &tokens[..3]]).unwrap()));
+            for step in tokens.windows(2).take(5) {
+                all.push(kept(stays.step(step).unwrap()));
             }
-            Tensor::F32(array) => OrtTensor::from_array(array).map(OrtTensor::into_dyn),
-        }
-        .map_err(self.failed())
-    }
-
-    fn run(&self, inputs: &[&DynValue]) -> Result<Vec<DynValue>> {
-        let inputs: Vec<(&str, SessionInputValue)> =
-            self.inputs.iter().zip(inputs).map(|(name, &value)| (name.as_str(), value.into())).collect();
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut outputs = session.run(inputs).map_err(self.failed())?;
-        // Names were checked when the graph was loaded.
-        Ok(self.outputs.iter().filter_map(|name| outputs.remove(name)).collect())
-    }
-
-    fn floats<'v>(&self, value: &'v DynValue) -> Result<ArrayViewD<'v, f32>> {
-        value.try_extract_array().map_err(self.failed())
-    }
-    fn write(&self, value: &mut DynValue, change: impl FnOnce(ArrayViewMutD<f32>)) -> Result<()> {
-        value.try_extract_array_mut().map(change).map_err(self.failed())
+            let mut other = engine.open(&[clip]).unwrap();
+            all.push(kept(other.feed(&[&tokens[..80]]).unwrap()));
+            // Whichever is fed first waits for the other no longer than a step takes, and then goes on alone.
+            all.push(kept(stays.step(&tokens[5..7]).unwrap()));
+            all.push(kept(other.step(&tokens[7..8]).unwrap()));
+            drop(stays);
+            all.push(kept(other.step(&tokens[8..9]).unwrap()));
+            all
+        };
+        assert!(logits(None) == logits(Some(AllocationDevice::CPU)), "other logits");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io::Cursor, mem, panic::AssertUnwindSafe};
 
-use ndarray::{ArrayViewD, ArrayViewMutD};
+use ndarray::{ArrayViewMutD, CowArray, IxDyn};
 use tract_onnx::prelude::{
     Framework, IntoRunnable, IntoTensor, TValue, TractResult, TypedRunnableModel,
     multithread::{Executor, multithread_tract_scope},
@@ -66,8 +66,12 @@ impl Graph for TractGraph {
         Ok(caught(run)?.into_vec())
     }
 
-    fn floats<'v>(&self, value: &'v TValue) -> Result<ArrayViewD<'v, f32>> {
-        value.to_plain_array_view().map_err(error)
+    fn shape(&self, value: &TValue) -> Result<Vec<usize>> {
+        Ok(value.shape().to_vec())
+    }
+
+    fn floats<'v>(&self, value: &'v TValue) -> Result<CowArray<'v, f32, IxDyn>> {
+        value.to_plain_array_view().map(CowArray::from).map_err(error)
     }
 
     fn write(&self, value: &mut TValue, change: impl FnOnce(ArrayViewMutD<f32>)) -> Result<()> {
