@@ -22,9 +22,8 @@ THREADS=${THREADS:-$(nproc)}
 export THREADS
 
 release=${CARGO_TARGET_DIR:-target}/release paper=target/bench/paper-vmt
-cargo build --release --workspace --locked --example lanes
+cargo build --release --workspace --locked --bins --examples
 if [ ! -e $paper/manifest.yaml ]; then
-    cargo build --release --workspace --locked --bin vmt-export --examples
     "$release/vmt-export" --config train/configs/paper-vmt.yaml --seed 1 --name paper-vmt -o $paper
 fi
 [ $device = cpu ] || sed -n 's/^Model:[[:space:]]*//p' /proc/driver/nvidia/gpus/*/information
