@@ -81,17 +81,17 @@ class Server:
     def said(self):
         return self.errors.read_text(errors="replace")
 
-    def wait(self, what, name, seconds=LONGEST):
-        end = time.monotonic() + seconds
+    def wait(self, what, name):
+        end = time.monotonic() + LONGEST
         while not (found := what()):
             assert self.process.poll() is None, f"the server has ended: {self.said()[-1000:]}"
             assert time.monotonic() < end, f"waited in vain for {name}"
             time.sleep(0.02)
         return found
 
-    def call(self, method, path, body=None, timeout=LONGEST, **headers):
+    def call(self, method, path, body=None, **headers):
         """Names of headers have _ for -."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONGEST)
         with contextlib.closing(connection):
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             answer = connection.getresponse()
