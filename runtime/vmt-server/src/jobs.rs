@@ -214,8 +214,8 @@ impl Job {
     }
 
     /// Writes down how it is. That nothing can be written shows in other places.
-    fn save(&self) {
-        let saved = Saved { call: self.call.clone(), status: self.status() };
+    fn save(&self, status: Status) {
+        let saved = Saved { call: self.call.clone(), status };
         let written = serde_json::to_vec(&saved)
             .map_err(anyhow::Error::from)
             .and_then(|json| Ok(vmt_files::write(&self.folder.path().join(RECORD), &json)?));
@@ -254,9 +254,9 @@ impl Jobs {
                 lost += 1;
                 status = lose(status);
             }
-            folder.keep(true);
+            folder.keep();
             let job = Arc::new(Job::new(id.clone(), call, folder, status, None));
-            job.save();
+            job.save(job.status());
             table.jobs.insert(id, job);
         }
         if lost > 0 {
@@ -339,12 +339,12 @@ impl Jobs {
             problem: None,
             since: Some(Instant::now()),
         };
-        folder.keep(true);
+        folder.keep();
         let job = Arc::new(Job::new(admission.id.clone(), call, folder, status, admission.permit.take()));
-        job.save();
+        job.save(job.status());
         let mut table = self.table();
         if self.draining.load(Ordering::Relaxed) {
-            job.folder.keep(false);
+            job.folder.release();
             return Err(Problem::draining());
         }
         table.jobs.insert(job.id.clone(), job.clone());
@@ -374,7 +374,7 @@ impl Jobs {
     pub fn forget(&self, job: &Arc<Job>) {
         let mut table = self.table();
         table.jobs.remove(&job.id);
-        job.folder.keep(false);
+        job.folder.release();
         drop(table);
         self.cancel(job);
     }
@@ -433,38 +433,37 @@ impl Jobs {
         Some((job, self.loaded()?))
     }
 
+    /// Says what became of a job, after all of it is on the disk: who reads that it is done may rely on it.
     fn end(&self, job: &Job, done: Result<Composed, Problem>) {
-        job.change(|status| {
-            let took = status.since.map_or(Duration::ZERO, |since| since.elapsed());
-            status.ended = Some(now());
-            let done = match (job.stop.why(), done) {
-                (Some(Stopped::Cancelled), _) => Err((State::Cancelled, Problem::cancelled())),
-                (Some(Stopped::Draining), _) => Err((State::Lost, Problem::draining())),
-                (Some(Stopped::Late), Err(_)) => Err((State::Failed, Problem::late(self.settings.limits.job_seconds))),
-                (_, done) => done.map_err(|problem| (State::Failed, problem)),
-            };
-            match done {
-                Ok(Composed { takes, stages }) => {
-                    self.metrics.took("job", took);
-                    stages.iter().for_each(|(stage, took)| self.metrics.took(stage, *took));
-                    status.duration = takes.first().map(|take| take.duration);
-                    (status.state, status.takes) = (State::Done, takes);
-                }
-                Err((state, problem)) => {
-                    (status.state, status.error) = (state, Some(problem.reason()));
-                    status.problem = Some(problem);
-                }
+        let mut status = job.status();
+        let took = status.since.map_or(Duration::ZERO, |since| since.elapsed());
+        status.ended = Some(now());
+        let done = match (job.stop.why(), done) {
+            (Some(Stopped::Cancelled), _) => Err((State::Cancelled, Problem::cancelled())),
+            (Some(Stopped::Draining), _) => Err((State::Lost, Problem::draining())),
+            (Some(Stopped::Late), Err(_)) => Err((State::Failed, Problem::late(self.settings.limits.job_seconds))),
+            (_, done) => done.map_err(|problem| (State::Failed, problem)),
+        };
+        match done {
+            Ok(Composed { takes, stages }) => {
+                self.metrics.took("job", took);
+                stages.iter().for_each(|(stage, took)| self.metrics.took(stage, *took));
+                status.duration = takes.first().map(|take| take.duration);
+                (status.state, status.takes) = (State::Done, takes);
             }
-            self.metrics.ended(status.state, status.events);
-        });
-        lock(&job.permit).take();
-        if job.status().state != State::Done {
-            // Of what failed only the reason is of use.
-            let _ = fs::remove_file(job.call.film());
+            Err((state, problem)) => {
+                (status.state, status.error) = (state, Some(problem.reason()));
+                status.problem = Some(problem);
+                // Of what failed only the reason is of use.
+                let _ = fs::remove_file(job.call.film());
+            }
         }
+        self.metrics.ended(status.state, status.events);
         if job.folder.path().exists() {
-            job.save();
+            job.save(status.clone());
         }
+        lock(&job.permit).take();
+        job.change(|now| *now = status);
     }
 
     /// What must happen by itself: jobs that take too long are stopped, old ones forgotten.
@@ -540,7 +539,7 @@ impl Job {
 impl Table {
     fn expire(&mut self, job: &Job) {
         if let Some(job) = self.jobs.remove(&job.id) {
-            job.folder.keep(false);
+            job.folder.release();
             self.expired.push_back(job.id.clone());
             if self.expired.len() > REMEMBERED {
                 self.expired.pop_front();

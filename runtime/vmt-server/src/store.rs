@@ -3,11 +3,13 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, ensure};
 use vmt_files::Drafts;
+
+use crate::stop::lock;
 
 /// Where the folders of all jobs are.
 #[derive(Debug)]
@@ -57,7 +59,7 @@ impl Store {
         Ok(Folder::new(path, self.used.clone()))
     }
 
-    /// Bytes of all folders.
+    /// Bytes of all folders but those that are released.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
@@ -67,14 +69,15 @@ impl Store {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    bytes: AtomicU64,
+    /// What it adds to `used`; none once it is released.
+    bytes: Mutex<Option<u64>>,
     used: Arc<AtomicU64>,
     keep: AtomicBool,
 }
 
 impl Folder {
     fn new(path: PathBuf, used: Arc<AtomicU64>) -> Self {
-        let folder = Self { path, bytes: AtomicU64::new(0), used, keep: AtomicBool::new(false) };
+        let folder = Self { path, bytes: Some(0).into(), used, keep: AtomicBool::new(false) };
         folder.measure();
         folder
     }
@@ -83,35 +86,49 @@ impl Folder {
         &self.path
     }
 
-    /// Whether it stays when this is dropped.
-    pub fn keep(&self, keep: bool) {
-        self.keep.store(keep, Ordering::Relaxed);
+    /// Keeps it when this is dropped.
+    pub fn keep(&self) {
+        self.keep.store(true, Ordering::Relaxed);
+    }
+
+    /// Frees its share of the budget at once, and its place on the disk when this is dropped: a worker or a download may
+    /// use it until then.
+    pub fn release(&self) {
+        self.keep.store(false, Ordering::Relaxed);
+        if let Some(bytes) = lock(&self.bytes).take() {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 
     /// Counts bytes that are about to be written.
     pub fn reserve(&self, bytes: u64) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.used.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(counted) = &mut *lock(&self.bytes) {
+            *counted += bytes;
+            self.used.fetch_add(bytes, Ordering::Relaxed);
+        }
     }
 
     /// Counts what is there.
     pub fn measure(&self) {
         let files = fs::read_dir(&self.path).into_iter().flatten().flatten();
         let bytes = files.filter_map(|file| Some(file.metadata().ok()?.len())).sum();
-        let before = self.bytes.swap(bytes, Ordering::Relaxed);
-        self.used.fetch_add(bytes, Ordering::Relaxed);
-        self.used.fetch_sub(before, Ordering::Relaxed);
+        if let Some(counted) = &mut *lock(&self.bytes) {
+            self.used.fetch_add(bytes, Ordering::Relaxed);
+            self.used.fetch_sub(*counted, Ordering::Relaxed);
+            *counted = bytes;
+        }
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if !self.keep.load(Ordering::Relaxed) {
-            if let Err(error) = fs::remove_dir_all(&self.path) {
-                tracing::warn!("a job's folder cannot be removed: {error}");
-            }
-            self.used.fetch_sub(self.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+        if self.keep.load(Ordering::Relaxed) {
+            return;
         }
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::warn!("a job's folder cannot be removed: {error}");
+        }
+        self.release();
     }
 }
 
@@ -131,17 +148,25 @@ mod tests {
         fs::write(folder.path().join("film"), [0; 7]).unwrap();
         folder.measure();
         assert_eq!(store.used(), 7);
-        folder.keep(true);
+        folder.keep();
         drop(folder);
         fs::create_dir(place.path().join("other")).unwrap();
         let found = store.found();
         assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), [name]);
+        let (_, folder) = &found[0];
+        let before = store.used();
+        folder.release();
+        assert_eq!(store.used(), before - 7, "while it is in use");
+        folder.measure();
+        assert_eq!(store.used(), before - 7);
+        assert!(folder.path().exists());
         drop(found);
+        assert_eq!(store.used(), before - 7);
         assert!(store.found().is_empty() && place.path().join("other").exists());
 
         let scratch = Store::open(None).unwrap();
         let root = scratch.root.clone();
-        scratch.create(name).unwrap().keep(true);
+        scratch.create(name).unwrap().keep();
         assert!(root.join(name).exists());
         drop(scratch);
         assert!(!root.exists());
