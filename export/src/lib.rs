@@ -10,7 +10,7 @@ mod storage;
 mod transformer;
 mod weights;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 use vmt::{
@@ -40,7 +40,8 @@ pub struct About {
 
 /// Writes `model` to the folder `out`, unless tract or ONNX Runtime disagrees with burn about it.
 ///
-/// The folder appears, or is replaced, only when all is written and compared; on an error nothing is left behind.
+/// The folder appears, or is replaced, only when all is written and compared; on an error nothing is left behind. What else an older
+/// bundle's folder holds, such as its card, stays.
 /// Returns the worst differences that each engine showed.
 pub fn export(
     model: &Model,
@@ -77,8 +78,26 @@ pub fn export(
     let worst = parity::compare(&storage.stored(model), config.geometry, &Bundle::open(&folder)?)?;
     manifest.parity = worst.iter().map(|(&engine, worst)| (engine.to_owned(), worst.rounded())).collect();
     write(MANIFEST, serde_yaml::to_string(&manifest)?.as_bytes())?;
+    if out.exists() {
+        copy_missing(out, &folder).with_context(place)?;
+    }
     drafts.finish()?;
     Ok(worst)
+}
+
+/// Copies what `from` holds and `to` does not.
+fn copy_missing(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            fs::create_dir_all(&to)?;
+            copy_missing(&from, &to)?;
+        } else if !to.exists() {
+            fs::copy(from, to)?;
+        }
+    }
+    Ok(())
 }
 
 fn manifest(config: &ModelConfig, about: &About, graphs: &Graphs) -> Manifest {

@@ -632,6 +632,25 @@ fn what_is_no_bundle_is_not_replaced() {
     }
     assert_eq!(names(dir.path()), ["file", "folder"]);
     assert_eq!(names(&dir.path().join("folder")), ["thesis.txt"]);
+
+    // What is no part of a bundle stays where one is replaced.
+    let out = dir.path().join("bundle");
+    let again = || export(&model, &config, &about("bundle"), Storage::F32, &out).unwrap();
+    again();
+    let written = names(&out);
+    fs::create_dir(out.join("pictures")).unwrap();
+    for name in ["README.md", "pictures/one.png"] {
+        fs::write(out.join(name), name).unwrap();
+    }
+    fs::write(out.join("decoder.onnx"), "older").unwrap();
+    again();
+    for name in ["README.md", "pictures/one.png"] {
+        assert_eq!(fs::read_to_string(out.join(name)).unwrap(), name);
+        fs::remove_file(out.join(name)).unwrap();
+    }
+    fs::remove_dir(out.join("pictures")).unwrap();
+    assert_eq!(names(&out), written);
+    Bundle::open(&out).unwrap();
     assert_eq!(fs::read(dir.path().join("file")).unwrap(), b"precious");
 }
 
