@@ -10,7 +10,7 @@ mod storage;
 mod transformer;
 mod weights;
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 use vmt::{
@@ -41,8 +41,7 @@ pub struct About {
 /// Writes `model` to the folder `out`, unless tract or ONNX Runtime disagrees with burn about it.
 ///
 /// The folder appears, or is replaced, only when all is written and compared; on an error nothing is left behind. What else an older
-/// bundle's folder holds, such as its card, stays.
-/// Returns the worst differences that each engine showed.
+/// bundle's folder holds, such as its model card, stays. Returns the worst differences that each engine showed.
 pub fn export(
     model: &Model,
     config: &ModelConfig,
@@ -73,28 +72,30 @@ pub fn export(
     write(&manifest.decoder.file, &graphs.decoder)?;
     write(MODEL, serde_yaml::to_string(config)?.as_bytes())?;
     write(MANIFEST, serde_yaml::to_string(&manifest)?.as_bytes())?;
+    if out.exists() {
+        copy_missing(out, &folder)?;
+    }
 
     // What is compared is what is stored.
     let worst = parity::compare(&storage.stored(model), config.geometry, &Bundle::open(&folder)?)?;
     manifest.parity = worst.iter().map(|(&engine, worst)| (engine.to_owned(), worst.rounded())).collect();
     write(MANIFEST, serde_yaml::to_string(&manifest)?.as_bytes())?;
-    if out.exists() {
-        copy_missing(out, &folder).with_context(place)?;
-    }
     drafts.finish()?;
     Ok(worst)
 }
 
 /// Copies what `from` holds and `to` does not.
-fn copy_missing(from: &Path, to: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(from)? {
+fn copy_missing(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
         let entry = entry?;
         let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if from.is_dir() {
-            fs::create_dir_all(&to)?;
+        let place = || from.display().to_string();
+        // A link to a folder is not followed: it may lead back.
+        if entry.file_type()?.is_dir() {
+            fs::create_dir_all(&to).with_context(place)?;
             copy_missing(&from, &to)?;
         } else if !to.exists() {
-            fs::copy(from, to)?;
+            fs::copy(&from, to).with_context(place)?;
         }
     }
     Ok(())

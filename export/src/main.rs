@@ -42,7 +42,7 @@ struct Args {
     /// Writes what --check found as JSON
     #[arg(long, requires = "check")]
     json: bool,
-    /// The folder to write; an older bundle there is replaced, a checkpoint's folder must be new
+    /// The folder to write; an older bundle there is replaced, other files in the folder stay; a checkpoint's folder must be new
     #[arg(short, long, value_name = "DIR", required_unless_present = "check")]
     out: Option<PathBuf>,
     /// How the weights are stored

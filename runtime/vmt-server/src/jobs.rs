@@ -463,7 +463,7 @@ impl Jobs {
             job.save(status.clone());
         }
         lock(&job.permit).take();
-        job.change(|now| *now = status);
+        job.change(|current| *current = status);
     }
 
     /// What must happen by itself: jobs that take too long are stopped, old ones forgotten.

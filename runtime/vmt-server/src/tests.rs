@@ -159,11 +159,15 @@ impl Server {
         }
     }
 
-    /// Waits until the folders of so many jobs are there. One of a job that is gone stays while a worker holds it.
+    /// What is in the folder of all jobs, but for the lock.
+    fn folders(&self) -> usize {
+        fs::read_dir(self.place.path()).unwrap().count() - 1
+    }
+
+    /// Waits until the folders of so many jobs are there: that of one which is gone stays while its worker holds it.
     async fn folders_become(&self, number: usize) {
         let end = Instant::now() + LONGEST;
-        // The lock is there, too.
-        while fs::read_dir(self.place.path()).unwrap().count() != number + 1 {
+        while self.folders() != number {
             assert!(Instant::now() < end, "there never were {number}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -225,7 +229,7 @@ async fn forms() {
     assert_eq!(refused(send(film.to_owned()).await, 400).await, "bad_request", "no end");
     let large = film.replace("film 2", &"film".repeat(300));
     assert_eq!(refused(send(format!("{large}--B--\n")).await, 413).await, "too_large");
-    server.folders_become(1).await; // Only the good one.
+    assert_eq!(server.folders(), 1, "only the good one");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -254,7 +258,7 @@ async fn slow_bodies_are_refused() {
     let server = Server::new(|settings| settings.body = Duration::from_millis(100));
     let endless = Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
     assert_eq!(refused(server.send("POST", "/v1/compose", &[], endless).await, 408).await, "body_timeout");
-    server.folders_become(0).await;
+    assert_eq!(server.folders(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -355,7 +359,7 @@ async fn a_restart_keeps_what_was_done_and_says_what_was_lost() {
         assert_eq!(again.state(lost).await, "lost");
         assert_eq!(refused(again.get(&format!("{lost}/music.mid")).await, 410).await, "gone");
     }
-    again.folders_become(3).await; // One that was never queued is gone.
+    assert_eq!(again.folders(), 3, "one that was never queued is gone");
     assert!(!server.jobs.drain());
     assert_eq!(server.state(&queued).await, "lost");
     assert_eq!(refused(server.send("POST", "/v1/compose", &[], "film").await, 503).await, "draining");
