@@ -54,7 +54,7 @@ class Answer:
 class Server:
     """`vmt serve` at a port of its own, with a folder for temporary files of its own, and another that it is in."""
 
-    def __init__(self, vmt, place, *options, before=(), **more):
+    def __init__(self, vmt, place, *options, before=(), ready=True, **more):
         self.place = pathlib.Path(tempfile.mkdtemp(dir=place, prefix="server-"))
         self.place.chmod(0o777)
         self.temporary, self.here = self.place / "tmp", self.place / "here"
@@ -67,7 +67,8 @@ class Server:
             environment = {**os.environ, "TMPDIR": str(self.temporary), **more}
             self.process = subprocess.Popen(command, cwd=self.here, env=environment, stderr=errors)
         self.port = int(self.wait(lambda: re.search(r"listening on http://127\.0\.0\.1:(\d+)", self.said()), "its address")[1])
-        self.wait(lambda: self.call("GET", "/health/ready").status == 200, "the model")
+        if ready:
+            self.wait(lambda: self.call("GET", "/health/ready").status == 200, "the model")
 
     def __enter__(self):
         return self
@@ -153,6 +154,15 @@ def children(process):
         tasks = pathlib.Path(f"/proc/{process}/task").glob("*/children")
         return [int(child) for task in tasks for child in task.read_text().split()]
     return []
+
+
+def wait_for_end(processes):
+    end = time.monotonic() + LONGEST
+    for process in processes:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            while "State:\tZ" not in pathlib.Path(f"/proc/{process}/status").read_text():
+                assert time.monotonic() < end, f"the child process {process} outlives the server"
+                time.sleep(0.05)
 
 
 def memory(process):
@@ -359,11 +369,7 @@ def d_killed(tests):
         left = children(server.process.pid)
         server.process.kill()
         server.process.wait()
-    gone_by = time.monotonic() + LONGEST
-    while any(pathlib.Path(f"/proc/{child}").exists() and "State:\tZ" not in pathlib.Path(f"/proc/{child}/status").read_text()
-              for child in left):
-        assert time.monotonic() < gone_by, f"child processes outlive the server: {left}"
-        time.sleep(0.05)
+    wait_for_end(left)
     with tests.server("--dir", kept) as server:
         want = films.composed(short, [("seed", "4"), ("takes", "2")], ["mid"])
         for name in ("mid", "2.mid"):
@@ -378,17 +384,22 @@ def d_killed(tests):
     # Without --dir: the next server removes what a killed one left.
     with tests.server() as server:
         server.submit(short.read_bytes())
-        old = set(server.temporary.iterdir())
+        old, left = set(server.temporary.iterdir()), children(server.process.pid)
         server.process.kill()
         server.process.wait()
+    wait_for_end(left)
     assert old, "no temporary folder"
-    with tests.server(TMPDIR=str(server.temporary)) as second:
+    with tests.server(TMPDIR=str(server.temporary)):
         left = old & set(server.temporary.iterdir())
         assert not left, f"left by a killed server: {left}"
-        second.process.terminate()
-        assert second.process.wait(LONGEST) == 0
-    assert not list(server.temporary.iterdir()), "a server that has ended leaves nothing"
-    # SIGTERM.
+    # SIGTERM, while the model loads or when it is there: nothing is left.
+    for ready in (False, True) * 8:
+        with tests.server(ready=ready) as server:
+            server.process.terminate()
+            code = server.process.wait(LONGEST)
+        left = [str(file) for file in server.temporary.rglob("*")]
+        assert code == 0 and not left, f"exit code {code}, left: {left}"
+    # SIGTERM with a job.
     lasts = []
     for grace, film in ((20, films.half_minute().read_bytes()), (0, long_)):
         with tests.server("--grace-seconds", grace) as server, concurrent.futures.ThreadPoolExecutor(1) as pool:

@@ -32,6 +32,8 @@ use crate::{access, events, handlers, inference, page};
 
 /// How often the jobs are looked after.
 const TIDYING: Duration = Duration::from_millis(250);
+/// How long work that was stopped may take to end.
+const LAST: Duration = Duration::from_secs(2);
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -48,10 +50,16 @@ struct Document;
 /// Where the address is not free, a folder cannot be used, or `load` fails.
 pub fn serve(settings: Settings, load: impl FnOnce() -> Result<Box<dyn Compose>> + Send + 'static) -> Result<()> {
     log(settings.log);
+    let jobs = Jobs::open(settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let done = runtime.block_on(run(settings, load));
-    // Threads that are still at work do not hold the process.
-    runtime.shutdown_background();
+    let done = runtime.block_on(run(&jobs, load));
+    // An engine that is at work or being freed while the process ends may crash; but nothing holds the process for long.
+    let end = Instant::now() + LAST;
+    runtime.shutdown_timeout(LAST);
+    while Arc::strong_count(&jobs) > 1 && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    jobs.store.remove_scratch();
     done
 }
 
@@ -66,9 +74,8 @@ fn log(log: Log) {
     };
 }
 
-async fn run(settings: Settings, load: impl FnOnce() -> Result<Box<dyn Compose>> + Send + 'static) -> Result<()> {
+async fn run(jobs: &Arc<Jobs>, load: impl FnOnce() -> Result<Box<dyn Compose>> + Send + 'static) -> Result<()> {
     let [mut terminate, mut interrupt] = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-    let jobs = Jobs::open(settings)?;
     let Settings { listen, grace, connections, header, .. } = jobs.settings;
     let listener = TcpListener::bind(listen).await.with_context(|| listen.to_string())?;
     vmt_files::warn(format_args!("listening on http://{}", listener.local_addr()?));
@@ -139,8 +146,12 @@ async fn run(settings: Settings, load: impl FnOnce() -> Result<Box<dyn Compose>>
         }
     }
     jobs.stop_running();
+    if is_loading {
+        // It cannot be stopped.
+        let _ = started.await;
+    }
     // For those who wait for their answer.
-    let _ = timeout(Duration::from_secs(2), async {
+    let _ = timeout(LAST, async {
         while !jobs.drain() {
             sleep(Duration::from_millis(20)).await;
         }

@@ -16,7 +16,7 @@ use crate::stop::lock;
 pub struct Store {
     root: PathBuf,
     /// Removes a scratch folder in the end.
-    _scratch: Option<Drafts>,
+    scratch: Mutex<Option<Drafts>>,
     /// Held as long as this server may write here.
     _lock: Option<File>,
     used: Arc<AtomicU64>,
@@ -32,14 +32,14 @@ impl Store {
             let root =
                 scratch.scratch(&temporary.join("jobs"), "jobs").with_context(|| temporary.display().to_string())?;
             fs::create_dir(&root).with_context(|| root.display().to_string())?;
-            return Ok(Self { root, _scratch: Some(scratch), _lock: None, used });
+            return Ok(Self { root, scratch: Some(scratch).into(), _lock: None, used });
         };
         let at = || folder.display().to_string();
         fs::create_dir_all(folder).with_context(at)?;
         let lock = File::create(folder.join("lock")).with_context(at)?;
         ensure!(lock.try_lock().is_ok(), "{}: is used by another server", at());
         let root = folder.canonicalize().with_context(at)?;
-        Ok(Self { root, _scratch: None, _lock: Some(lock), used })
+        Ok(Self { root, scratch: None.into(), _lock: Some(lock), used })
     }
 
     /// The folders that are there, by their names.
@@ -57,6 +57,11 @@ impl Store {
         let path = self.root.join(name);
         fs::create_dir(&path)?;
         Ok(Folder::new(path, self.used.clone()))
+    }
+
+    /// Removes a scratch folder now, whoever still has the store.
+    pub fn remove_scratch(&self) {
+        lock(&self.scratch).take();
     }
 
     /// Bytes of all folders but those that are released.
@@ -125,7 +130,9 @@ impl Drop for Folder {
         if self.keep.load(Ordering::Relaxed) {
             return;
         }
-        if let Err(error) = fs::remove_dir_all(&self.path) {
+        if let Err(error) = fs::remove_dir_all(&self.path)
+            && self.path.exists()
+        {
             tracing::warn!("a job's folder cannot be removed: {error}");
         }
         self.release();
@@ -168,7 +175,7 @@ mod tests {
         let root = scratch.root.clone();
         scratch.create(name).unwrap().keep();
         assert!(root.join(name).exists());
-        drop(scratch);
+        scratch.remove_scratch();
         assert!(!root.exists());
     }
 }
