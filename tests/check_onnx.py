@@ -55,7 +55,10 @@ def check_close(what, got, want):
 
 def check_names(bundle):
     encoder, decoder = bundle.manifest["encoder"], bundle.manifest["decoder"]
-    check_inputs(bundle.encoder, {encoder["pixels"]: "tensor(uint8)", encoder["frame_mask"]: "tensor(int64)"})
+    inputs = {encoder["pixels"]: "tensor(uint8)", encoder["frame_mask"]: "tensor(int64)"}
+    if features := encoder.get("features"):
+        inputs |= {features["known"]: "tensor(float)", features["indices"]: "tensor(int64)"}
+    check_inputs(bundle.encoder, inputs)
     integers = [decoder[key] for key in ("tokens", "positions", "times", "token_mask", "frame_mask") if key in decoder]
     if "conditions" in decoder:
         integers.append(decoder["conditions"]["input"])

@@ -42,6 +42,13 @@ class Bundle:
         """Encodes u8 `[lanes, frames, 3, height, width]` with its mask i64 `[lanes, frames]`; ready to decode."""
         names = self.manifest["encoder"]
         feeds = {names["pixels"]: pixels, names["frame_mask"]: frame_mask}
+        if "features" in names:
+            # Each picture behind the one before, the first behind itself; none is known.
+            before = np.concatenate([pixels[:, :1], pixels[:, :-1]], 1)
+            pairs = np.stack([before, pixels], 2)
+            feeds[names["pixels"]] = pairs.reshape(-1, *pairs.shape[2:])
+            feeds[names["features"]["known"]] = np.zeros((0, names["features"]["size"]), np.float32)
+            feeds[names["features"]["indices"]] = np.arange(frame_mask.size).reshape(frame_mask.shape)
         first = [tensor["first"]["encoder"] for tensor in self.manifest["state"] if "encoder" in tensor["first"]]
         outputs = [tensor["from"] for tensor in self.manifest["context"]] + first
         return Decoding(self, frame_mask, dict(zip(outputs, self.encoder.run(outputs, feeds))))

@@ -12,7 +12,7 @@ use tract_onnx::pb::{
     GraphProto, ModelProto, TensorProto, ValueInfoProto, tensor_proto::DataType, tensor_shape_proto::dimension::Value,
     type_proto,
 };
-use vmt::manifest::{First, MANIFEST, Manifest};
+use vmt::manifest::{Features, First, MANIFEST, Manifest};
 use vmt::{Backend, Bundle, Error, Token, VOCABULARY, sha256};
 use vmt_train::Model;
 
@@ -127,11 +127,18 @@ impl<'m> Expected<'m> {
 
 fn encoder_tensors(manifest: &Manifest) -> Vec<Expected<'_>> {
     let (encoder, geometry) = (&manifest.encoder, &manifest.geometry);
-    let picture = [None, None, Some(3), Some(geometry.height()), Some(geometry.width())];
+    let pairs = encoder.features.as_ref().map(|_| 2);
+    let pictures = [None, pairs, Some(3), Some(geometry.height()), Some(geometry.width())];
     let mut tensors = vec![
-        Expected::input(&encoder.pixels, DataType::Uint8, &picture),
+        Expected::input(&encoder.pixels, DataType::Uint8, &pictures),
         Expected::input(&encoder.frame_mask, DataType::Int64, &[None; 2]),
     ];
+    if let Some(Features { size, known, indices, new }) = &encoder.features {
+        let axes = [None, Some(*size)];
+        tensors.push(Expected::input(known, DataType::Float, &axes));
+        tensors.push(Expected::input(indices, DataType::Int64, &[None; 2]));
+        tensors.push(Expected::output(new, &axes));
+    }
     let first = manifest.state.iter().filter_map(|state| match &state.first {
         First::Encoder(name) => Some(name),
         First::Empty(_) => None,

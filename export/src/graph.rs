@@ -21,6 +21,8 @@ const CONTRIB: &str = "com.microsoft";
 pub struct Graphs {
     pub encoder: Vec<u8>,
     pub decoder: Vec<u8>,
+    /// How many features a picture has.
+    pub frame_features: usize,
     /// Whether the decoder reads `position_ids`.
     pub positions: bool,
     /// Whether the decoder reads `time_steps`.

@@ -76,9 +76,13 @@ pub fn layer_norm(g: &mut GraphBuilder, name: &str, layer: &LayerNorm, x: &Var) 
 
 /// One group: over channels, rows and columns of `[pictures, channels, height, width]`, gain and bias for each channel.
 ///
-/// Means are taken axis by axis: sums of few numbers each, which all engines round alike.
+/// Means are those of rows and columns, then of channels: sums of few numbers each, which all engines round alike, and
+/// pooling, which engines do in the layout of their convolutions.
 fn group_norm(g: &mut GraphBuilder, name: &str, layer: &GroupNorm, x: &Var) -> Var {
-    let mean = |g: &mut GraphBuilder, x: &Var| [3, 2, 1].iter().fold(x.clone(), |x, &axis| g.mean(&x, axis));
+    let mean = |g: &mut GraphBuilder, x: &Var| {
+        let x = g.op("GlobalAveragePool", &[x]);
+        g.mean(&x, 1)
+    };
     let center = mean(g, x);
     let centered = g.op("Sub", &[x, &center]);
     let squares = g.op("Mul", &[&centered, &centered]);
@@ -86,22 +90,25 @@ fn group_norm(g: &mut GraphBuilder, name: &str, layer: &GroupNorm, x: &Var) -> V
     let epsilon = g.float(NORM_EPSILON);
     let variance = g.op("Add", &[&variance, &epsilon]);
     let deviation = g.op("Sqrt", &[&variance]);
-    let mut y = g.op("Div", &[&centered, &deviation]);
-    for (part, operator, param) in [("gamma", "Mul", &layer.gamma), ("beta", "Add", &layer.beta)] {
-        if let Some(param) = param {
-            // Behind the channels stand rows and columns.
-            let weight = g.weight(&format!("{name}.{part}"), &values(param).insert_axis(Axis(1)).insert_axis(Axis(2)));
-            y = g.op(operator, &[&y, &weight]);
+    // Behind the channels stand rows and columns.
+    let param = |g: &mut GraphBuilder, part: &str, param: &Param<Tensor<1>>| {
+        g.weight(&format!("{name}.{part}"), &values(param).insert_axis(Axis(1)).insert_axis(Axis(2)))
+    };
+    let scale = match &layer.gamma {
+        Some(gamma) => {
+            let gamma = param(g, "gamma", gamma);
+            g.op("Div", &[&gamma, &deviation])
         }
+        None => g.op("Reciprocal", &[&deviation]),
+    };
+    let y = g.op("Mul", &[&centered, &scale]);
+    match &layer.beta {
+        Some(beta) => {
+            let beta = param(g, "beta", beta);
+            g.op("Add", &[&y, &beta])
+        }
+        None => y,
     }
-    y
-}
-
-/// The encoder's inputs: `pixel_values` and `frame_mask`.
-pub fn video_inputs(g: &mut GraphBuilder, geometry: &Geometry) -> (Var, Var) {
-    let (height, width) = (geometry.height().to_string(), geometry.width().to_string());
-    let pixels = g.input("pixel_values", Type::Uint8, &["lanes", "frames", "3", &height, &width]);
-    (pixels, frame_mask(g))
 }
 
 /// i64 `[lanes, frames]`.
@@ -118,13 +125,33 @@ pub fn attended(g: &mut GraphBuilder, mask: &Var) -> Var {
     g.op("Pad", &[&others, &pads, &one])
 }
 
-/// The convolutional encoder: bytes `[lanes, frames, 3, height, width]` to vectors `[lanes, frames, hidden]`, and which of them
-/// are [`attended`] to.
-pub fn frames(g: &mut GraphBuilder, layer: &ConvEncoder, geometry: &Geometry, pixels: &Var, mask: &Var) -> (Var, Var) {
-    let pixels = g.cast(pixels, Type::Float);
+/// How many features a picture has before [`ConvEncoder::project`].
+pub fn frame_features(layer: &ConvEncoder) -> usize {
+    let channels = layer.convs.last().map_or(0, |conv| conv.weight.dims()[0]);
+    channels * layer.pool_grid * layer.pool_grid
+}
+
+/// The convolutional encoder, whose features go out and, in a later window, in again: vectors `[lanes, frames, hidden]`, the frame
+/// mask, and which of them are [`attended`] to.
+///
+/// Features are those before the projection: pooling and what is before it are computed for each picture alone, so that they are the
+/// same to the bit whichever others are beside it.
+pub fn frames(g: &mut GraphBuilder, layer: &ConvEncoder, geometry: &Geometry) -> (Var, Var, Var) {
     let (height, width) = (geometry.height() as i64, geometry.width() as i64);
+    let axes = [&height.to_string(), &width.to_string()];
+    let pixels = g.input("pixel_values", Type::Uint8, &["pictures", "2", "3", axes[0], axes[1]]);
+    let size = frame_features(layer).to_string();
+    let known = g.input("frame_features", Type::Float, &["known", &size]);
+    let indices = g.input("frame_indices", Type::Int64, &["lanes", "frames"]);
+    let mask = frame_mask(g);
+
+    let pixels = g.cast(&pixels, Type::Float);
+    let [before, pixels] = g.split::<2>(&pixels, 1);
     let motion = layer.motion.as_ref().map(|motion| {
-        let change = luminance_change(g, &pixels);
+        let [before, now] = [&before, &pixels].map(|pixels| g.mean(pixels, 2));
+        // -2 to 2.
+        let (change, scale) = (g.op("Sub", &[&now, &before]), g.float(127.5));
+        let change = g.op("Div", &[&change, &scale]);
         let change = g.reshape(&change, &[-1, 1, height, width]);
         halving_conv(g, "frames.motion", motion, &change)
     });
@@ -140,24 +167,29 @@ pub fn frames(g: &mut GraphBuilder, layer: &ConvEncoder, geometry: &Geometry, pi
         let y = g.op_with("LeakyRelu", &[&y], &[("alpha", Attribute::Float(NEGATIVE_SLOPE as f32))]);
         x = group_norm(g, &format!("frames.norms.{index}"), norm, &y);
     }
-    let (grid, rows, columns) = (layer.pool_grid as i64, geometry.height() as i64 / 8, geometry.width() as i64 / 8);
-    let x = g.reshape(&x, &[0, -1, grid, rows / grid, grid, columns / grid]);
-    let x = g.mean(&x, 5);
-    let x = g.mean(&x, 3);
-    let mut x = g.reshape(&x, &[0, -1]);
+    let grid = layer.pool_grid as i64;
+    let pool = [height / 8 / grid, width / 8 / grid];
+    let pooled = [("kernel_shape", Attribute::Ints(&pool)), ("strides", Attribute::Ints(&pool))];
+    let x = g.op_with("AveragePool", &[&x], &pooled);
+    let new = g.reshape(&x, &[0, -1]);
+    g.output(&new, "new_frame_features", &["pictures", &size]);
+
+    let all = g.concat(&[&known, &new], 0);
+    let flat = g.reshape(&indices, &[-1]);
+    let mut x = g.op("Gather", &[&all, &flat]);
     if let Some(project) = &layer.project {
         x = linear(g, "frames.project", project, &x);
     }
-    // `[pictures, hidden]` back to lanes.
-    let lanes = g.op("Shape", &[mask]);
+    // `[lanes * frames, hidden]` back to lanes.
+    let lanes = g.op("Shape", &[&mask]);
     let rest = g.ints(&[-1]);
     let shape = g.concat(&[&lanes, &rest], 0);
     let x = g.op("Reshape", &[&x, &shape]);
-    let attended = attended(g, mask);
-    let no_video = g.op("Greater", &[&attended, mask]);
+    let attended = attended(g, &mask);
+    let no_video = g.op("Greater", &[&attended, &mask]);
     let no_video = g.unsqueeze(&no_video, &[-1]);
     let vector = g.weight("frames.no_video", &values(&layer.no_video));
-    (g.op("Where", &[&no_video, &vector, &x]), attended)
+    (g.op("Where", &[&no_video, &vector, &x]), mask, attended)
 }
 
 /// A [`ConvEncoder`]'s convolution: kernel 4, stride 2, padding 1.
@@ -172,20 +204,6 @@ fn halving_conv(g: &mut GraphBuilder, name: &str, conv: &Conv2d, x: &Var) -> Var
         ("pads", Attribute::Ints(&[1, 1, 1, 1])),
     ];
     g.op_with("Conv", &inputs, &attributes)
-}
-
-/// How the light of bytes as f32 `[lanes, frames, 3, height, width]` has changed since the picture before, -2 to 2 and 0 for
-/// the first: `[lanes, frames, 1, height, width]`.
-fn luminance_change(g: &mut GraphBuilder, pixels: &Var) -> Var {
-    let light = g.mean(pixels, 2);
-    let mut part = |from: i64, to: i64| {
-        let (from, to, axis) = (g.ints(&[from]), g.ints(&[to]), g.ints(&[1]));
-        g.op("Slice", &[&light, &from, &to, &axis])
-    };
-    let (first, others) = (part(0, 1), part(0, -1));
-    let before = g.concat(&[&first, &others], 1);
-    let (change, scale) = (g.op("Sub", &[&light, &before]), g.float(127.5));
-    g.op("Div", &[&change, &scale])
 }
 
 /// What is added to scores: `bias` where i64 `mask` `[lanes, n]`, with these `axes` between, is 1, and [`MASKED`] elsewhere.

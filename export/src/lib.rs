@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use anyhow::{Context as _, Result, bail};
 use vmt::{
     Bundle, Condition,
-    manifest::{ConditionsInput, DecoderGraph, EncoderGraph, FORMAT, MANIFEST, Manifest, PERFORMANCE_310},
+    manifest::{ConditionsInput, DecoderGraph, EncoderGraph, FORMAT, Features, MANIFEST, Manifest, PERFORMANCE_310},
     sha256,
 };
 use vmt_files::Drafts;
@@ -103,7 +103,7 @@ fn copy_missing(from: &Path, to: &Path) -> Result<()> {
 
 fn manifest(config: &ModelConfig, about: &About, graphs: &Graphs) -> Manifest {
     Manifest {
-        format: if graphs.conditions || graphs.state.iter().any(|state| state.append) { FORMAT } else { 2 },
+        format: FORMAT,
         name: about.name.clone(),
         description: about.description.clone(),
         license: about.license.clone(),
@@ -115,6 +115,12 @@ fn manifest(config: &ModelConfig, about: &About, graphs: &Graphs) -> Manifest {
             sha256: sha256(&graphs.encoder),
             pixels: "pixel_values".into(),
             frame_mask: "frame_mask".into(),
+            features: Some(Features {
+                size: graphs.frame_features,
+                known: "frame_features".into(),
+                indices: "frame_indices".into(),
+                new: "new_frame_features".into(),
+            }),
         },
         decoder: DecoderGraph {
             file: "decoder.onnx".into(),

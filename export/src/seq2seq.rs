@@ -11,8 +11,8 @@ use crate::{
     About,
     graph::{Attribute, GraphBuilder, Graphs, Type, Var},
     layers::{
-        attended, conditions, embedding, frame_mask, frames, linear, linear_not_quantized, masked_bias, values,
-        video_inputs, zeros,
+        attended, conditions, embedding, frame_features, frame_mask, frames, linear, linear_not_quantized, masked_bias,
+        values, zeros,
     },
     storage::Storage,
 };
@@ -22,6 +22,7 @@ pub fn graphs(model: &Seq2Seq, geometry: &Geometry, storage: Storage, about: &Ab
     Graphs {
         encoder: encoder(model, geometry, storage, about),
         decoder: decoder(model, storage, about),
+        frame_features: frame_features(&model.frames),
         positions: false,
         times: false,
         conditions: model.conditions.is_some(),
@@ -42,8 +43,7 @@ fn hidden(model: &Seq2Seq) -> usize {
 fn encoder(model: &Seq2Seq, geometry: &Geometry, storage: Storage, about: &About) -> Vec<u8> {
     let mut graph = GraphBuilder::new("seq2seq encoder", storage);
     let g = &mut graph;
-    let (pixels, mask) = video_inputs(g, geometry);
-    let (x, attended) = frames(g, &model.frames, geometry, &pixels, &mask);
+    let (x, mask, attended) = frames(g, &model.frames, geometry);
     let (layers, hidden) = (model.gru.layers.len(), hidden(model));
     // tract wants a first state where the number of lanes is a symbol.
     let initial = zeros(g, &mask, &[layers as i64, hidden as i64]);

@@ -15,8 +15,8 @@ use crate::{
     About,
     graph::{GraphBuilder, Graphs, Type, Var},
     layers::{
-        MASKED, attended, conditions, embedding, frame_mask, frames, layer_norm, linear, linear_not_quantized,
-        masked_bias, scaled_linear, video_inputs, zeros,
+        MASKED, attended, conditions, embedding, frame_features, frame_mask, frames, layer_norm, linear,
+        linear_not_quantized, masked_bias, scaled_linear, zeros,
     },
     storage::Storage,
 };
@@ -40,6 +40,7 @@ pub fn graphs(model: &Vmt, geometry: &Geometry, storage: Storage, about: &About)
     Graphs {
         encoder: encoder(model, geometry, storage, about),
         decoder: decoder(model, storage, about),
+        frame_features: frame_features(&model.frames),
         positions: true,
         times: model.time_embedding.is_some(),
         conditions: model.conditions.is_some(),
@@ -61,8 +62,7 @@ fn sizes(model: &Vmt) -> (usize, usize) {
 fn encoder(model: &Vmt, geometry: &Geometry, storage: Storage, about: &About) -> Vec<u8> {
     let mut graph = GraphBuilder::new("vmt encoder", storage);
     let g = &mut graph;
-    let (pixels, mask) = video_inputs(g, geometry);
-    let (x, attended) = frames(g, &model.frames, geometry, &pixels, &mask);
+    let (x, mask, attended) = frames(g, &model.frames, geometry);
     let count = g.size(&mask, 1);
     let steps = g.range(&count);
     let steps = g.cast(&steps, Type::Float);
@@ -144,7 +144,7 @@ fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
         embedded.push(batch.rows(g, &told));
     }
     let causal = causal_bias(g, model, &places, &mask);
-    let mut frame_bias = g.float(0.0);
+    let frame_bias;
     if let Some(time_embedding) = &model.time_embedding {
         let times = g.input("time_steps", Type::Int64, &["lanes", "new"]);
         let times = g.cast(&times, Type::Float);
@@ -164,6 +164,8 @@ fn decoder(model: &Vmt, storage: Storage, about: &About) -> Vec<u8> {
         let slopes =
             g.floats(&[heads as i64, 1, 1], &cross_alibi_slopes(heads).map(|slope| -slope).collect::<Vec<_>>());
         frame_bias = g.op("Mul", &[&distance, &slopes]);
+    } else {
+        frame_bias = g.float(0.0);
     }
     let attended = attended(g, &frame_mask);
     let frame_bias = masked_bias(g, &attended, &[1, 2], &frame_bias);

@@ -29,7 +29,7 @@ export class Bundle {
   /** Loads a bundle; `read(name)` returns a promise of the bytes of one of its files. */
   static async load(read) {
     const manifest = parseYaml(new TextDecoder().decode(await read("manifest.yaml")));
-    if (manifest.format > 3) throw new Error(`format must be 3 at most, but is ${manifest.format}: a newer version is needed`);
+    if (manifest.format > 4) throw new Error(`format must be 4 at most, but is ${manifest.format}: a newer version is needed`);
     const [encoder, decoder] = await Promise.all(
       ["encoder", "decoder"].map(async (graph) => {
         const { file, sha256 } = manifest[graph];
@@ -49,10 +49,24 @@ export class Bundle {
     const { height, width } = this.geometry;
     const frames = mask.length / lanes;
     const frameMask = numbers([lanes, frames], mask);
-    const encoded = await this.encoder.run({
-      [encoder.pixels]: new ort.Tensor("uint8", pixels, [lanes, frames, 3, height, width]),
-      [encoder.frame_mask]: frameMask,
-    });
+    const feeds = { [encoder.frame_mask]: frameMask };
+    if (encoder.features) {
+      // Each picture behind the one before, the first behind itself; none is known.
+      const size = 3 * height * width;
+      const pairs = new Uint8Array(2 * pixels.length);
+      for (let slot = 0; slot < mask.length; slot++) {
+        const at = slot * size;
+        const before = slot % frames ? at - size : at;
+        pairs.set(pixels.subarray(before, before + size), 2 * at);
+        pairs.set(pixels.subarray(at, at + size), 2 * at + size);
+      }
+      feeds[encoder.pixels] = new ort.Tensor("uint8", pairs, [mask.length, 2, 3, height, width]);
+      feeds[encoder.features.known] = floats([0, encoder.features.size]);
+      feeds[encoder.features.indices] = numbers([lanes, frames], Array.from(mask, (_, slot) => slot));
+    } else {
+      feeds[encoder.pixels] = new ort.Tensor("uint8", pixels, [lanes, frames, 3, height, width]);
+    }
+    const encoded = await this.encoder.run(feeds);
     const fixed = Object.fromEntries(context.map(({ from, to }) => [to, encoded[from]]));
     if (decoder.frame_mask) fixed[decoder.frame_mask] = frameMask;
     const states = state.map(({ from, to, append, first }) => {

@@ -85,9 +85,20 @@ fn refused(parts: &Parts, file: &str, want: &str) {
 #[test]
 fn manifests() {
     let check = |this: &str, that: &str, want: &str| refused(&vmt().say(this, that), "manifest.yaml", want);
-    check("format: 3", "format: 0", "`format` must be 1 to 3, but is 0");
-    check("format: 3", "format: 4", "`format` must be 1 to 3, but is 4: this bundle needs a newer version of vmt");
-    check("format: 3", "format: -1", "format: invalid");
+    check("format: 4", "format: 0", "`format` must be 1 to 4, but is 0");
+    check("format: 4", "format: 5", "`format` must be 1 to 4, but is 5: this bundle needs a newer version of vmt");
+    check("format: 4", "format: -1", "format: invalid");
+    let want = "`features` of the encoder must be there from format 4 on, and only there, but `format` is";
+    check("format: 4", "format: 3", &format!("{want} 3"));
+    refused(
+        &Parts::of("../tests/data/formats/3/tiny-vmt").say("format: 3", "format: 4"),
+        "manifest.yaml",
+        &format!("{want} 4"),
+    );
+    for size in ["0", "1048577", "18446744073709551615"] {
+        let want = format!("`size` of the encoder's `features` must be 1 to 1048576, but is {size}");
+        check("size: 16", &format!("size: {size}"), &want);
+    }
     check("license: MIT OR Apache-2.0\n", "", "missing field `license`");
     check("state:", "stats:", "unknown field `stats`, expected one of");
     check("name: tiny-vmt\n", "name: a\nname: b\n", "duplicate field `name`");
@@ -99,7 +110,8 @@ fn manifests() {
     check("first:", "last:", "state[0]: unknown field `last`");
     check("    empty:", "    full:", "state[0].first: unknown variant `full`, expected `empty` or `encoder`");
     check("    - 2\n", "    - two\n", "state[0].first.empty[0]: invalid type");
-    check("format: 3", "format: 2", "`append` needs format 3 at least, but `format` is 2");
+    let older = Parts::of("../tests/data/formats/3/tiny-vmt").say("format: 3", "format: 2");
+    refused(&older, "manifest.yaml", "`append` needs format 3 at least, but `format` is 2");
     check(
         "  token_mask: attention_mask\n",
         "",
@@ -134,10 +146,10 @@ fn files_lie_in_the_folder() {
 #[test]
 fn files_are_there_and_whole() {
     refused(&vmt().say("encoder.onnx", "missing.onnx"), "missing.onnx", "");
-    refused(&vmt().say("decoder.onnx", "encoder.onnx"), "encoder.onnx", "SHA-256 must be 84b7dc55ec8d669380e9");
+    refused(&vmt().say("decoder.onnx", "encoder.onnx"), "encoder.onnx", "SHA-256 must be 5ee06b07cf8e9ecfec91");
     let mut flipped = vmt();
     flipped.decoder[100_000] ^= 1;
-    refused(&flipped, "decoder.onnx", "SHA-256 must be 84b7dc55ec8d669380e9");
+    refused(&flipped, "decoder.onnx", "SHA-256 must be 5ee06b07cf8e9ecfec91");
     assert!(text(Bundle::open(folder("missing"))).contains("manifest.yaml: "));
 
     let dir = tempfile::tempdir().unwrap();
@@ -155,6 +167,9 @@ fn a_tensor_has_one_role() {
         refused(&parts, "manifest.yaml", &want);
     };
     check(vmt().say("frame_mask: frame_mask", "frame_mask: pixel_values"), "encoder", "pixel_values");
+    check(vmt().say("known: frame_features", "known: pixel_values"), "encoder", "pixel_values");
+    check(vmt().say("indices: frame_indices", "indices: frame_mask"), "encoder", "frame_mask");
+    check(vmt().say("new: new_frame_features", "new: cross.0.key"), "encoder", "cross.0.key");
     check(vmt().say("input_ids", "attention_mask"), "decoder", "attention_mask");
     check(vmt().say("to: cross.0.key", "to: cross.0.value"), "decoder", "cross.0.value");
     check(vmt().say("to: past_key_values.0.key", "to: input_ids"), "decoder", "input_ids");
@@ -201,9 +216,20 @@ fn geometry_that_does_not_fit() {
 }
 
 #[test]
+fn features_that_do_not_fit() {
+    unfit(&vmt().say("size: 16", "size: 17"), "encoder.onnx", &["16", "17"]);
+    let swapped = vmt().say("from: cross.0.key", "from: x").say("new: new_frame_features", "new: cross.0.key");
+    let want = "`cross.0.key` must be [1, 16] (pictures, size), but is [";
+    unfit(&swapped.say("from: x", "from: new_frame_features"), "encoder.onnx", &[want]);
+}
+
+#[test]
 fn names_that_do_not_exist() {
     for (this, file, name) in [
         ("pixels: pixel_values", "encoder.onnx", "pixels: pictures"),
+        ("known: frame_features", "encoder.onnx", "known: features"),
+        ("indices: frame_indices", "encoder.onnx", "indices: rows"),
+        ("new: new_frame_features", "encoder.onnx", "new: given"),
         ("tokens: input_ids", "decoder.onnx", "tokens: ids"),
         ("logits: logits", "decoder.onnx", "logits: scores"),
         ("from: cross.0.key", "encoder.onnx", "from: cross.9.key"),
@@ -338,8 +364,8 @@ fn a_check_names_every_problem() {
     let mut flipped = vmt();
     flipped.decoder[5000] ^= 4;
     one(&flipped, "decoder.onnx: SHA-256 must be ");
-    one(&vmt().say("format: 3", "format: 9\nfuture: 1"), "manifest.yaml: ");
-    one(&vmt().say("format: 3", "format: 9\nfuture: 1"), "but is 9: this bundle needs a newer version of vmt");
+    one(&vmt().say("format: 4", "format: 9\nfuture: 1"), "manifest.yaml: ");
+    one(&vmt().say("format: 4", "format: 9\nfuture: 1"), "but is 9: this bundle needs a newer version of vmt");
     one(&vmt().say("license: MIT OR Apache-2.0\n", ""), "manifest.yaml: ");
 
     // Nodes come first in the file, so the last mention of a weight is its own.
@@ -355,9 +381,10 @@ fn a_check_names_every_problem() {
         "decoder.onnx: has no output `scores`, which the manifest names",
     );
     one(&vmt().say("  times: time_steps\n", ""), "has an input `time_steps`, which the manifest does not name");
+    one(&vmt().say("size: 16", "size: 17"), "the input `frame_features` must be [?, 17], but is [?, 16]");
     one(
         &vmt().say("height: 32", "height: 64"),
-        "the input `pixel_values` must be [?, ?, 3, 64, 32], but is [?, ?, 3, 32, 32]",
+        "the input `pixel_values` must be [?, 2, 3, 64, 32], but is [?, 2, 3, 32, 32]",
     );
     one(
         &vmt().say("pixels: pixel_values", "pixels: frame_mask").say("mask: frame_mask", "mask: pixel_values"),
@@ -567,7 +594,7 @@ fn a_model_with_conditions_is_told_them() {
         let out = dir.path().join("told");
         export(&model, &config, &about(bundle), Storage::F32, &out).unwrap();
         let told = Bundle::open(&out).unwrap();
-        assert_eq!(told.manifest().format, 3);
+        assert_eq!(told.manifest().format, 4);
 
         let beat = |number: u8| Beat { step: 50.0 * f64::from(number), in_bar: number % 4 + 1, per_bar: 4 };
         let metre = Conditions { beats: (0..30).map(beat).collect(), ..Conditions::default() };
@@ -584,12 +611,12 @@ fn a_model_with_conditions_is_told_them() {
 
         // What format 2 has no word for is refused there.
         let path = out.join(MANIFEST);
-        let older = fs::read_to_string(&path).unwrap().replace("format: 3", "format: 2");
+        let older = fs::read_to_string(&path).unwrap().replace("format: 4", "format: 2");
         fs::write(&path, older).unwrap();
         let error = Bundle::open(&out).unwrap_err().to_string();
         assert!(error.ends_with("`conditions` need format 3 at least, but `format` is 2"), "{error}");
         // And the weights can be read back.
-        fs::write(&path, fs::read_to_string(&path).unwrap().replace("format: 2", "format: 3")).unwrap();
+        fs::write(&path, fs::read_to_string(&path).unwrap().replace("format: 2", "format: 4")).unwrap();
         let (same, read) = read_back(&out, None, &Device::flex()).unwrap();
         let again = dir.path().join("again");
         export(&read, &same, &about(bundle), Storage::F32, &again).unwrap();
@@ -660,7 +687,7 @@ fn what_is_no_part_of_a_bundle_stays() {
 
 #[test]
 fn errors_are_of_the_kind_they_say() {
-    let wrong = vmt().say("format: 3", "format: 1").open();
+    let wrong = vmt().say("format: 4", "format: 1").open();
     assert!(matches!(wrong, Err(Error::Bundle { .. })));
     assert!(matches!(vmt().say("encoder.onnx", "missing.onnx").open(), Err(Error::Io { .. })));
     let unfit = vmt().say("logits: logits", "logits: scores").open().unwrap();

@@ -73,6 +73,6 @@ test("a bundle that is not what it says is refused", async () => {
   const read = (file) => readFile(new URL(`../../../onnx/tiny-vmt/${file}`, import.meta.url));
   const damaged = Bundle.load(async (file) => (file === "decoder.onnx" ? (await read(file)).fill(0, 900, 901) : read(file)));
   await assert.rejects(damaged, /decoder.onnx must have the SHA-256/);
-  const newer = Bundle.load(async (file) => Buffer.from((await read(file)).toString("latin1").replace("format: 3", "format: 9"), "latin1"));
-  await assert.rejects(newer, /format must be 3 at most, but is 9: a newer version is needed/);
+  const newer = Bundle.load(async (file) => Buffer.from((await read(file)).toString("latin1").replace("format: 4", "format: 9"), "latin1"));
+  await assert.rejects(newer, /format must be 4 at most, but is 9: a newer version is needed/);
 });

@@ -1,12 +1,15 @@
 //! A model on disk: a manifest and two graphs, checked before use. The one place that reads files.
 
-use std::{borrow::Cow, fs, iter, path::Path};
+use std::{borrow::Cow, fs, iter, ops::RangeInclusive, path::Path};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::manifest::{FORMAT, First, MANIFEST, Manifest, OLDEST_FORMAT, PERFORMANCE_310};
 use crate::error::{Error, Result};
+
+/// How many features of a picture an encoder may have.
+const FEATURES: RangeInclusive<usize> = 1..=1 << 20;
 
 /// A model, read and checked, that an engine can load.
 #[derive(Clone, Debug)]
@@ -130,6 +133,12 @@ fn parse(yaml: &str, path: &Path) -> Result<Manifest> {
     let manifest: Manifest = serde_yaml::from_str(yaml).map_err(refused)?;
     let wrong = if format < 3 && manifest.decoder.conditions.is_some() {
         format!("`conditions` need format 3 at least, but `format` is {format}")
+    } else if (format < 4) != manifest.encoder.features.is_none() {
+        format!("`features` of the encoder must be there from format 4 on, and only there, but `format` is {format}")
+    } else if let Some(size) =
+        manifest.encoder.features.as_ref().map(|it| it.size).filter(|size| !FEATURES.contains(size))
+    {
+        format!("`size` of the encoder's `features` must be {} to {}, but is {size}", FEATURES.start(), FEATURES.end())
     } else if let Some(reason) = unfit_state(&manifest) {
         reason
     } else if manifest.vocabulary != PERFORMANCE_310 {
@@ -170,9 +179,10 @@ fn named_twice(manifest: &Manifest) -> Option<(&'static str, &str)> {
         First::Encoder(from) => Some(from),
         First::Empty(_) => None,
     });
+    let new = e.features.iter().map(|features| &features.new);
     let roles: [(_, Vec<&String>); 4] = [
-        ("encoder", vec![&e.pixels, &e.frame_mask]),
-        ("encoder", context.iter().map(|context| &context.from).chain(first).collect()),
+        ("encoder", e.inputs().collect()),
+        ("encoder", context.iter().map(|context| &context.from).chain(first).chain(new).collect()),
         (
             "decoder",
             d.inputs()

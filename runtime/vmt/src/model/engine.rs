@@ -46,7 +46,8 @@ pub trait Engine: Send + Sync {
         self.open(&clips.iter().flat_map(|clip| iter::repeat_n(clip.clone(), takes)).collect::<Vec<_>>())
     }
 
-    /// What the encoder gives for `clips`, in the manifest's order, for comparing engines.
+    /// What the encoder gives for `clips`, in the manifest's order, for comparing engines. Behind a clip that is shorter than
+    /// others may stand anything.
     ///
     /// # Errors
     ///

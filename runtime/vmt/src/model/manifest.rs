@@ -11,10 +11,9 @@ use crate::video::Geometry;
 /// The manifest's file name.
 pub const MANIFEST: &str = "manifest.yaml";
 
-/// The newest version of this file format. In version 1 each lane has to have a picture. Version 2 has no
-/// [`conditions`](DecoderGraph::conditions) and no state that [appends](State::append); bundles with neither still are of
-/// version 2.
-pub const FORMAT: u32 = 3;
+/// The newest version of this file format, whose encoders give [`features`](EncoderGraph::features) of pictures. In version 1 each
+/// lane has to have a picture. Version 2 has no [`conditions`](DecoderGraph::conditions) and no state that [appends](State::append).
+pub const FORMAT: u32 = 4;
 
 /// The oldest version that runs.
 pub const OLDEST_FORMAT: u32 = 1;
@@ -64,10 +63,37 @@ pub struct EncoderGraph {
     pub file: String,
     /// SHA-256 of the file in lower-case hexadecimal.
     pub sha256: String,
-    /// u8 `[lanes, frames, 3, height, width]`.
+    /// u8 `[pictures, 2, 3, height, width]`, at least one: each behind the picture before it, the first of a window behind itself.
+    /// Without [`features`](Self::features), u8 `[lanes, frames, 3, height, width]`.
     pub pixels: String,
     /// i64 `[lanes, frames]`, 1 for a picture, 0 for padding on the right; a lane of padding alone has no video.
     pub frame_mask: String,
+    /// What is computed of each picture alone, which windows that share a picture can share. From format 4 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Features>,
+}
+
+/// How features of pictures go into the encoder and come out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(not(feature = "training"), non_exhaustive)]
+pub struct Features {
+    /// How many numbers a picture has.
+    pub size: usize,
+    /// The input f32 `[known, size]`: features of pictures that were encoded before, or none.
+    pub known: String,
+    /// The input i64 `[lanes, frames]`: which row is in each slot, counting `known` first and `new` behind it.
+    pub indices: String,
+    /// The output f32 `[pictures, size]`: features of `pixels`.
+    pub new: String,
+}
+
+impl EncoderGraph {
+    /// The names of its inputs, in the order in which they are fed.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &String> {
+        let features = self.features.iter().flat_map(|features| [&features.known, &features.indices]);
+        [&self.pixels, &self.frame_mask].into_iter().chain(features)
+    }
 }
 
 /// The decoder and the names of its inputs and its output.

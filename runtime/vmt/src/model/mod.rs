@@ -7,6 +7,7 @@ mod cuda;
 #[cfg(feature = "ort")]
 mod dylib;
 mod engine;
+mod frame_features;
 mod graph;
 mod lanes;
 pub mod manifest;

@@ -4,16 +4,18 @@
 //! `tests/it/rten.rs` has one of rten.
 
 use std::iter::{repeat_n, zip};
-use std::{panic, thread};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{mem, panic, thread};
 
 use ndarray::{Array, Array2, ArrayD, ArrayView, ArrayView2, Axis, RemoveAxis, s};
 
 use super::bundle::Bundle;
 use super::engine::{Engine, Session, check_takes};
+use super::frame_features::FrameFeatures;
 use super::graph::in_file;
 pub use super::graph::{Graph, Tensor};
 use super::lanes::{Decoder, Lanes};
-use super::manifest::{First, Manifest};
+use super::manifest::{Features, First, Manifest};
 use crate::error::{Error, Result};
 use crate::music::Token;
 use crate::video::{Clip, Geometry};
@@ -25,6 +27,8 @@ pub struct OnnxEngine<G> {
     manifest: Manifest,
     encoder: G,
     decoder: G,
+    /// What is known of pictures, by all sessions.
+    features: Mutex<FrameFeatures>,
 }
 
 impl<G: Graph> OnnxEngine<G> {
@@ -51,13 +55,15 @@ impl<G: Graph> OnnxEngine<G> {
             First::Encoder(from) => Some(from.as_str()),
             First::Empty(_) => None,
         }));
+        encoded.extend(encoder.features.iter().map(|features| features.new.as_str()));
+        let pictures: Vec<&str> = encoder.inputs().map(String::as_str).collect();
         let mut inputs: Vec<&str> = decoder.inputs().map(String::as_str).collect();
         inputs.extend(context.iter().map(|context| context.to.as_str()));
         inputs.extend(state.iter().map(|state| state.to.as_str()));
         let mut outputs = vec![decoder.logits.as_str()];
         outputs.extend(state.iter().map(|state| state.from.as_str()));
 
-        let load_encoder = || load(&encoder.file, &bundle.encoder, &[&encoder.pixels, &encoder.frame_mask], &encoded);
+        let load_encoder = || load(&encoder.file, &bundle.encoder, &pictures, &encoded);
         let (encoder, decoder) = thread::scope(|scope| {
             let beside = thread::Builder::new().spawn_scoped(scope, load_encoder);
             let decoder = load(&decoder.file, &bundle.decoder, &inputs, &outputs);
@@ -70,7 +76,7 @@ impl<G: Graph> OnnxEngine<G> {
         });
         let (encoder, decoder) = (encoder?, decoder?);
 
-        let engine = Self { library, manifest, encoder, decoder };
+        let engine = Self { library, manifest, encoder, decoder, features: Mutex::default() };
         let geometry = engine.geometry();
         let blank = Clip::new(ndarray::Array4::zeros((1, 3, geometry.height(), geometry.width())), &geometry)?;
         let clips = [blank, Clip::without_video(&geometry)];
@@ -106,23 +112,46 @@ impl<G: Graph> OnnxEngine<G> {
         let longest = clips.iter().map(Clip::frames).max().ok_or_else(|| self.error("no clip to encode".into()))?;
         // Without any video there is a slot for what stands in for it.
         let longest = longest.max(1);
-        let mut pixels = ndarray::Array5::zeros((clips.len(), longest, 3, want.height(), want.width()));
         let mut mask = Array2::zeros((clips.len(), longest));
         for (lane, clip) in clips.iter().enumerate() {
-            let frames = clip.pixels();
             clip.check(&want)?;
             if self.needs_video() && clip.frames() == 0 {
                 let reason =
                     "a bundle of format 1 cannot compose without video, nor with guidance, which needs that too";
                 return Err(self.error(reason.into()));
             }
-            pixels.slice_mut(s![lane, ..clip.frames(), .., .., ..]).assign(&frames);
             mask.slice_mut(s![lane, ..clip.frames()]).fill(1);
         }
-        let pixels = self.encoder.value(Tensor::U8(pixels.into_dyn()))?;
-        let frame_mask = self.encoder.value(Tensor::I64(mask.clone().into_dyn()))?;
-        let outputs = self.encoder.run(&[&pixels, &frame_mask]).map_err(in_file(&self.manifest.encoder.file))?;
+        let in_file = in_file(&self.manifest.encoder.file);
+        let value = |tensor| self.encoder.value(tensor);
+        let frame_mask = value(Tensor::I64(mask.clone().into_dyn()))?;
+        let Some(Features { size, new, .. }) = &self.manifest.encoder.features else {
+            let mut pixels = ndarray::Array5::zeros((clips.len(), longest, 3, want.height(), want.width()));
+            for (lane, clip) in clips.iter().enumerate() {
+                pixels.slice_mut(s![lane, ..clip.frames(), .., .., ..]).assign(&clip.pixels());
+            }
+            let pixels = value(Tensor::U8(pixels.into_dyn()))?;
+            return Ok((mask, self.encoder.run(&[&pixels, &frame_mask]).map_err(in_file)?));
+        };
+        let mut feed = self.features().feed(clips, longest, &want, *size);
+        let pictures = feed.pixels.len_of(Axis(0));
+        let pixels = value(Tensor::U8(mem::take(&mut feed.pixels).into_dyn()))?;
+        let known = value(Tensor::F32(mem::take(&mut feed.known).into_dyn()))?;
+        let indices = value(Tensor::I64(mem::take(&mut feed.indices).into_dyn()))?;
+        let mut outputs = self.encoder.run(&[&pixels, &frame_mask, &known, &indices]).map_err(&in_file)?;
+        let got = outputs.pop().ok_or_else(|| self.error("the encoder gave too few outputs".into()))?;
+        let got = self.encoder.floats(&got).map_err(&in_file)?;
+        if got.shape() != [pictures, *size] {
+            let reason = format!("`{new}` must be {:?} (pictures, size), but is {:?}", [pictures, *size], got.shape());
+            return Err(in_file(self.error(reason)));
+        }
+        let rows = got.view().into_dimensionality().map_err(|error| self.error(error.to_string()))?;
+        self.features().keep(&feed, rows, &want);
         Ok((mask, outputs))
+    }
+
+    fn features(&self) -> MutexGuard<'_, FrameFeatures> {
+        self.features.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn session(&self, clips: &[Clip]) -> Result<OnnxSession<'_, G>> {
