@@ -1,5 +1,5 @@
 //! Events a second of 1, 4, 16 and 64 lanes that are decoded side by side, sampling and grammar included, beside what other runtimes
-//! make of models of the same sizes: one table, all in one run.
+//! make of models of the same sizes: one table, all in one run. Weights are in four bytes, and in four bits (`int4`).
 //!
 //! `PYTHON` names a Python with ctranslate2, for `peers.py`; `VMT_BUNDLE` another small bundle.
 
@@ -18,33 +18,45 @@ const ROUNDS: usize = 3;
 fn main() -> Result<()> {
     let small =
         env::var("VMT_BUNDLE").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../onnx/vmt-beat").into());
-    // `cargo bench --bench lanes -- small` leaves the other out.
-    let chosen: Vec<String> = env::args().filter(|argument| ["small", "paper"].contains(&argument.as_str())).collect();
+    // `cargo bench --bench lanes -- small 1 16` leaves the others out.
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let (sizes, lanes) = (chosen(["small", "paper"], &arguments), chosen(LANES, &arguments));
     let threads = paper::threads()?;
     println!("{EVENTS} events a lane, threads: {threads} (others: 1), best of {ROUNDS} rounds: events a second");
-    println!("{:28}{}", "lanes", LANES.map(|lanes| format!("{lanes:>9}")).concat());
-    for (size, folder) in [("small", small.into()), ("paper", paper::bundle("vmt")?)] {
-        if !chosen.is_empty() && chosen.iter().all(|chosen| chosen != size) {
-            continue;
+    println!("{:28}{}", "lanes", lanes.iter().map(|lanes| format!("{lanes:>9}")).collect::<String>());
+    for size in sizes {
+        let folder = if size == "small" { small.clone().into() } else { paper::bundle("vmt")? };
+        let mut engines = Vec::new();
+        for (storage, folder) in [("", folder.clone()), (" int4", paper::int4(&folder, size)?)] {
+            let named = |(name, engine)| (format!("vmt {name}{storage}"), engine);
+            engines.extend(paper::engines(&folder)?.into_iter().map(named));
         }
-        let engines = paper::engines(&folder)?;
-        let mut best: BTreeMap<String, [f64; LANES.len()]> = BTreeMap::new();
+        let mut best: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        let mut add = |name: &str, rates: Vec<f64>| {
+            let best = best.entry(name.into()).or_insert_with(|| vec![0.0; rates.len()]);
+            best.iter_mut().zip(rates).for_each(|(best, rate)| *best = best.max(rate));
+        };
         // Round by round, so that a busy moment does not fall on one of them alone.
         for _ in 0..ROUNDS {
             for (name, engine) in &engines {
-                for (best, lanes) in best.entry(format!("vmt {name}")).or_default().iter_mut().zip(LANES) {
-                    *best = best.max(rate(&**engine, lanes)?);
-                }
+                add(name, lanes.iter().map(|&lanes| rate(&**engine, lanes)).collect::<Result<_>>()?);
             }
-            for (name, rates) in peers(size)? {
-                best.entry(name).or_default().iter_mut().zip(rates).for_each(|(best, rate)| *best = best.max(rate));
+            for (name, rates) in peers(size, &lanes)? {
+                add(&name, rates);
             }
         }
         for (name, rates) in best {
-            println!("{:28}{}", format!("{size}: {name}"), rates.map(|rate| format!("{rate:9.0}")).concat());
+            let rates: String = rates.iter().map(|rate| format!("{rate:9.0}")).collect();
+            println!("{:28}{rates}", format!("{size}: {name}"));
         }
     }
     Ok(())
+}
+
+/// Those of `all` that the arguments name, or all.
+fn chosen<T: ToString + Clone, const N: usize>(all: [T; N], arguments: &[String]) -> Vec<T> {
+    let named: Vec<T> = all.iter().filter(|it| arguments.contains(&it.to_string())).cloned().collect();
+    if named.is_empty() { all.to_vec() } else { named }
 }
 
 /// Events a second of `lanes` lanes of one clip.
@@ -65,11 +77,11 @@ fn rate(engine: &dyn Engine, lanes: usize) -> Result<f64> {
 }
 
 /// Events a second of each other runtime that `PYTHON` has.
-fn peers(size: &str) -> Result<Vec<(String, Vec<f64>)>> {
+fn peers(size: &str, lanes: &[usize]) -> Result<Vec<(String, Vec<f64>)>> {
     let Some(python) = env::var_os("PYTHON") else { return Ok(Vec::new()) };
     let mut command = Command::new(&python);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/peers.py")).args([size, &EVENTS.to_string()]);
-    let output = command.args(LANES.map(|lanes| lanes.to_string())).output()?;
+    let output = command.args(lanes.iter().map(usize::to_string)).output()?;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     let parse = |line: &str| -> Result<(String, Vec<f64>)> {
         let (name, rates) = line.split_once('\t').with_context(|| format!("peers.py: {line:?} is no row"))?;

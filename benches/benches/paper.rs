@@ -25,6 +25,16 @@ pub fn bundle(model: &str) -> Result<PathBuf> {
     Ok(out)
 }
 
+/// The bundle in `folder` with weights in four bits.
+#[allow(dead_code, reason = "for some of the benches")]
+pub fn int4(folder: &Path, name: &str) -> Result<PathBuf> {
+    let out = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/bench").join(format!("{name}-int4"));
+    let (config, weights) = vmt_export::read_back(folder, None, &burn::tensor::Device::flex())?;
+    let about = About { name: format!("{name}-int4"), description: "For benches".into(), license: "MIT".into() };
+    vmt_export::export(&weights, &config, &about, Storage::Int4, &out)?;
+    Ok(out)
+}
+
 /// Both engines over the bundle in `folder`, by name, on one thread unless `THREADS` says otherwise.
 pub fn engines(folder: &Path) -> Result<Vec<(&'static str, Box<dyn Engine>)>> {
     let bundle = Bundle::open(folder)?;
