@@ -118,8 +118,9 @@ ci-export: build ## what a pipeline does: trains the tiny model for a minute, ex
 bench-server: build ## ten minutes of 32 clients at once: every answer is checked; latency, events a second, memory
 	python3 benches/server.py $(RELEASE)
 
-bench: setup ## speed of every engine at both sizes, beside Python's ONNX Runtime, CTranslate2 and the memory's limit; what batching gains
+bench: build ## speed of every engine at both sizes, beside Python's ONNX Runtime, CTranslate2 and the memory's limit; what batching gains; whole films
 	@runtime/setup.sh peers
 	PYTHON=$(CURDIR)/$(PYTHON) cargo bench --workspace --locked --bench ratios --bench lanes --bench batching --bench engines
+	python3 benches/films.py $(RELEASE)/vmt
 
 .PHONY: help setup build demo test lint capi wheel edge web fuzz sanitize bundles ci-export bench bench-server

@@ -118,8 +118,10 @@ impl Graph for Widest<'_> {
 
     fn run(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         Ok(match inputs {
-            [Tensor::U8(pixels), _] => {
-                vec![Tensor::F32(ArrayD::zeros(vec![pixels.shape()[0], 1, 1])); 2]
+            [Tensor::U8(pixels), Tensor::I64(frame_mask), Tensor::F32(features), _] => {
+                let zeros = |rows: usize, others: &[usize]| Tensor::F32(ArrayD::zeros([&[rows], others].concat()));
+                let encoded = zeros(frame_mask.shape()[0], &[1, 1]);
+                vec![encoded.clone(), encoded, zeros(pixels.shape()[0], &features.shape()[1..])]
             }
             [Tensor::I64(ids), Tensor::I64(mask), .., state] => {
                 self.0.fetch_max(mask.shape()[1], Ordering::Relaxed);

@@ -20,7 +20,7 @@ use crate::{moment, usage};
 #[command(next_help_heading = "Click track")]
 pub struct ClickArgs {
     /// auto: tempo and beats such that the film's cuts and --hit and --hits fall on beats, and its end on a downbeat; the
-    /// film is read twice. BPM, 20-400: steady beats from the film's beginning, stretched by at most 5 % where --hit or
+    /// whole film is read first. BPM, 20-400: steady beats from the film's beginning, stretched by at most 5 % where --hit or
     /// --hits want it. off: no beats. A model that was not trained with conditions does not play to beats: there BPM is
     /// only how .mid and .musicxml count [default: auto, or 120 for such a model]
     #[arg(long, value_name = "auto|BPM|off", value_parser = tempo)]

@@ -1,17 +1,23 @@
 //! The options of `vmt compose` that name a film, and the film's windows.
 
 use std::io;
+#[cfg(feature = "video")]
+use std::io::{BufReader, BufWriter, Seek};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+#[cfg(feature = "video")]
+use vmt::click::HitFinder;
 use vmt::click::{FilmHits, find_hits};
 use vmt::{Geometry, Window};
 use vmt_render::Film;
 
 #[cfg(feature = "server")]
 use crate::read_film::{Metadata, Reading, Wanted};
+#[cfg(feature = "video")]
+use crate::window_stream;
 use crate::{image_sequence, moment, paths, usage};
 
 /// The film to compose for
@@ -84,7 +90,7 @@ impl InputArgs {
                 find_hits(image_sequence::thumbnails(folder, *fps, range.clone())?).map(Some)
             }
             #[cfg(feature = "video")]
-            Film::Video(path) if !std::fs::metadata(path).is_ok_and(|file| file.is_file()) => Ok(None),
+            Film::Video(path) if !is_file(path) => Ok(None),
             #[cfg(feature = "video")]
             Film::Video(path) => Ok(Some(find_hits(vmt_video::Video::open(path)?.thumbnails(range.clone()))?)),
             #[cfg(not(feature = "video"))]
@@ -172,6 +178,24 @@ impl InputArgs {
             // Of raw frames, which elsewhere come through a pipe, no length is known.
             return Ok((Box::new(windows), length.filter(|_| matches!(film, Film::Video(_))), hits));
         }
+        #[cfg(feature = "video")]
+        if let Film::Video(path) = film
+            && hits
+            && is_file(path)
+        {
+            // In one pass: the windows wait until all hits are known, those of over 22 minutes (of `vmt-beat`) in a file without a name.
+            let video = vmt_video::Video::open(path)?;
+            let (length, mut finder) = (length(&video, &range), HitFinder::default());
+            let windows = video.windows_and_thumbnails(range, geometry, hop, |frame| {
+                finder.push(frame);
+                anyhow::Ok(())
+            });
+            let mut waiting = tempfile::spooled_tempfile(1 << 26);
+            window_stream::write(windows, hop, BufWriter::new(&mut waiting), |_| Ok(()))?;
+            waiting.rewind()?;
+            let windows = window_stream::read(BufReader::new(waiting), geometry, hop, || Ok(()));
+            return Ok((Box::new(windows), length, Some(finder.finish())));
+        }
         let (windows, length) = self.windows(film, range.clone(), geometry, hop)?;
         let found = if hits { self.find_hits(film, &range)? } else { None };
         Ok((windows, length, found))
@@ -198,6 +222,12 @@ impl InputArgs {
     pub fn raw(&self) -> Option<([u32; 2], f64)> {
         self.size.zip(self.fps)
     }
+}
+
+/// Not a pipe, whose music is to begin before its end.
+#[cfg(feature = "video")]
+fn is_file(film: &Path) -> bool {
+    std::fs::metadata(film).is_ok_and(|file| file.is_file())
 }
 
 #[cfg(feature = "video")]

@@ -32,6 +32,8 @@ mod songs;
 mod summary;
 mod tokens;
 mod usage;
+#[cfg(feature = "video")]
+mod window_stream;
 
 use std::{ffi::OsString, io, path::Path, process::ExitCode};
 

@@ -1,7 +1,7 @@
 //! From a film to the files of its music.
 
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
@@ -55,8 +55,10 @@ impl<'a> Pipeline<'a> {
         let conditioned = bundle.manifest().decoder.conditions.is_some();
         let mut options = self.options.clone();
         let (hop, wants_hits) = (options.hop(&geometry), self.click.wants_hits(conditioned, self.follow));
+        let began = Instant::now();
         let (windows, length, found) =
             self.input.windows_and_hits(&film, self.range.clone(), geometry, hop, wants_hits)?;
+        let reading = began.elapsed();
         let click = self.click.click(self.input, &film, &self.range, (length, found), conditioned, self.follow)?;
         let outputs = &outputs.with_tempo(click.bpm);
         let Conditions { beats, hits, end, density, loudness, .. } = click.conditions.clone();
@@ -70,6 +72,7 @@ impl<'a> Pipeline<'a> {
             heard(&played, length)?;
         }
         let mut takes = piece.finish();
+        takes.iter_mut().for_each(|take| take.timings.video += reading);
         let none = "must have a frame from --start on, but ends before";
         ensure!(takes[0].windows > 0, "{}: {none} {:?}", film.path().display(), self.range.start);
         if outputs.snap {

@@ -4,8 +4,7 @@ use std::fs;
 use std::io::{self, BufWriter, Seek, Write};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use ndarray::s;
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use vmt::click::{FilmHits, HitFinder};
 use vmt::{Geometry, Window};
@@ -13,6 +12,7 @@ use vmt_render::Film;
 use vmt_video::Video;
 
 use crate::input::InputArgs;
+use crate::window_stream;
 
 /// Reads a film for another process
 #[derive(clap::Args)]
@@ -40,8 +40,7 @@ pub enum Wanted {
     /// [`Metadata`].
     Metadata,
     FrameRate,
-    /// A line of [`Metadata`]; then for each window a line with its [`WindowHeader`], and the pixels of those pictures that are
-    /// not in the window before.
+    /// A line of [`Metadata`], then windows ([`window_stream`]).
     Windows {
         geometry: Geometry,
         hop: usize,
@@ -56,14 +55,6 @@ pub struct Metadata {
     pub length: Option<Duration>,
     /// The hits, if they are wanted; none of raw frames.
     pub hits: Option<FilmHits>,
-}
-
-/// What stands before the pixels of a window.
-#[derive(Serialize, Deserialize)]
-pub struct WindowHeader {
-    pub start: Duration,
-    pub duration: Duration,
-    pub frames: usize,
 }
 
 /// What a film may have.
@@ -121,22 +112,9 @@ impl ReadFilmArgs {
 }
 
 impl FilmLimits {
-    /// Writes windows as [`Wanted::Windows`] says, if they are within the limits.
-    fn write(&self, windows: impl Iterator<Item = Result<Window>>, hop: usize, mut out: impl Write) -> Result<()> {
-        let mut written = 0;
-        for window in windows {
-            let Window { start, duration, clip, .. } = window?;
-            self.check_length(Some(start + duration))?;
-            let frames = clip.frames();
-            serde_json::to_writer(&mut out, &WindowHeader { start, duration, frames })?;
-            out.write_all(b"\n")?;
-            let pixels = clip.pixels();
-            let new = pixels.slice(s![written.., .., .., ..]);
-            out.write_all(new.to_slice().context("its pixels lie apart")?)?;
-            out.flush()?;
-            written = frames.saturating_sub(hop);
-        }
-        Ok(())
+    /// Writes windows, if they are within the limits.
+    fn write(&self, windows: impl Iterator<Item = Result<Window>>, hop: usize, out: impl Write) -> Result<()> {
+        window_stream::write(windows, hop, out, |end| self.check_length(Some(end)))
     }
 
     fn check_rate(&self, rate: f64) -> Result<()> {

@@ -13,15 +13,15 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
-use ndarray::Array4;
 use nix::sys::resource::{Resource, setrlimit};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use vmt::{Clip, Geometry, Window};
+use vmt::{Geometry, Window};
 use vmt_files::warn;
 use vmt_server::{Problem, Running, Stop};
 
-use crate::read_film::{FilmLimits, Metadata, Reading, WindowHeader};
+use crate::read_film::{FilmLimits, Metadata, Reading};
+use crate::window_stream;
 
 /// What a sandboxed process may use.
 #[derive(Clone, Serialize, Deserialize)]
@@ -228,38 +228,7 @@ impl Sandbox {
             anyhow::bail!("what reads the film said nothing");
         }
         let metadata = serde_json::from_str(&line)?;
-        let mut child = Some(child);
-        let picture = 3 * geometry.height() * geometry.width();
-        // The pictures that are also in the next window.
-        let mut shared = Vec::new();
-        let mut next = move || -> Result<Option<Window>> {
-            line.clear();
-            pipe.read_line(&mut line)?;
-            if line.is_empty() {
-                return child.take().map_or(Ok(()), SandboxedChild::finish).map(|()| None);
-            }
-            let WindowHeader { start, duration, frames } = serde_json::from_str(&line)?;
-            let shape = (frames.min(geometry.frames()), 3, geometry.height(), geometry.width());
-            let mut pixels = std::mem::take(&mut shared);
-            let known = pixels.len();
-            pixels.resize(shape.0 * picture, 0);
-            let new = pixels.get_mut(known..).context("what reads the film names too few pictures")?;
-            if pipe.read_exact(new).is_err() {
-                child.take().map_or(Ok(()), SandboxedChild::finish)?;
-            }
-            shared.extend(pixels.iter().skip(hop * picture));
-            let clip = Clip::new(Array4::from_shape_vec(shape, pixels)?, &geometry)?;
-            Ok(Some(Window { start, duration, clip }))
-        };
-        let mut is_over = false;
-        let windows = std::iter::from_fn(move || {
-            if is_over {
-                return None;
-            }
-            let window = next().transpose();
-            is_over = !matches!(window, Some(Ok(_)));
-            window
-        });
+        let windows = window_stream::read(pipe, geometry, hop, || child.finish());
         Ok((metadata, windows))
     }
 
