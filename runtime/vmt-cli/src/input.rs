@@ -4,7 +4,7 @@ use std::io;
 #[cfg(feature = "video")]
 use std::io::{BufReader, BufWriter, Seek};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -226,7 +226,7 @@ impl InputArgs {
 
 /// Not a pipe, whose music is to begin before its end.
 #[cfg(feature = "video")]
-fn is_file(film: &Path) -> bool {
+fn is_file(film: &std::path::Path) -> bool {
     std::fs::metadata(film).is_ok_and(|file| file.is_file())
 }
 
